@@ -1,0 +1,76 @@
+import * as Effect from "effect/Effect"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import * as Uuid from "./Uuid.ts"
+
+/**
+ * Ids are UUIDs inside (what Postgres stores) and `prefix_hex` outside (what GraphQL shows): the prefix names the type,
+ * so an id of the wrong type is refused at the edge and `node(id)` knows where to look.
+ */
+const prefixes = {
+  User: "usr",
+  Session: "ses",
+  Ticket: "tkt",
+  Match: "mat",
+  Interaction: "int",
+  Message: "msg",
+  VoiceNote: "vox",
+  Report: "rep",
+  ModerationAction: "act",
+  Appeal: "apl",
+  AuditEntry: "aud"
+} as const
+
+/** The names of the types that have a global id: those that implement `Node`. */
+export type NodeType = keyof typeof prefixes
+
+const id = <const B extends string>(brand: B) => Schema.String.pipe(Schema.brand(brand))
+
+export const UserId = id("UserId")
+export type UserId = typeof UserId.Type
+export const SessionId = id("SessionId")
+export type SessionId = typeof SessionId.Type
+export const TicketId = id("TicketId")
+export type TicketId = typeof TicketId.Type
+export const MatchId = id("MatchId")
+export type MatchId = typeof MatchId.Type
+export const InteractionId = id("InteractionId")
+export type InteractionId = typeof InteractionId.Type
+export const MessageId = id("MessageId")
+export type MessageId = typeof MessageId.Type
+export const ReportId = id("ReportId")
+export type ReportId = typeof ReportId.Type
+export const ModerationActionId = id("ModerationActionId")
+export type ModerationActionId = typeof ModerationActionId.Type
+export const AuditEntryId = id("AuditEntryId")
+export type AuditEntryId = typeof AuditEntryId.Type
+
+/** A new id of the brand: `yield* Ids.make(Ids.UserId)`. */
+export const make = <B extends string>(schema: Schema.brand<typeof Schema.String, B>) =>
+  Effect.map(Uuid.v7, (uuid) => uuid as typeof schema.Type)
+
+/** What GraphQL shows for a UUID of this type. */
+export const toGlobal = (type: NodeType, uuid: string): string => `${prefixes[type]}_${uuid.replaceAll("-", "")}`
+
+const form = /^([a-z]{3})_([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})$/
+const types = new Map(Object.entries(prefixes).map(([type, prefix]) => [prefix as string, type as NodeType]))
+
+/** The type and the UUID that a global id names; undefined when it is not one. */
+export const fromGlobal = (global: string): { readonly type: NodeType; readonly uuid: string } | undefined => {
+  const match = form.exec(global)
+  const type = match ? types.get(match[1]!) : undefined
+  return match && type ? { type, uuid: `${match[2]}-${match[3]}-${match[4]}-${match[5]}-${match[6]}` } : undefined
+}
+
+/** An argument that must be the global id of one type; decodes to the branded UUID. `Ids.Global("User", UserId)` */
+export const Global = <B extends string>(type: NodeType, brand: Schema.brand<typeof Schema.String, B>) =>
+  Schema.transformOrFail(Schema.String, Schema.typeSchema(brand), {
+    strict: false,
+    decode: (global, _, ast) => {
+      const found = fromGlobal(global)
+      return found?.type === type
+        ? ParseResult.succeed(found.uuid)
+        : ParseResult.fail(new ParseResult.Type(ast, global, `not the id of a ${type}`))
+    },
+    encode: (uuid) => ParseResult.succeed(toGlobal(type, uuid))
+  }) as Schema.Schema<typeof brand.Type, string>

@@ -1,0 +1,114 @@
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { StoreUnavailable } from "../errors.ts"
+
+/** What a subscriber sees: a message, or that messages may have been missed (connection lost and back). */
+export type Delivery = { readonly _tag: "Message"; readonly payload: string } | { readonly _tag: "Gap" }
+
+/** A script that runs in one step on the store: Lua for Redis, its twin in TypeScript for memory. */
+export interface Script<Result> {
+  readonly name: string
+  readonly lua: string
+  /** The twin: the same reads and writes on the memory store's data. Must be synchronous. */
+  readonly memory: (
+    data: MemoryData,
+    keys: ReadonlyArray<string>,
+    args: ReadonlyArray<string>,
+    nowMillis: number
+  ) => Result
+  /** From what Redis replies (integers, strings, null, arrays of them) to the result. */
+  readonly decode: (reply: unknown) => Result
+}
+
+/** What a script's twin may do; the same semantics as the Redis commands of these names. */
+export interface MemoryData {
+  readonly get: (key: string) => string | null
+  readonly set: (key: string, value: string, ttlMillis?: number) => void
+  readonly del: (key: string) => boolean
+  readonly pttl: (key: string) => number
+}
+
+/**
+ * What we use of Redis: one interface, on ioredis and in memory (`layers/Store.ts`). Values are UTF-8 text.
+ * Nothing here is the only copy of anything. Every call answers or fails within 60 ms.
+ */
+export class Store extends Context.Tag("@connect/Store")<
+  Store,
+  {
+    readonly get: (key: string) => Effect.Effect<Option.Option<string>, StoreUnavailable>
+    /** In the order of the keys. */
+    readonly getMany: (
+      keys: ReadonlyArray<string>
+    ) => Effect.Effect<ReadonlyArray<Option.Option<string>>, StoreUnavailable>
+    readonly set: (
+      key: string,
+      value: string,
+      options?: { readonly ttl?: Duration.DurationInput; readonly onlyIfAbsent?: boolean }
+    ) => Effect.Effect<boolean, StoreUnavailable>
+    readonly setMany: (
+      entries: ReadonlyArray<readonly [key: string, value: string]>,
+      ttl: Duration.DurationInput
+    ) => Effect.Effect<void, StoreUnavailable>
+    /** How many of the keys were there. */
+    readonly remove: (...keys: ReadonlyArray<string>) => Effect.Effect<number, StoreUnavailable>
+    readonly expire: (key: string, ttl: Duration.DurationInput) => Effect.Effect<boolean, StoreUnavailable>
+
+    readonly hashSet: (
+      key: string,
+      fields: Readonly<Record<string, string>>,
+      ttl?: Duration.DurationInput
+    ) => Effect.Effect<void, StoreUnavailable>
+    readonly hashGet: (key: string, field: string) => Effect.Effect<Option.Option<string>, StoreUnavailable>
+    readonly hashGetAll: (key: string) => Effect.Effect<Readonly<Record<string, string>>, StoreUnavailable>
+    readonly hashRemove: (key: string, ...fields: ReadonlyArray<string>) => Effect.Effect<number, StoreUnavailable>
+
+    /** Appends and keeps the newest `keep` elements; returns the length. */
+    readonly listPush: (
+      key: string,
+      values: ReadonlyArray<string>,
+      keep: number
+    ) => Effect.Effect<number, StoreUnavailable>
+    /** From `start` to `stop`, both included; negative counts from the end. */
+    readonly listRange: (
+      key: string,
+      start: number,
+      stop: number
+    ) => Effect.Effect<ReadonlyArray<string>, StoreUnavailable>
+
+    readonly setAdd: (key: string, ...members: ReadonlyArray<string>) => Effect.Effect<number, StoreUnavailable>
+    readonly setRemove: (key: string, ...members: ReadonlyArray<string>) => Effect.Effect<number, StoreUnavailable>
+    readonly setMembers: (key: string) => Effect.Effect<ReadonlyArray<string>, StoreUnavailable>
+
+    readonly sortedAdd: (
+      key: string,
+      entries: ReadonlyArray<readonly [member: string, score: number]>
+    ) => Effect.Effect<number, StoreUnavailable>
+    readonly sortedRemove: (key: string, ...members: ReadonlyArray<string>) => Effect.Effect<number, StoreUnavailable>
+    /** Members with scores from `min` to `max`, lowest first. */
+    readonly sortedRange: (
+      key: string,
+      min: number,
+      max: number
+    ) => Effect.Effect<ReadonlyArray<readonly [member: string, score: number]>, StoreUnavailable>
+
+    readonly run: <Result>(
+      script: Script<Result>,
+      keys: ReadonlyArray<string>,
+      args: ReadonlyArray<string>
+    ) => Effect.Effect<Result, StoreUnavailable>
+
+    /** How many subscribers got it, on this store. */
+    readonly publish: (channel: string, payload: string) => Effect.Effect<number, StoreUnavailable>
+    /** Active when the Effect returns: what is published afterwards arrives, or a `Gap` says that some may not have. */
+    readonly subscribe: (channel: string) => Effect.Effect<Stream.Stream<Delivery>, StoreUnavailable, Scope.Scope>
+
+    /** Fails when the store is away; otherwise how long a round trip took. */
+    readonly ping: Effect.Effect<Duration.Duration, StoreUnavailable>
+    /** "memory" or "redis". */
+    readonly backend: "memory" | "redis"
+  }
+>() {}
