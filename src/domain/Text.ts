@@ -1,8 +1,8 @@
 import * as Schema from "effect/Schema"
 
 /** What Postgres or a terminal cannot take, or what hides text from people: NUL and other controls, lone surrogates. */
-// oxlint-disable-next-line no-control-regex
 const unfit =
+  // oxlint-disable-next-line no-control-regex
   /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
 /** More than this many combining marks in a row is decoration that breaks other people's screens. */
 const zalgo = /\p{M}{33,}/u
