@@ -1,0 +1,123 @@
+import { createClient } from "graphql-ws"
+
+/** An answer with `errors`: what the first one says. */
+export class GraphqlFailure extends Error {
+  readonly code: string
+  readonly retryable: boolean
+  readonly retryAfterMillis: number
+  constructor(error: { readonly message: string; readonly extensions?: Readonly<Record<string, unknown>> }) {
+    super(error.message)
+    this.code = String(error.extensions?.["code"] ?? "UNKNOWN")
+    this.retryable = error.extensions?.["retryable"] === true
+    this.retryAfterMillis = Number(error.extensions?.["retryAfterMillis"] ?? 0)
+  }
+}
+
+/** The server did not answer: refused, reset or cut off. Whether the operation was done is unknown. */
+export class Unreachable extends Error {}
+
+/** Time that a call may spend on tries after the first. */
+export const retryBudgetMillis = 60_000
+
+const pause = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))
+
+interface Answer<A> {
+  readonly data?: A
+  readonly errors?: ReadonlyArray<{ readonly message: string; readonly extensions?: Readonly<Record<string, unknown>> }>
+}
+
+/** A GraphQL client of the public API, as a stranger would write it: POST for operations, graphql-ws for streams. */
+export class Client {
+  readonly url: string
+  token: string | undefined
+  /** Tries after the first, over all calls. */
+  retries = 0
+
+  constructor(url: string, token?: string) {
+    this.url = url
+    this.token = token
+  }
+
+  /** One try. */
+  async once<A>(query: string, variables: Readonly<Record<string, unknown>> = {}): Promise<A> {
+    const response = await fetch(`${this.url}/graphql`, {
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        accept: "application/json",
+        ...(this.token === undefined ? {} : { authorization: `Bearer ${this.token}` })
+      },
+      body: JSON.stringify({ query, variables }),
+      signal: AbortSignal.timeout(30_000)
+    }).catch((cause: unknown) => {
+      throw new Unreachable(`${this.url} did not answer`, { cause })
+    })
+    const answer = (await response.json().catch((cause: unknown) => {
+      throw new Unreachable(`${this.url} answered ${response.status} without JSON`, { cause })
+    })) as Answer<A>
+    if (answer.errors?.[0] !== undefined) throw new GraphqlFailure(answer.errors[0])
+    if (answer.data === undefined || answer.data === null) throw new Unreachable(`${this.url} answered without data`)
+    return answer.data
+  }
+
+  /** Again with back-off while the server is away or says that a retry may help. For operations that may be repeated. */
+  async call<A>(query: string, variables: Readonly<Record<string, unknown>> = {}): Promise<A> {
+    const until = performance.now() + retryBudgetMillis
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.once<A>(query, variables)
+      } catch (error) {
+        const again = error instanceof Unreachable || (error instanceof GraphqlFailure && error.retryable)
+        if (!again || performance.now() > until) throw error
+        this.retries++
+        const wait = error instanceof GraphqlFailure ? error.retryAfterMillis : 0
+        await pause(Math.max(wait, Math.min(50 * 2 ** attempt, 1_000)))
+      }
+    }
+  }
+
+  /**
+   * Listens until `close` or `drop`; `onValue` gets each value's root field. `onEnd` is called once: with nothing when
+   * the stream completed or was closed by us, with the cause otherwise. `drop` cuts the socket without a word.
+   */
+  listen<A>(
+    query: string,
+    variables: Readonly<Record<string, unknown>>,
+    onValue: (value: A) => void,
+    onEnd: (cause?: unknown) => void
+  ): { readonly close: () => void; readonly drop: () => void } {
+    const client = createClient({
+      url: `${this.url.replace(/^http/, "ws")}/graphql`,
+      retryAttempts: 0,
+      ...(this.token === undefined ? {} : { connectionParams: { token: this.token } })
+    })
+    let ended = false
+    const end = (cause?: unknown) => {
+      if (ended) return
+      ended = true
+      onEnd(cause)
+      void client.dispose()
+    }
+    client.subscribe<Record<string, A>>(
+      { query, variables },
+      {
+        next: (result) => {
+          if (ended) return
+          if (result.errors?.[0] !== undefined) end(new GraphqlFailure(result.errors[0]))
+          else for (const value of Object.values(result.data ?? {})) onValue(value)
+        },
+        error: end,
+        complete: () => end()
+      }
+    )
+    return {
+      close: () => end(),
+      drop: () => {
+        if (ended) return
+        ended = true
+        client.terminate()
+        onEnd()
+      }
+    }
+  }
+}

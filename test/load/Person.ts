@@ -1,0 +1,153 @@
+import { Client, GraphqlFailure } from "../kit/Client.ts"
+import type { Conversation } from "./conversations.ts"
+
+/** A message as the API shows it. */
+export interface Said {
+  readonly seq: number
+  readonly clientKey: string
+  readonly body: string | null
+  readonly senderId: string
+}
+
+const signUp = /* GraphQL */ `
+  mutation SignUp($handle: String!, $password: String!, $profile: ProfileInput) {
+    signUp(handle: $handle, password: $password, profile: $profile) {
+      token
+      viewer {
+        user {
+          id
+        }
+      }
+    }
+  }
+`
+const signIn = /* GraphQL */ `
+  mutation SignIn($handle: String!, $password: String!) {
+    signIn(handle: $handle, password: $password) {
+      token
+      viewer {
+        user {
+          id
+        }
+      }
+    }
+  }
+`
+interface Auth {
+  readonly token: string
+  readonly viewer: { readonly user: { readonly id: string } }
+}
+
+const inbox = /* GraphQL */ `
+  subscription Inbox {
+    inbox {
+      __typename
+      ... on MatchFound {
+        match {
+          interaction {
+            id
+            participants {
+              user {
+                id
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+`
+type InboxEvent = {
+  readonly __typename: string
+  readonly match?: {
+    readonly interaction: {
+      readonly id: string
+      readonly participants: ReadonlyArray<{ readonly user: { readonly id: string } }>
+    }
+  }
+}
+
+/** A match as one of the two was told of it. */
+export interface Told {
+  readonly interactionId: string
+  readonly userIds: ReadonlyArray<string>
+}
+
+/** A reader that stays on through lost connections: a new try after this long. */
+const resubscribeMillis = 200
+
+/** One made-up user of the public API. */
+export class Person {
+  readonly client: Client
+  readonly handle: string
+  readonly interests: ReadonlyArray<string>
+  readonly matches: Array<Told> = []
+  id = ""
+  private stop: (() => void) | undefined
+
+  constructor(url: string, handle: string, conversation: Conversation, side: 0 | 1) {
+    this.client = new Client(url)
+    this.handle = handle
+    this.interests = conversation.interests[side]
+  }
+
+  /** Signs up; when an earlier try got through without its answer, signs in to the account that it made. */
+  async arrive(): Promise<void> {
+    const password = `${this.handle}-password`
+    const profile = { interests: this.interests }
+    const { signUp: auth } = await this.client
+      .call<{ readonly signUp: Auth }>(signUp, { handle: this.handle, password, profile })
+      .catch(async (error: unknown) => {
+        if (!(error instanceof GraphqlFailure) || error.code !== "CONFLICT") throw error
+        const again = await this.client.call<{ readonly signIn: Auth }>(signIn, { handle: this.handle, password })
+        return { signUp: again.signIn }
+      })
+    this.client.token = auth.token
+    this.id = auth.viewer.user.id
+  }
+
+  /** Listens to the inbox, through lost connections, until `leave`; each different match is told once. */
+  watchInbox(onMatch: (told: Told) => void): void {
+    const known = new Set<string>()
+    let stopped = false
+    const listen = (): void => {
+      if (stopped) return
+      const { close } = this.client.listen<InboxEvent>(
+        inbox,
+        {},
+        (event) => {
+          const interaction = event.match?.interaction
+          if (interaction === undefined || known.has(interaction.id)) return
+          known.add(interaction.id)
+          const told = { interactionId: interaction.id, userIds: interaction.participants.map((p) => p.user.id) }
+          this.matches.push(told)
+          onMatch(told)
+        },
+        () => setTimeout(listen, resubscribeMillis)
+      )
+      this.stop = () => {
+        stopped = true
+        close()
+      }
+    }
+    listen()
+  }
+
+  leave(): void {
+    this.stop?.()
+  }
+
+  async join(): Promise<void> {
+    await this.client.call("mutation Join($input: JoinQueueInput!) { joinQueue(input: $input) { id state } }", {
+      input: { clientKey: `join-${this.handle}`, interests: this.interests }
+    })
+  }
+
+  async block(other: Person): Promise<void> {
+    await this.client.call("mutation Block($id: ID!) { block(userId: $id) }", { id: other.id })
+  }
+
+  async unblock(other: Person): Promise<void> {
+    await this.client.call("mutation Unblock($id: ID!) { unblock(userId: $id) }", { id: other.id })
+  }
+}

@@ -1,0 +1,267 @@
+import { parseArgs } from "node:util"
+import { GraphqlFailure } from "../kit/Client.ts"
+import { startServer } from "../kit/server.ts"
+import { BadFile, type Conversation, readConversations } from "./conversations.ts"
+import { Dialogue } from "./Dialogue.ts"
+import { percentiles, seeded } from "./percentiles.ts"
+import { Person, type Told } from "./Person.ts"
+import { type Verdict, verifyDelivery, verifyHistory, verifyMatches } from "./verify.ts"
+
+const help = `Plays a file of conversations through the public API and checks that nothing is lost, doubled, reordered or changed.
+
+  bun run replay --file PATH [--url URL] [--interactions N] [--seed S] [--concurrency C]
+
+  --file PATH         conversations, one JSON object a line: { id, interests: [[…], […]], messages: [{ from, text }] }
+  --url URL           a running server (http://127.0.0.1:4000); without it, one is started on an empty data folder
+  --interactions N    how many conversations to play, from the first line on; all by default
+  --seed S            the seed of every random choice; 1 by default
+  --concurrency C     interactions that talk at the same time; 8 by default
+
+Each line brings two new users into the queue. Whoever is matched with whom, the two say the lines of one conversation
+in turn; readers drop their WebSocket at random moments and resume from the last number they saw.
+The last line of the output is one JSON object. Exits with 1 when anything was lost, doubled, reordered or different.
+`
+
+interface Options {
+  readonly conversations: ReadonlyArray<Conversation>
+  readonly url: string
+  readonly seed: number
+  readonly concurrency: number
+}
+
+/** People who wait this long in the queue beside somebody whom they blocked take the block back. */
+const unblockAfterMillis = 25_000
+/** Nobody is matched for this long: the run fails instead of waiting for ever. */
+const stalledMillisMax = 90_000
+/** Sign-ups under way at once: each costs the server a password hash. */
+const arrivalsAtOnce = 4
+
+class Replay {
+  readonly verdict: Verdict = {
+    lost: 0,
+    duplicated: 0,
+    reordered: 0,
+    historyMismatches: 0,
+    doubleMatches: 0,
+    examples: []
+  }
+  readonly people: Array<Person> = []
+  readonly dialogues: Array<Dialogue> = []
+  private readonly blocks = new Set<string>()
+  private readonly waiting = new Set<Person>()
+  private readonly told = new Map<string, Array<readonly [Person, Told]>>()
+  private readonly chance: () => number
+  private readonly options: Options
+  private readonly run = Date.now().toString(36).slice(-6)
+  private messages = 0
+  private verified = 0
+  private talking = 0
+  private finished = 0
+  private lastMatch = performance.now()
+  private failure: unknown
+  private wake: () => void = () => undefined
+
+  constructor(options: Options) {
+    this.options = options
+    this.chance = seeded(options.seed)
+  }
+
+  /** Brings everybody in, lets them talk, and verifies; the seconds it took to play. */
+  async play(): Promise<number> {
+    const started = performance.now()
+    const progress = setInterval(() => this.show(), process.stderr.isTTY ? 250 : 2_000)
+    try {
+      await Promise.all([this.bringEverybody(), this.everybodyTalked()])
+      const seconds = (performance.now() - started) / 1_000
+      verifyMatches(this.verdict, this.people, this.blocks)
+      await this.verifyAll()
+      return seconds
+    } finally {
+      clearInterval(progress)
+      for (const person of this.people) person.leave()
+      this.show(true)
+    }
+  }
+
+  private async bringEverybody(): Promise<void> {
+    const lines = this.options.conversations.entries()
+    const arrivals = async (): Promise<void> => {
+      for (const [i, conversation] of lines) {
+        // Arrivals keep a little ahead of the talk, as a queue in use does.
+        while (this.failure === undefined && this.waiting.size + 2 * this.talking >= 2 * this.options.concurrency)
+          await this.pause()
+        if (this.failure !== undefined) return
+        await this.bringPair(conversation, i)
+      }
+    }
+    await Promise.all(Array.from({ length: arrivalsAtOnce }, arrivals)).catch((error: unknown) => this.fail(error))
+  }
+
+  private async bringPair(conversation: Conversation, line: number): Promise<void> {
+    const pair = ([0, 1] as const).map(
+      (side) =>
+        new Person(
+          this.options.url,
+          `r${this.run}_${this.options.seed % 1e6}_${line}_${side}`.slice(0, 24),
+          conversation,
+          side
+        )
+    )
+    await Promise.all(pair.map((person) => person.arrive()))
+    // Now and then the two who would fit each other best must not meet.
+    if (this.chance() < 0.05) {
+      await pair[0]!.block(pair[1]!)
+      this.blocks.add(`${pair[0]!.id} ${pair[1]!.id}`)
+    }
+    for (const person of pair) {
+      this.people.push(person)
+      this.waiting.add(person)
+      person.watchInbox((told) => this.onMatch(person, told))
+    }
+    await Promise.all(pair.map((person) => person.join()))
+  }
+
+  private onMatch(person: Person, told: Told): void {
+    this.lastMatch = performance.now()
+    this.waiting.delete(person)
+    const both = this.told.get(told.interactionId) ?? []
+    both.push([person, told])
+    this.told.set(told.interactionId, both)
+    if (both.length !== 2) return
+    const conversation = this.options.conversations[this.dialogues.length]
+    if (conversation === undefined) return this.fail(new Error("more interactions than pairs of people"))
+    const dialogue = new Dialogue(told.interactionId, [both[0]![0], both[1]![0]], conversation, this.chance)
+    this.dialogues.push(dialogue)
+    this.talking++
+    dialogue
+      .run(() => this.messages++)
+      .catch((error: unknown) => this.fail(error))
+      .finally(() => {
+        for (const [each] of both) each.leave()
+        this.talking--
+        this.finished++
+        this.wake()
+      })
+  }
+
+  private async everybodyTalked(): Promise<void> {
+    while (this.finished < this.options.conversations.length) {
+      if (this.failure !== undefined) throw this.failure
+      await this.pause()
+      const still = performance.now() - this.lastMatch
+      if (this.talking > 0) this.lastMatch = performance.now()
+      else if (still > stalledMillisMax)
+        this.fail(
+          new Error(`nobody was matched for ${stalledMillisMax / 1_000} s; ${this.waiting.size} people still wait`)
+        )
+      else if (still > unblockAfterMillis) await this.reconcile()
+    }
+  }
+
+  /** The last ones waiting may have blocked each other: then nobody is left for them. */
+  private async reconcile(): Promise<void> {
+    for (const a of this.waiting)
+      for (const b of this.waiting) if (this.blocks.delete(`${a.id} ${b.id}`)) await a.unblock(b)
+  }
+
+  private async verifyAll(): Promise<void> {
+    const dialogues = this.dialogues.values()
+    const verifier = async (): Promise<void> => {
+      for (const dialogue of dialogues) {
+        verifyDelivery(this.verdict, dialogue)
+        await verifyHistory(this.verdict, dialogue, this.chance)
+        this.verified++
+      }
+    }
+    await Promise.all(Array.from({ length: 8 }, verifier))
+  }
+
+  private pause(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, 100)
+      this.wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  private fail(error: unknown): void {
+    this.failure ??= error
+    this.wake()
+  }
+
+  get reconnects(): number {
+    return this.dialogues.reduce((sum, dialogue) => sum + dialogue.reconnects, 0)
+  }
+
+  private show(last = false): void {
+    const total = this.options.conversations.length
+    const line =
+      `${this.finished}/${total} interactions, ${this.messages} messages, ${this.reconnects} reconnects, ` +
+      `${this.waiting.size} waiting, ${this.verified}/${total} verified`
+    process.stderr.write(
+      process.stderr.isTTY && !last ? `\r\u001b[K${line}` : `${process.stderr.isTTY ? "\r\u001b[K" : ""}${line}\n`
+    )
+  }
+}
+
+const count = (name: string, text: string | undefined, fallback: number): number => {
+  if (text === undefined) return fallback
+  const n = Number(text)
+  if (!Number.isInteger(n) || n < 1) throw new BadFile(`--${name} ${text} is not a whole number of at least 1`)
+  return n
+}
+
+const main = async (): Promise<number> => {
+  const { values } = parseArgs({
+    options: {
+      file: { type: "string" },
+      url: { type: "string" },
+      interactions: { type: "string" },
+      seed: { type: "string" },
+      concurrency: { type: "string" },
+      help: { type: "boolean", short: "h" }
+    }
+  })
+  if (values.help) {
+    process.stdout.write(help)
+    return 0
+  }
+  if (values.file === undefined) throw new BadFile(`--file PATH is needed\n\n${help}`)
+  const all = readConversations(values.file)
+  const conversations = all.slice(0, count("interactions", values.interactions, all.length))
+  const seed = count("seed", values.seed, 1)
+  const concurrency = count("concurrency", values.concurrency, 8)
+  const server = values.url === undefined ? await startServer() : undefined
+  try {
+    const replay = new Replay({ conversations, url: (values.url ?? server!.url).replace(/\/$/, ""), seed, concurrency })
+    const seconds = await replay.play()
+    const { examples, ...verdict } = replay.verdict
+    for (const example of examples) process.stdout.write(`${example}\n`)
+    for (const refused of new Set(replay.dialogues.flatMap((d) => d.refused)))
+      process.stdout.write(`refused by the server: ${refused}\n`)
+    const summary = {
+      interactions: replay.dialogues.length,
+      messages: replay.dialogues.reduce((sum, d) => sum + d.acknowledged.length, 0),
+      reconnects: replay.reconnects,
+      ...verdict,
+      ackMillis: percentiles(replay.dialogues.flatMap((d) => d.ackMillis)),
+      deliveryMillis: percentiles(replay.dialogues.flatMap((d) => d.deliveryMillis)),
+      seconds: Math.round(seconds * 10) / 10
+    }
+    process.stdout.write(`${JSON.stringify(summary)}\n`)
+    return Object.values(verdict).every((n) => n === 0) ? 0 : 1
+  } finally {
+    await server?.stop()
+  }
+}
+
+process.exit(
+  await main().catch((error: unknown) => {
+    const unexpected = !(error instanceof BadFile || error instanceof GraphqlFailure)
+    process.stderr.write(`replay: ${error instanceof Error ? error.message : String(error)}\n`)
+    if (unexpected && error instanceof Error) process.stderr.write(`${error.stack}\n`)
+    return 1
+  })
+)
