@@ -1,5 +1,5 @@
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -8,6 +8,15 @@ import type { StoreUnavailable } from "../errors.ts"
 
 /** What a subscriber sees: a message, or that messages may have been missed (connection lost and back). */
 export type Delivery = { readonly _tag: "Message"; readonly payload: string } | { readonly _tag: "Gap" }
+
+/** Messages waiting for one subscriber of a channel; beyond that the oldest are dropped and the subscriber sees a `Gap`. */
+export const channelBufferMax = 1_024
+
+/** Whole milliseconds of a time to live, at least 1; undefined for one without end. */
+export const ttlMillis = (ttl: Duration.DurationInput): number | undefined => {
+  const millis = Duration.toMillis(ttl)
+  return Number.isFinite(millis) ? Math.max(1, Math.ceil(millis)) : undefined
+}
 
 /** A script that runs in one step on the store: Lua for Redis, its twin in TypeScript for memory. */
 export interface Script<Result> {

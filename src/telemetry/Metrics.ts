@@ -123,6 +123,7 @@ export const cacheEntries = gauge("connect_cache_near_entries", "Entries of the 
 // `outcome`: ok or failed.
 export const storeCommands = counter("connect_store_commands_total", "Commands sent to the store.", "outcome")
 export const storeSeconds = latency("connect_store_command_duration_seconds", "Time of one store command.")
+export const storeEvictions = counter("connect_store_evictions_total", "Keys the memory store dropped for room.")
 export const storeReconnects = counter("connect_store_reconnects_total", "Connections to the store made again.")
 
 export const queries = counter("connect_database_queries_total", "SQL statements run.", "outcome")
@@ -201,5 +202,3 @@ export const residentBytes = gauge("process_resident_memory_bytes", "Resident me
 export const heapUsedBytes = gauge("process_heap_used_bytes", "Heap in use.")
 export const uptimeSeconds = gauge("process_uptime_seconds", "Time since the process started.")
 export const eventLoopSeconds = latency("process_event_loop_delay_seconds", "How late a timer fired, each sample.")
-export const storeEvictions = counter("connect_store_evictions_total", "Keys that the memory store dropped at its bound.")
-export const storeFailures = counter("connect_store_failures_total", "Store calls that failed or were not sent, by operation.")
