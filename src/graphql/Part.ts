@@ -3,7 +3,7 @@ import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { ConnectError } from "../errors.ts"
+import type { ConnectError, DatabaseUnavailable, SessionExpired } from "../errors.ts"
 import { Unauthenticated } from "../errors.ts"
 import type { Session } from "../session/Sessions.ts"
 
@@ -11,6 +11,8 @@ import type { Session } from "../session/Sessions.ts"
 export interface RequestContext {
   /** The session of the request's token; none when the request carries no token. */
   readonly session: Option.Option<Session>
+  /** Why the token that came has no session. `viewer` fails with it; signing in works all the same. */
+  readonly sessionFailure?: SessionExpired | DatabaseUnavailable
   readonly token: Option.Option<string>
   /** The client's address, a trusted proxy's word for it included. */
   readonly address: string
@@ -72,9 +74,13 @@ export const subscription = <A, I>(
   ) => Effect.Effect<Stream.Stream<unknown, ConnectError>, ConnectError, Scope.Scope>
 ): SubscriptionField => ({ args, subscribe })
 
-/** The viewer's session, or Unauthenticated. */
-export const viewer = (request: RequestContext): Effect.Effect<Session, Unauthenticated> =>
-  request.session._tag === "Some" ? Effect.succeed(request.session.value) : Effect.fail(new Unauthenticated())
+/** The viewer's session; SessionExpired for a token that is no good (any more), Unauthenticated without a token. */
+export const viewer = (
+  request: RequestContext
+): Effect.Effect<Session, Unauthenticated | SessionExpired | DatabaseUnavailable> =>
+  request.session._tag === "Some"
+    ? Effect.succeed(request.session.value)
+    : Effect.fail(request.sessionFailure ?? new Unauthenticated())
 
 /** A value of this request made once: `memo(request, key, () => …)`. */
 export const memo = <A>(request: RequestContext, key: unknown, make: () => A): A => {
