@@ -1,5 +1,4 @@
 import { Client, GraphqlFailure } from "../kit/Client.ts"
-import type { Conversation } from "./conversations.ts"
 
 /** A message as the API shows it. */
 export interface Said {
@@ -84,11 +83,12 @@ export class Person {
   readonly matches: Array<Told> = []
   id = ""
   private stop: (() => void) | undefined
+  private cut: (() => void) | undefined
 
-  constructor(url: string, handle: string, conversation: Conversation, side: 0 | 1) {
+  constructor(url: string, handle: string, interests: ReadonlyArray<string>) {
     this.client = new Client(url)
     this.handle = handle
-    this.interests = conversation.interests[side]
+    this.interests = interests
   }
 
   /** Signs up; when an earlier try got through without its answer, signs in to the account that it made. */
@@ -112,7 +112,7 @@ export class Person {
     let stopped = false
     const listen = (): void => {
       if (stopped) return
-      const { close } = this.client.listen<InboxEvent>(
+      const { close, drop } = this.client.listen<InboxEvent>(
         inbox,
         {},
         (event) => {
@@ -125,6 +125,7 @@ export class Person {
         },
         () => setTimeout(listen, resubscribeMillis)
       )
+      this.cut = drop
       this.stop = () => {
         stopped = true
         close()
@@ -133,13 +134,20 @@ export class Person {
     listen()
   }
 
+  /** Stops listening for good. */
   leave(): void {
     this.stop?.()
   }
 
-  async join(): Promise<void> {
+  /** Cuts the inbox's socket; it comes back by itself. */
+  drop(): void {
+    this.cut?.()
+  }
+
+  /** Joins the queue; the same key again is the same ticket. */
+  async join(clientKey = `join-${this.handle}`): Promise<void> {
     await this.client.call("mutation Join($input: JoinQueueInput!) { joinQueue(input: $input) { id state } }", {
-      input: { clientKey: `join-${this.handle}`, interests: this.interests }
+      input: { clientKey, interests: this.interests }
     })
   }
 

@@ -69,6 +69,11 @@ export class Reader {
     this.connect()
   }
 
+  /** The highest number seen. */
+  get seen(): number {
+    return this.lastSeq
+  }
+
   private connect(): void {
     if (this.stopped) return
     this.connection = this.person.client.listen<Event>(

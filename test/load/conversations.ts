@@ -42,7 +42,7 @@ const parse = (line: string, where: string): Conversation => {
   )
     throw new BadFile(`${where}: "interests" is not two lists of text`)
   if (!Array.isArray(messages)) throw new BadFile(`${where}: "messages" is not a list`)
-  const [first, second] = interests as [ReadonlyArray<string>, ReadonlyArray<string>]
+  const [first, second] = [interests[0] as ReadonlyArray<string>, interests[1] as ReadonlyArray<string>]
   const said = messages.map((message: { from?: unknown; text?: unknown }, i) => {
     if ((message?.from !== 1 && message?.from !== 2) || !isText(message.text) || message.text.trim() === "")
       throw new BadFile(`${where}: message ${i + 1} is not { "from": 1 or 2, "text": … }`)

@@ -103,8 +103,7 @@ class Replay {
         new Person(
           this.options.url,
           `r${this.run}_${this.options.seed % 1e6}_${line}_${side}`.slice(0, 24),
-          conversation,
-          side
+          conversation.interests[side]
         )
     )
     await Promise.all(pair.map((person) => person.arrive()))

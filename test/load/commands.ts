@@ -1,0 +1,80 @@
+import fc from "fast-check"
+import type { VirtualUser } from "./VirtualUser.ts"
+
+/** What a plan knows of its users while it is generated and shrunk: who has signed up. */
+export interface Model {
+  readonly signedUp: Set<number>
+}
+
+/** The users of a plan, made when they sign up. */
+export type World = ReadonlyArray<VirtualUser>
+
+type Command = fc.AsyncCommand<Model, World>
+
+/** A command only adds a step to its user's chain: users work beside each other, each in their own order. */
+const command = (
+  title: string,
+  user: number,
+  act: (world: World) => void,
+  ready = (model: Model): boolean => model.signedUp.has(user),
+  learn = (_: Model): void => undefined
+): Command => ({
+  check: ready,
+  run: async (model, world) => {
+    learn(model)
+    act(world)
+  },
+  toString: () => `user ${user} ${title}`
+})
+
+const signUp = (user: number): Command =>
+  command(
+    "signs up",
+    user,
+    (world) => world[user]!.signUp(),
+    (model) => !model.signedUp.has(user),
+    (model) => model.signedUp.add(user)
+  )
+
+const simple = (title: string, act: (user: VirtualUser) => void) => (user: number) =>
+  command(title, user, (world) => act(world[user]!))
+
+/** Text as people write it, and as it breaks things: emoji, quotes, percent signs, right-to-left, line ends. */
+const bodies = fc.oneof(
+  fc.constantFrom("hi", '50% off? "yes"', "it's 🙂 👩‍👩‍👧", "שלום", "a\nb", "<b>&amp;</b>", "\\ ' ; --", "  spaces  "),
+  fc.string({ minLength: 1, maxLength: 40, unit: "grapheme" }).filter((text) => text.trim() !== "")
+)
+
+/** The commands of a plan over `users` virtual users. */
+export const commands = (users: number): Array<fc.Arbitrary<Command>> => {
+  const user = fc.nat(users - 1)
+  const sends = fc
+    .tuple(user, bodies)
+    .map(([by, body]) => command(`sends ${JSON.stringify(body)}`, by, (world) => world[by]!.send(body)))
+  const blocks = fc
+    .tuple(user, user)
+    .filter(([by, whom]) => by !== whom)
+    .map(([by, whom]) =>
+      command(
+        `blocks user ${whom}`,
+        by,
+        (world) => world[by]!.block(world[whom]!),
+        (model) => model.signedUp.has(by) && model.signedUp.has(whom)
+      )
+    )
+  return [
+    user.map(signUp),
+    user.map(signUp),
+    user.map(simple("joins", (each) => each.join())),
+    user.map(simple("joins", (each) => each.join())),
+    user.map(simple("leaves the queue", (each) => each.leave())),
+    sends,
+    sends,
+    sends,
+    user.map(simple("sends the same again", (each) => each.resend())),
+    blocks,
+    user.map(simple("reads", (each) => each.read())),
+    user.map(simple("loses the connection", (each) => each.drop())),
+    user.map(simple("ends", (each) => each.end()))
+  ]
+}
