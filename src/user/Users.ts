@@ -1,19 +1,28 @@
+import * as SqlClient from "@effect/sql/SqlClient"
+import type { Fragment } from "@effect/sql/Statement"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
-import type * as Option from "effect/Option"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import type { UserId } from "../domain/Ids.ts"
-import type { Connection } from "../domain/Page.ts"
-import type {
-  Conflict,
-  DatabaseUnavailable,
-  InvalidCredentials,
-  NotFound,
-  Overloaded,
-  ValidationFailed
-} from "../errors.ts"
+import * as Schema from "effect/Schema"
+import * as Cache from "../cache/Cache.ts"
+import { Settings } from "../config/Settings.ts"
+import { isUniqueViolation, orUnavailable } from "../database/SqlErrors.ts"
+import * as Ids from "../domain/Ids.ts"
+import { UserId } from "../domain/Ids.ts"
+import { connection, type Connection } from "../domain/Page.ts"
+import { defaultLanguages } from "../domain/Profile.ts"
+import type { DatabaseUnavailable, Overloaded, ValidationFailed } from "../errors.ts"
+import { Conflict, InvalidCredentials, NotFound } from "../errors.ts"
+import { Cursor } from "../graphql/Cursor.ts"
 import type { Role } from "../session/Sessions.ts"
-import type { ProfileInput, User } from "./User.ts"
+import * as Handles from "./Handles.ts"
+import { needsRehash, Passwords } from "./Passwords.ts"
+import { type ProfileInput, User } from "./User.ts"
+import { columns, toRole, toUser, type UserRow } from "./UserRow.ts"
+import * as UserSearch from "./UserSearch.ts"
 
 /** Who someone is to the system; for the person themselves, never for others. */
 export interface Account {
@@ -21,9 +30,6 @@ export interface Account {
   readonly role: Role
   readonly email: string | null
 }
-
-/** Results of one search at most, over all its pages. */
-export const searchResultsMax = 50
 
 /** The people of the application: profiles (cached), accounts and passwords. */
 export class Users extends Context.Tag("@connect/Users")<
@@ -63,3 +69,182 @@ export class Users extends Context.Tag("@connect/Users")<
     ) => Effect.Effect<void, InvalidCredentials | Overloaded | DatabaseUnavailable>
   }
 >() {}
+
+/** Tries at a made-up handle that nobody has. */
+const guestAttemptsMax = 5
+
+/** Profiles and searches kept in this process. */
+const profilesNearMax = 10_000
+const searchesNearMax = 1_000
+
+interface AccountRow extends UserRow {
+  readonly role: number
+  readonly email: string | null
+}
+
+const toAccount = (row: AccountRow): Account => ({ user: toUser(row), role: toRole(row.role), email: row.email })
+
+export const layer = Layer.scoped(
+  Users,
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const passwords = yield* Passwords
+    const cursor = yield* Cursor
+    const settings = yield* Settings
+    const row = columns(sql)
+    const accountRow = sql`${row}, users.role, users.email`
+
+    const profiles = yield* Cache.make({
+      name: "profile",
+      key: (id: UserId) => id,
+      schema: User,
+      ttl: settings.user.profileCacheTtl,
+      near: { entriesMax: profilesNearMax, ttl: "1 minute" },
+      lookupMany: (ids: ReadonlyArray<UserId>) =>
+        sql<UserRow>`select ${row} from users where users.id = any(${ids}::uuid[])`.pipe(
+          Effect.map((rows) => new Map(rows.map((found) => [UserId.make(found.id), toUser(found)]))),
+          orUnavailable
+        )
+    })
+
+    const searches = yield* Cache.make({
+      name: "user_search",
+      key: (text: string) => text,
+      schema: Schema.Array(UserId),
+      ttl: settings.user.searchCacheTtl,
+      near: { entriesMax: searchesNearMax, ttl: "1 minute" },
+      lookup: (text: string) =>
+        UserSearch.closest(sql, text).pipe(
+          Effect.map((ids) => Option.some(ids.map((id) => UserId.make(id)))),
+          orUnavailable
+        )
+    })
+
+    const insert = (handle: string, hash: string | null, email: string | null, profile: ProfileInput) =>
+      Effect.gen(function* () {
+        const id = yield* Ids.make(UserId)
+        const now = new Date(yield* Clock.currentTimeMillis)
+        const rows = yield* sql<AccountRow>`
+          insert into users (id, handle, display_name, bio, interests, languages, region, email, password_hash,
+                             created_at, updated_at)
+          values (${id}, ${handle}, ${profile.displayName ?? handle}, ${profile.bio ?? null},
+                  ${profile.interests ?? []}::text[], ${profile.languages ?? defaultLanguages}::text[],
+                  ${profile.region ?? null}, ${email}, ${hash}, ${now}, ${now})
+          returning ${accountRow}`
+        return toAccount(rows[0]!)
+      }).pipe(
+        Effect.catchIf(
+          (error) => isUniqueViolation(error, "users_handle_key"),
+          () => Effect.fail(new Conflict({ message: "The handle is taken" }))
+        ),
+        orUnavailable
+      )
+
+    const secret = (where: Fragment) =>
+      sql<AccountRow & { readonly hash: string | null }>`
+        select ${accountRow}, users.password_hash as hash from users where ${where}`.pipe(
+        Effect.map((rows) => rows[0]),
+        orUnavailable
+      )
+
+    /** Sets the hash if it is still the one that was read; false when someone else changed it. */
+    const replaceHash = (id: string, from: string, to: string) =>
+      Effect.gen(function* () {
+        const now = new Date(yield* Clock.currentTimeMillis)
+        const rows = yield* sql`update users set password_hash = ${to}, updated_at = ${now}
+                                where id = ${id} and password_hash = ${from} returning id`
+        return rows.length === 1
+      }).pipe(orUnavailable)
+
+    /** The row whose password this is. A row without a password costs as much time as a wrong password. */
+    const proven = <R extends { readonly hash: string | null }>(found: R | undefined, password: Redacted.Redacted) =>
+      Effect.gen(function* () {
+        if (found === undefined || found.hash === null) {
+          yield* passwords.dummyVerify(password)
+          return yield* new InvalidCredentials()
+        }
+        if (!(yield* passwords.verify(password, found.hash))) return yield* new InvalidCredentials()
+        return { ...found, hash: found.hash }
+      })
+
+    const byIds = (ids: ReadonlyArray<UserId>) => profiles.getMany(ids)
+
+    return {
+      byIds,
+      byId: (id) => profiles.get(id),
+      byHandle: (handle) =>
+        sql<UserRow>`select ${row} from users where users.handle = ${handle}`.pipe(
+          Effect.map((rows) => Option.map(Option.fromNullable(rows[0]), toUser)),
+          orUnavailable
+        ),
+
+      search: Effect.fn("Users.search")(function* ({ text, first, after }) {
+        const normal = UserSearch.normalise(text)
+        const args = { text: normal }
+        const at = yield* cursor.decode<readonly [position: number, id: string]>("searchUsers", args, after)
+        const ids = Option.getOrElse(yield* searches.get(normal), (): ReadonlyArray<UserId> => [])
+        // The list may have been renewed since the cursor was given: then its person says where to go on, if still there.
+        const start = Option.match(at, {
+          onNone: () => 0,
+          onSome: ([position, id]) => {
+            const found = ids.findIndex((other) => other === id)
+            return (found === -1 ? position : found) + 1
+          }
+        })
+        const page = ids.slice(start, start + first)
+        const people = yield* byIds(page)
+        const edges = page.flatMap((id, index) => {
+          const node = people.get(id)
+          return node ? [{ node, cursor: cursor.encode("searchUsers", args, [start + index, id]) }] : []
+        })
+        return connection(edges, { hasNextPage: start + first < ids.length, hasPreviousPage: start > 0 })
+      }),
+
+      create: Effect.fn("Users.create")(function* ({ handle, password, email, profile }) {
+        const taken = yield* orUnavailable(sql`select 1 from users where handle = ${handle}`)
+        if (taken.length > 0) return yield* new Conflict({ message: "The handle is taken" })
+        return yield* insert(handle, yield* passwords.hash(password), email, profile)
+      }),
+
+      createGuest: Effect.fn("Users.createGuest")(function* (profile) {
+        return yield* Effect.flatMap(Handles.made, (handle) => insert(handle, null, null, profile)).pipe(
+          Effect.retry({ times: guestAttemptsMax - 1, while: (error) => error._tag === "Conflict" })
+        )
+      }),
+
+      authenticate: Effect.fn("Users.authenticate")(function* (handle, password) {
+        const found = yield* proven(yield* secret(sql`users.handle = ${handle}`), password)
+        if (needsRehash(found.hash)) yield* replaceHash(found.id, found.hash, yield* passwords.hash(password))
+        return toAccount(found)
+      }),
+
+      account: Effect.fn("Users.account")(function* (id) {
+        const rows = yield* orUnavailable(sql<AccountRow>`select ${accountRow} from users where users.id = ${id}`)
+        return rows[0] ? toAccount(rows[0]) : yield* new NotFound({ what: "User" })
+      }),
+
+      updateProfile: Effect.fn("Users.updateProfile")(function* (id, change) {
+        const now = new Date(yield* Clock.currentTimeMillis)
+        const rows = yield* sql<UserRow>`
+          update users set
+            display_name = coalesce(${change.displayName ?? null}::text, display_name),
+            bio = case when ${change.bio !== undefined}::boolean then ${change.bio ?? null}::text else bio end,
+            interests = coalesce(${change.interests ?? null}::text[], interests),
+            languages = coalesce(${change.languages ?? null}::text[], languages),
+            region = case when ${change.region !== undefined}::boolean then ${change.region ?? null}::text else region end,
+            updated_at = ${now}
+          where users.id = ${id}
+          returning ${row}`.pipe(orUnavailable)
+        if (rows[0] === undefined) return yield* new NotFound({ what: "User" })
+        yield* profiles.invalidate(id)
+        return toUser(rows[0])
+      }),
+
+      changePassword: Effect.fn("Users.changePassword")(function* (id, current, next) {
+        const found = yield* proven(yield* secret(sql`users.id = ${id}`), current)
+        const changed = yield* replaceHash(id, found.hash, yield* passwords.hash(next))
+        if (!changed) return yield* new InvalidCredentials()
+      })
+    }
+  })
+)

@@ -1,0 +1,53 @@
+import type * as SqlClient from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import { Text } from "../domain/Text.ts"
+
+/** Results of one search at most, over all its pages. */
+export const searchResultsMax = 50
+
+/** What people type into a search box: 1 to 100 characters. */
+export const SearchText = Text(1, 100)
+
+/** Searches that differ only in case and space are one. */
+export const normalise = (text: string): string => text.normalize("NFC").trim().replace(/\s+/g, " ").toLowerCase()
+
+/** `%`, `_` and `\` mean themselves. */
+const likeLiteral = (text: string): string => text.replace(/[\\%_]/g, (special) => `\\${special}`)
+
+/**
+ * Ids of the closest people, the closest first, at most `searchResultsMax`. An equal handle, display name or interest
+ * comes before one that starts with the text, that before one that contains it, that before one that is merely similar
+ * (trigrams).
+ */
+export const closest = (
+  sql: SqlClient.SqlClient,
+  text: string
+): Effect.Effect<ReadonlyArray<string>, SqlError> => {
+  const like = likeLiteral(text)
+  const slug = text.replaceAll(" ", "-")
+  const closeness = (column: string) => {
+    const of = sql.literal(column)
+    return sql`case when ${of} = ${text}::text then 4 when ${of} like ${`${like}%`}::text then 2
+                    when ${of} like ${`%${like}%`}::text then 1 else 0 end + similarity(${of}, ${text}::text)`
+  }
+  return Effect.map(
+    sql<{ readonly id: string }>`
+      select id from (
+        select users.id, users.handle, greatest(
+          ${closeness("users.handle")},
+          ${closeness("lower(users.display_name)")},
+          case when users.interests @> array[${slug}::text] then 4.5 else 0 end
+        ) as closeness
+        from users
+        where users.handle % ${text}::text
+          or users.handle like ${`%${like}%`}::text
+          or lower(users.display_name) % ${text}::text
+          or lower(users.display_name) like ${`%${like}%`}::text
+          or users.interests @> array[${slug}::text]
+      ) found
+      order by closeness desc, handle
+      limit ${searchResultsMax}`,
+    (rows) => rows.map((row) => row.id)
+  )
+}
