@@ -17,7 +17,7 @@ const command = (
   user: number,
   act: (world: World) => void,
   ready = (model: Model): boolean => model.signedUp.has(user),
-  learn = (_: Model): void => undefined
+  learn: (model: Model) => void = () => undefined
 ): Command => ({
   check: ready,
   run: async (model, world) => {
