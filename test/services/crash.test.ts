@@ -12,17 +12,14 @@ test("every acknowledged message is there after kill -9 in the middle of a repla
   const env = { DATA_DIR: join(dataDir, "data"), PORT: String(await freePort()) }
   let server: Server = await startServer(env)
   const { url } = server
-  let over = false
   const replay = runCommand(
     [process.execPath, "test/load/replay.ts", "--file", conversationsFile(), "--interactions", "30", "--url", url],
     {},
     150_000
-  ).finally(() => (over = true))
+  )
   try {
     let kills = 0
-    while (!over && kills < 3) {
-      await Promise.race([replay, Bun.sleep(2_500)])
-      if (over) break
+    while (kills < 3 && (await Promise.race([replay, Bun.sleep(2_500)])) === undefined) {
       await server.kill()
       kills++
       server = await startServer(env)
