@@ -1,0 +1,147 @@
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { MessageRow } from "../communication/Message.ts"
+import { columns as messageColumns, fromRow as messageFromRow } from "../communication/Message.ts"
+import { orUnavailable } from "../database/SqlErrors.ts"
+import type { InteractionId, UserId } from "../domain/Ids.ts"
+import { type DatabaseUnavailable, NotFound } from "../errors.ts"
+import type { NumberedEvent } from "./Event.ts"
+import { kinds, messageToJson } from "./Event.ts"
+import type { InteractionRow, ParticipantRow } from "./Interaction.ts"
+import { columns, endReasons, fromRow, type Interaction, type Participant } from "./Interaction.ts"
+import { participantColumns, participantFromRow } from "./Interaction.ts"
+
+/** Events of one replay page. */
+export const replayPageMax = 200
+
+type Read<A> = Effect.Effect<A, DatabaseUnavailable>
+
+/** What is known of interactions. Everything here reads the database; what changes them goes through their actor. */
+export class Interactions extends Context.Tag("@connect/Interactions")<
+  Interactions,
+  {
+    /** The interaction, for one of its participants; NotFound for anybody else. */
+    readonly find: (id: InteractionId, viewerId: UserId) => Effect.Effect<Interaction, NotFound | DatabaseUnavailable>
+    /** Those of the ids that exist, whoever asks. */
+    readonly byIds: (ids: ReadonlyArray<InteractionId>) => Read<ReadonlyMap<InteractionId, Interaction>>
+    /** The participants of each, in the order in which they joined. */
+    readonly participants: (
+      ids: ReadonlyArray<InteractionId>
+    ) => Read<ReadonlyMap<InteractionId, ReadonlyArray<Participant>>>
+    /** Visible messages of others that this person has not read, by interaction; those with none are absent. */
+    readonly unread: (viewerId: UserId, ids: ReadonlyArray<InteractionId>) => Read<ReadonlyMap<InteractionId, number>>
+    /** The same over all active interactions of this person. */
+    readonly unreadTotal: (viewerId: UserId) => Read<number>
+    /** Events numbered above `afterSeq`, lowest first, at most `replayPageMax`. */
+    readonly events: (id: InteractionId, afterSeq: number) => Read<ReadonlyArray<NumberedEvent>>
+    /** Active interactions of this person, with that other one where given. */
+    readonly active: (userId: UserId, withId?: UserId) => Read<ReadonlyArray<InteractionId>>
+  }
+>() {}
+
+/** A row of `events`, with its message and the reason of the interaction's end. */
+interface EventRow {
+  readonly eventSeq: number
+  readonly kind: number
+  readonly at: Date
+  readonly userId: string | null
+  readonly endReason: number | null
+}
+
+const toEvent = (row: EventRow & MessageRow): ReadonlyArray<NumberedEvent> => {
+  const at = row.at.toISOString()
+  const seq = row.eventSeq
+  switch (row.kind) {
+    case kinds.MessageAdded:
+      return [{ _tag: "MessageAdded", seq, at, message: messageToJson(messageFromRow(row)) }]
+    case kinds.MessageChanged:
+      return [{ _tag: "MessageChanged", seq, at, message: messageToJson(messageFromRow(row)) }]
+    case kinds.ParticipantLeft:
+      return [{ _tag: "ParticipantLeft", seq, at, userId: row.userId as UserId }]
+    case kinds.InteractionEnded:
+      return [{ _tag: "InteractionEnded", seq, at, reason: endReasons[row.endReason ?? 0] ?? "LEFT" }]
+    default:
+      return []
+  }
+}
+
+const make = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const idList = (ids: ReadonlyArray<string>) =>
+    sql`(select value::uuid from jsonb_array_elements_text(${JSON.stringify(ids)}::text::jsonb))`
+
+  return Interactions.of({
+    find: (id, viewerId) =>
+      Effect.flatMap(
+        orUnavailable(sql<InteractionRow>`
+select ${columns(sql)} from interactions i join participants p on p.interaction_id = i.id
+where i.id = ${id}::uuid and p.user_id = ${viewerId}::uuid`),
+        ([row]) =>
+          row === undefined ? Effect.fail(new NotFound({ what: "Interaction" })) : Effect.succeed(fromRow(row))
+      ),
+
+    byIds: (ids) =>
+      Effect.map(
+        orUnavailable(sql<InteractionRow>`select ${columns(sql)} from interactions i where i.id in ${idList(ids)}`),
+        (rows) => new Map(rows.map((row) => [row.id as InteractionId, fromRow(row)]))
+      ),
+
+    participants: (ids) =>
+      Effect.map(
+        orUnavailable(sql<ParticipantRow>`
+select ${participantColumns(sql)} from participants p where p.interaction_id in ${idList(ids)}
+order by p.joined_at, p.user_id`),
+        (rows) => {
+          const found = new Map<InteractionId, Array<Participant>>(ids.map((id) => [id, []]))
+          for (const row of rows) found.get(row.interactionId as InteractionId)?.push(participantFromRow(row))
+          return found
+        }
+      ),
+
+    unread: (viewerId, ids) =>
+      Effect.map(
+        orUnavailable(sql<{ readonly id: string; readonly unread: number }>`
+select p.interaction_id as id, count(*)::int as unread from participants p
+join messages m on m.interaction_id = p.interaction_id and m.seq > p.last_read_seq
+where p.user_id = ${viewerId}::uuid and p.interaction_id in ${idList(ids)}
+  and m.state = 0 and m.sender_id is distinct from p.user_id
+group by p.interaction_id`),
+        (rows) => new Map(rows.map((row) => [row.id as InteractionId, row.unread]))
+      ),
+
+    unreadTotal: (viewerId) =>
+      Effect.map(
+        orUnavailable(sql<{ readonly unread: number }>`
+select count(*)::int as unread from participants p
+join interactions i on i.id = p.interaction_id and i.state = 0
+join messages m on m.interaction_id = p.interaction_id and m.seq > p.last_read_seq
+where p.user_id = ${viewerId}::uuid and m.state = 0 and m.sender_id is distinct from p.user_id`),
+        (rows) => rows[0]?.unread ?? 0
+      ),
+
+    events: (id, afterSeq) =>
+      Effect.map(
+        orUnavailable(sql<EventRow & MessageRow>`
+select e.seq as "eventSeq", e.kind, e.created_at as at, e.user_id as "userId", i.end_reason as "endReason",
+  ${messageColumns(sql)}
+from events e join interactions i on i.id = e.interaction_id left join messages m on m.id = e.message_id
+where e.interaction_id = ${id}::uuid and e.seq > ${afterSeq}::int
+order by e.seq limit ${replayPageMax}`),
+        (rows) => rows.flatMap(toEvent)
+      ),
+
+    active: (userId, withId) =>
+      Effect.map(
+        orUnavailable(sql<{ readonly id: string }>`
+select i.id from participants p join interactions i on i.id = p.interaction_id and i.state = 0
+where p.user_id = ${userId}::uuid and (${withId ?? null}::uuid is null or exists (
+  select from participants o where o.interaction_id = i.id and o.user_id = ${withId ?? null}::uuid))
+order by i.started_at, i.id`),
+        (rows) => rows.map((row) => row.id as InteractionId)
+      )
+  })
+})
+
+export const layer: Layer.Layer<Interactions, never, SqlClient.SqlClient> = Layer.effect(Interactions, make)
