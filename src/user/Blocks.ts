@@ -87,7 +87,11 @@ export const layer = Layer.effect(
                  (select count(*) from made)::int as made`.pipe(orUnavailable)
         if (found === undefined || !found.exists) return yield* new NotFound({ what: "User" })
         if (found.made === 1) {
-          yield* broadcast.publish("queue", { _tag: "Blocked", blockerId: blocker, blockedId: blocked } satisfies Blocked)
+          yield* broadcast.publish("queue", {
+            _tag: "Blocked",
+            blockerId: blocker,
+            blockedId: blocked
+          } satisfies Blocked)
           return true
         }
         if (found.count >= blocksMax && (yield* between(blocker, [blocked])).size === 0) {

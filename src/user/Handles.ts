@@ -7,7 +7,9 @@ const words = (list: string): ReadonlyArray<string> => list.split(/\s+/).filter(
 
 /** Names that people would take for the house's own voice. With a number behind them they still are. */
 const official = new Set(
-  words("admin administrator administration moderator moderators moderation official realtimeconnect root staff support sysadmin system")
+  words(
+    "admin administrator administration moderator moderators moderation official realtimeconnect root staff support sysadmin system"
+  )
 )
 
 /** Names that read as a placeholder or belong to a role. */
@@ -36,12 +38,14 @@ export const isReserved = (handle: string): boolean => {
 /** A handle that someone may take. */
 export const NewHandle = Handle.pipe(Schema.filter((handle) => !isReserved(handle) || "is reserved"))
 
-const moods = words(`amber brave breezy bright calm candid cheery clever cosmic curious daring dreamy eager earnest fuzzy gentle
+const moods =
+  words(`amber brave breezy bright calm candid cheery clever cosmic curious daring dreamy eager earnest fuzzy gentle
   golden happy hazel humble jolly keen kind lively lucky mellow merry mighty misty modest nimble noble patient plucky
   polite proud quick quiet rapid rosy rustic shiny silent silver sleepy smart snowy spry steady sunny swift tidy vivid
   warm whimsical wise witty zesty`)
 
-const animals = words(`badger beaver bison bobcat camel condor coyote crane dingo dolphin eagle falcon ferret finch fox gazelle
+const animals =
+  words(`badger beaver bison bobcat camel condor coyote crane dingo dolphin eagle falcon ferret finch fox gazelle
   gecko gibbon goose hare hedgehog heron ibex iguana jackal jaguar kestrel kiwi koala lemur leopard lynx magpie marmot
   marten meerkat mole moose narwhal newt ocelot octopus oriole osprey otter owl panda pelican penguin puffin quail rabbit
   raven robin salmon seal sparrow stork swan tapir tiger toucan turtle walrus weasel whale wombat yak zebra`)

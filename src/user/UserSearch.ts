@@ -20,10 +20,7 @@ const likeLiteral = (text: string): string => text.replace(/[\\%_]/g, (special) 
  * comes before one that starts with the text, that before one that contains it, that before one that is merely similar
  * (trigrams).
  */
-export const closest = (
-  sql: SqlClient.SqlClient,
-  text: string
-): Effect.Effect<ReadonlyArray<string>, SqlError> => {
+export const closest = (sql: SqlClient.SqlClient, text: string): Effect.Effect<ReadonlyArray<string>, SqlError> => {
   const like = likeLiteral(text)
   const slug = text.replaceAll(" ", "-")
   const closeness = (column: string) => {

@@ -102,7 +102,7 @@ export const layer = Layer.scoped(
       near: { entriesMax: profilesNearMax, ttl: "1 minute" },
       lookupMany: (ids: ReadonlyArray<UserId>) =>
         sql<UserRow>`select ${row} from users where users.id = any(${ids}::uuid[])`.pipe(
-          Effect.map((rows) => new Map(rows.map((found) => [UserId.make(found.id), toUser(found)]))),
+          Effect.map((rows) => new Map(rows.map((found) => [found.id, toUser(found)]))),
           orUnavailable
         )
     })
@@ -167,7 +167,8 @@ export const layer = Layer.scoped(
         return { ...found, hash: found.hash }
       })
 
-    const byIds = (ids: ReadonlyArray<UserId>) => profiles.getMany(ids)
+    const byIds = (ids: ReadonlyArray<UserId>) =>
+      Effect.map(profiles.getMany(ids), (found) => found as ReadonlyMap<UserId, User>)
 
     return {
       byIds,

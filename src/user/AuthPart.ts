@@ -1,0 +1,141 @@
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Ids from "../domain/Ids.ts"
+import { ContentRejected, Restricted } from "../errors.ts"
+import { field, type Part, plain, type RequestContext, viewer } from "../graphql/Part.ts"
+import { Restrictions } from "../moderation/Restrictions.ts"
+import * as Rules from "../moderation/Rules.ts"
+import { RateLimiter, rules } from "../rate/RateLimiter.ts"
+import { Sessions, type Session } from "../session/Sessions.ts"
+import { Email } from "./Email.ts"
+import { NewHandle } from "./Handles.ts"
+import { ClaimedPassword, NewPassword } from "./Passwords.ts"
+import { ProfileInput } from "./User.ts"
+import { type Account, Users } from "./Users.ts"
+
+/** What `AuthPayload` resolves from; the viewer of a sign-in is its new session. */
+interface AuthPayload {
+  readonly token: string
+  readonly expiresAt: Date
+  readonly viewer: Session
+}
+
+const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optional(Schema.NullOr(schema))
+
+const SignUp = Schema.Struct({
+  handle: NewHandle,
+  password: NewPassword,
+  email: optional(Email),
+  profile: optional(ProfileInput)
+})
+const SignIn = Schema.Struct({ handle: Schema.String, password: ClaimedPassword })
+const SignInAsGuest = Schema.Struct({ profile: optional(ProfileInput) })
+const RevokeSession = Schema.Struct({ id: Ids.Global("Session", Ids.SessionId) })
+const RevokeAllSessions = Schema.Struct({ exceptCurrent: optional(Schema.Boolean) })
+const ChangePassword = Schema.Struct({ current: ClaimedPassword, next: NewPassword })
+
+/** What strangers will read of someone must not be what a message may not say. */
+export const refuseUnfit = (profile: ProfileInput, handle?: string): Effect.Effect<void, ContentRejected> =>
+  Effect.forEach(
+    [handle?.replaceAll("_", " "), profile.displayName, profile.bio, ...(profile.interests ?? [])],
+    (text) => {
+      const { verdict, rule } = Rules.judge(text ?? "")
+      return verdict === "HOLD" || verdict === "REJECT"
+        ? Effect.fail(new ContentRejected({ rule: rule ?? "text" }))
+        : Effect.void
+    },
+    { discard: true }
+  )
+
+/** Signing up, in and out: the mutations that make, change and end sessions. */
+export const part = Effect.gen(function* () {
+  const users = yield* Users
+  const sessions = yield* Sessions
+  const limiter = yield* RateLimiter
+  const restrictions = yield* Restrictions
+
+  /** A session is never kept across a sign-in: one that was planted before is worth nothing after (fixation). */
+  const begin = (account: Account, request: RequestContext) =>
+    Effect.gen(function* () {
+      if (Option.isSome(request.session)) yield* end(request.session.value)
+      const { token, session } = yield* sessions.create(account.user.id, account.role, request.userAgent)
+      request.setSessionCookie(Option.some({ value: token, expiresAt: session.expiresAt }))
+      return { token, expiresAt: session.expiresAt, viewer: session } satisfies AuthPayload
+    })
+
+  const end = (session: Session) =>
+    Effect.catchTag(sessions.revoke(session.userId, session.id, "signed_out"), "NotFound", () => Effect.void)
+
+  const refuseBanned = (account: Account) =>
+    Effect.flatMap(
+      restrictions.inForce(account.user.id, ["BAN"]),
+      Option.match({
+        onNone: () => Effect.void,
+        onSome: ({ kind, expiresAt }) => Effect.fail(new Restricted({ kind, expiresAt }))
+      })
+    )
+
+  const changePassword = (session: Session, { current, next }: typeof ChangePassword.Type, request: RequestContext) =>
+    Effect.gen(function* () {
+      yield* limiter.consume({ rule: rules.signIn, key: `user:${session.userId}` })
+      yield* users.changePassword(session.userId, current, next)
+      yield* sessions.revokeAll(session.userId, "password_changed")
+      const account = yield* users.account(session.userId)
+      return yield* begin(account, { ...request, session: Option.none() })
+    })
+
+  return {
+    Mutation: {
+      signUp: field(SignUp, ({ handle, password, email, profile }, request) =>
+        Effect.gen(function* () {
+          yield* limiter.consume({ rule: rules.signUp, key: request.address })
+          yield* refuseUnfit(profile ?? {}, handle)
+          const account = yield* users.create({ handle, password, email: email ?? null, profile: profile ?? {} })
+          return yield* begin(account, request)
+        })
+      ),
+      signIn: field(SignIn, ({ handle, password }, request) =>
+        Effect.gen(function* () {
+          yield* limiter.consume({ rule: rules.signIn, key: request.address })
+          const account = yield* users.authenticate(handle, password)
+          yield* refuseBanned(account)
+          return yield* begin(account, request)
+        })
+      ),
+      signInAsGuest: field(SignInAsGuest, ({ profile }, request) =>
+        Effect.gen(function* () {
+          yield* limiter.consume({ rule: rules.signUp, key: request.address })
+          yield* refuseUnfit(profile ?? {})
+          return yield* begin(yield* users.createGuest(profile ?? {}), request)
+        })
+      ),
+      signOut: plain((_: unknown, request) =>
+        Effect.gen(function* () {
+          yield* end(yield* viewer(request))
+          request.setSessionCookie(Option.none())
+          return true
+        })
+      ),
+      revokeSession: field(RevokeSession, ({ id }, request) =>
+        Effect.gen(function* () {
+          const session = yield* viewer(request)
+          yield* sessions.revoke(session.userId, id, "revoked")
+          if (id === session.id) request.setSessionCookie(Option.none())
+          return true
+        })
+      ),
+      revokeAllSessions: field(RevokeAllSessions, ({ exceptCurrent }, request) =>
+        Effect.gen(function* () {
+          const session = yield* viewer(request)
+          if (exceptCurrent ?? true) return yield* sessions.revokeAll(session.userId, "revoked", session.id)
+          request.setSessionCookie(Option.none())
+          return yield* sessions.revokeAll(session.userId, "revoked")
+        })
+      ),
+      changePassword: field(ChangePassword, (args, request) =>
+        Effect.flatMap(viewer(request), (session) => changePassword(session, args, request))
+      )
+    }
+  } satisfies Part
+})
