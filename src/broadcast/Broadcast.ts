@@ -46,7 +46,8 @@ export class Topics {
   /** True when the topic had no subscriber before. */
   add(topic: string, outlet: Outlet<Signal<unknown>>): boolean {
     const outlets = this.byTopic.get(topic)
-    outlets === undefined ? this.byTopic.set(topic, new Set([outlet])) : outlets.add(outlet)
+    if (outlets === undefined) this.byTopic.set(topic, new Set([outlet]))
+    else outlets.add(outlet)
     return outlets === undefined
   }
 

@@ -118,6 +118,7 @@ export const cacheMisses = counter("connect_cache_misses_total", "Reads a cache 
 export const cacheSeconds = latency("connect_cache_read_duration_seconds", "Time of a cache read.", "cache")
 export const cacheFailures = counter("connect_cache_failures_total", "Cache calls the store failed.", "cache")
 export const cacheEvictions = counter("connect_cache_evictions_total", "Near entries dropped for room.", "cache")
+export const cacheLost = counter("connect_cache_lost_total", "Writes behind that were given up.", "cache")
 export const cacheEntries = gauge("connect_cache_near_entries", "Entries of the near cache.", "cache")
 
 // `outcome`: ok or failed.
@@ -178,6 +179,9 @@ export const actorSeconds = latency("connect_actor_message_duration_seconds", "T
 export const actorMailboxFull = counter("connect_actor_mailbox_full_total", "Messages a full mailbox refused.", "actor")
 export const actorCrashes = counter("connect_actor_crashes_total", "Defects in actors' handlers.", "actor")
 export const actorRestarts = counter("connect_actor_restarts_total", "Actors started again after a defect.", "actor")
+export const actorStops = counter("connect_actor_stops_total", "Actors stopped after repeated failures.", "actor")
+export const actorPassivations = counter("connect_actor_passivations_total", "Idle actors put away.", "actor")
+export const actorWaitSeconds = latency("connect_actor_mailbox_wait_seconds", "Time messages waited.", "actor")
 export const deadLetters = counter("connect_actor_dead_letters_total", "Messages nobody handled.", "reason")
 
 // `fiber`: the name given to Supervised.fork.
@@ -200,5 +204,6 @@ export const cpuSeconds = counter("process_cpu_seconds_total", "CPU time used, u
 export const cpuRatio = gauge("process_cpu_utilization_ratio", "CPU time per second over the last sample.")
 export const residentBytes = gauge("process_resident_memory_bytes", "Resident memory.")
 export const heapUsedBytes = gauge("process_heap_used_bytes", "Heap in use.")
+export const memoryBytesMax = gauge("process_memory_limit_bytes", "Memory the process may use.")
 export const uptimeSeconds = gauge("process_uptime_seconds", "Time since the process started.")
 export const eventLoopSeconds = latency("process_event_loop_delay_seconds", "How late a timer fired, each sample.")
