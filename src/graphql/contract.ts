@@ -1,9 +1,12 @@
 /**
  * The contract of the gateway. Clients are written against it: add to it freely, do not rename or remove.
- * A root field without a resolver is absent from the served schema, as are the types that only it reaches (`assemble.ts`).
+ * A root field without a resolver is absent from the served schema, and so is a field that has arguments or is marked
+ * `@resolved` (it is not a property of its parent), and whatever type only they reach (`servedSchema.ts`).
  * Failures are GraphQL errors with extensions { code, retryable, retryAfterMillis?, issues? }; codes: `src/errors.ts`.
  */
 export const contract = /* GraphQL */ `
+  directive @resolved on FIELD_DEFINITION
+
   "RFC 3339, UTC, milliseconds"
   scalar DateTime
   "Opaque; valid for the field and arguments that returned it"
@@ -68,12 +71,12 @@ export const contract = /* GraphQL */ `
     user: User!
     email: String
     role: Role!
-    sessions: [Session!]!
+    sessions: [Session!]! @resolved
     blocked(first: Int = 20, after: Cursor): UserConnection!
-    ticket: Ticket
+    ticket: Ticket @resolved
     interactions(active: Boolean, first: Int = 20, after: Cursor): InteractionConnection!
-    restrictions: [ModerationAction!]!
-    unreadCount: Int!
+    restrictions: [ModerationAction!]! @resolved
+    unreadCount: Int! @resolved
   }
 
   enum TicketState {
@@ -91,7 +94,7 @@ export const contract = /* GraphQL */ `
   }
   type Match implements Node {
     id: ID!
-    interaction: Interaction!
+    interaction: Interaction! @resolved
     sharedInterests: [String!]!
     score: Float!
     createdAt: DateTime!
@@ -121,14 +124,14 @@ export const contract = /* GraphQL */ `
   type Interaction implements Node {
     id: ID!
     state: InteractionState!
-    participants: [Participant!]!
+    participants: [Participant!]! @resolved
     startedAt: DateTime!
     endedAt: DateTime
     endReason: EndReason
     "number of the newest event; the first is 1, without gaps"
     lastSeq: Int!
     messages(first: Int, after: Cursor, last: Int, before: Cursor): MessageConnection!
-    unreadCount: Int!
+    unreadCount: Int! @resolved
   }
   type InteractionEdge {
     node: Interaction!
@@ -148,9 +151,9 @@ export const contract = /* GraphQL */ `
     id: ID!
     interactionId: ID!
     seq: Int!
-    sender: User
+    sender: User @resolved
     body: String
-    voiceNote: VoiceNote
+    voiceNote: VoiceNote @resolved
     state: MessageState!
     createdAt: DateTime!
     clientKey: ClientKey!
@@ -255,7 +258,7 @@ export const contract = /* GraphQL */ `
     startsAt: DateTime!
     expiresAt: DateTime
     revokedAt: DateTime
-    appeal: Appeal
+    appeal: Appeal @resolved
   }
   type Appeal implements Node {
     id: ID!

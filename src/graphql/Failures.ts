@@ -1,0 +1,85 @@
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import type * as ParseResult from "effect/ParseResult"
+import { ArrayFormatter } from "effect/ParseResult"
+import type { GraphQLFormattedError } from "graphql"
+import { GraphQLError } from "graphql"
+import * as Uuid from "../domain/Uuid.ts"
+import type { ConnectError } from "../errors.ts"
+import { codeOf, errors, isConnectError, ValidationFailed } from "../errors.ts"
+
+/** `extensions` of every error that leaves the server. `reference` finds a defect in the log. */
+export interface Extensions {
+  readonly code: string
+  readonly retryable: boolean
+  readonly retryAfterMillis?: number
+  readonly issues?: ReadonlyArray<{ readonly path: string; readonly message: string }>
+  readonly reference?: string
+  readonly [extra: string]: unknown
+}
+
+/** The code of what nobody foresaw. Its details stay in the log. */
+export const internalCode = "INTERNAL"
+
+/** What GraphQL clients see of a failure. */
+export const extensionsOf = (error: ConnectError): Extensions => ({
+  code: codeOf(error._tag),
+  retryable: errors[error._tag].retryable,
+  ...("retryAfterMillis" in error ? { retryAfterMillis: Math.ceil(error.retryAfterMillis) } : {}),
+  ...("issues" in error ? { issues: error.issues } : {})
+})
+
+/** The failure as GraphQL knows errors; located by the executor. */
+export const toGraphQLError = (error: ConnectError): GraphQLError =>
+  new GraphQLError(error.message, { extensions: extensionsOf(error) })
+
+/** The failure without a place in a document. */
+export const format = (error: ConnectError): GraphQLFormattedError => ({
+  message: error.message,
+  extensions: extensionsOf(error)
+})
+
+/** What an Effect of a resolver failed with: a ConnectError, or an Error that carries the cause for the log. */
+export const fromCause = (cause: Cause.Cause<unknown>): Error => {
+  for (const failure of Chunk.toReadonlyArray(Cause.failures(cause))) {
+    if (isConnectError(failure)) return toGraphQLError(failure)
+  }
+  return new Error("A resolver failed", { cause })
+}
+
+/** The issues of arguments that their Schema refuses, with dotted paths. */
+export const fromIssue = (issue: ParseResult.ParseIssue): ValidationFailed =>
+  new ValidationFailed({
+    issues: ArrayFormatter.formatIssueSync(issue).map(({ path, message }) => ({ path: path.join("."), message }))
+  })
+
+/** Logs a defect and returns what may be said of it. */
+export const internal = (cause: Cause.Cause<unknown>): Effect.Effect<GraphQLFormattedError> =>
+  Effect.flatMap(Uuid.v7, (reference) =>
+    Effect.as(Effect.annotateLogs(Effect.logError("A request failed", cause), { reference }), {
+      message: `Something went wrong here; reference ${reference}`,
+      extensions: { code: internalCode, retryable: false, reference } satisfies Extensions
+    })
+  )
+
+const causeOf = (error: unknown): Cause.Cause<unknown> =>
+  error instanceof Error && Cause.isCause(error.cause) ? error.cause : Cause.die(error)
+
+/**
+ * An error of an execution as it leaves: ours keep their code, a variable that does not fit its type is
+ * VALIDATION_FAILED, and anything else is a defect: logged, and told without details.
+ */
+export const present = (error: GraphQLError): Effect.Effect<GraphQLFormattedError> => {
+  const { message, locations, path, extensions } = error
+  const place = {
+    ...(locations === undefined ? {} : { locations }),
+    ...(path === undefined ? {} : { path })
+  }
+  if (typeof extensions?.["code"] === "string") return Effect.succeed({ message, ...place, extensions })
+  if (path === undefined) return Effect.succeed({ message, ...place, extensions: refusal("ValidationFailed") })
+  return Effect.map(internal(causeOf(error.originalError ?? error)), (masked) => ({ ...masked, ...place }))
+}
+
+/** The extensions of an error that graphql itself found in a document or its variables. */
+export const refusal = (tag: "ValidationFailed" | "BadRequest"): Extensions => ({ code: codeOf(tag), retryable: false })

@@ -1,0 +1,186 @@
+import type { DocumentNode, ExecutionResult, GraphQLFormattedError, GraphQLSchema, OperationTypeNode } from "graphql"
+import {
+  createSourceEventStream,
+  execute,
+  getOperationAST,
+  GraphQLError,
+  Kind,
+  NoSchemaIntrospectionCustomRule,
+  parse,
+  specifiedRules,
+  validate
+} from "graphql"
+import type { CompiledQuery } from "graphql-jit"
+import { compileQuery, isCompiledQuery } from "graphql-jit"
+import type { Source } from "./assemble.ts"
+import * as Failures from "./Failures.ts"
+import { tokensMax, tooLarge } from "./limits.ts"
+import type { Run } from "./Run.ts"
+
+/** Documents kept ready; the ones not used for longest go first. */
+export const documentsMax = 1_000
+
+/** A longer document is prepared each time it comes: the cache holds at most `documentsMax` times this many characters. */
+export const documentCharactersMax = 16_384
+
+/** Errors reported of one document. */
+export const documentErrorsMax = 10
+
+export type Variables = Readonly<Record<string, unknown>>
+
+/** An operation that is ready to run: parsed, within the limits, valid, and compiled when it has come before. */
+export interface Operation {
+  readonly type: OperationTypeNode
+  /** The operation's own name, for logs. */
+  readonly name: string | undefined
+  readonly document: DocumentNode
+  readonly execute: (run: Run, variables: Variables, root?: unknown) => ExecutionResult | PromiseLike<ExecutionResult>
+  /** The events of a subscription, or why there are none. */
+  readonly source: (run: Run, variables: Variables) => PromiseLike<Source | ExecutionResult>
+  /** JSON of a result. */
+  readonly stringify: (result: ExecutionResult) => string
+}
+
+/** Why a document cannot run. */
+export interface Refused {
+  readonly errors: ReadonlyArray<GraphQLFormattedError>
+}
+
+/** Prepared operations of one schema, by text and operation name. */
+export interface Prepared {
+  readonly prepare: (query: string, operationName: string | null | undefined) => Operation | Refused
+  /** Documents kept now. */
+  readonly size: () => number
+}
+
+interface Entry {
+  readonly document: DocumentNode
+  readonly operations: Map<string | undefined, Operation>
+  used: boolean
+}
+
+const badRequest = (message: string): Refused => ({
+  errors: [{ message, extensions: Failures.refusal("BadRequest") }]
+})
+
+/** Compiled on its second use, so that documents that come once cost no compilation. Falls back to graphql's executor. */
+const compiled = (schema: GraphQLSchema, document: DocumentNode, name: string | undefined) => {
+  let uses = 0
+  let ready: CompiledQuery | undefined
+  return (): CompiledQuery | undefined => {
+    if (++uses === 2) {
+      const result = compileQuery(schema, document, name ?? "", { disablingCapturingStackErrors: true })
+      if (isCompiledQuery(result)) ready = result
+    }
+    return ready
+  }
+}
+
+const operationOf = (
+  schema: GraphQLSchema,
+  document: DocumentNode,
+  operationName: string | undefined
+): Operation | Refused => {
+  const node = getOperationAST(document, operationName)
+  if (node === null || node === undefined) {
+    return badRequest(
+      operationName === undefined
+        ? "The document has several operations: say which one in operationName"
+        : `The document has no operation "${operationName}"`
+    )
+  }
+  const compile = compiled(schema, document, operationName)
+  const argsOf = (run: Run, variableValues: Variables, rootValue?: unknown) => ({
+    schema,
+    document,
+    rootValue,
+    contextValue: run,
+    variableValues,
+    operationName
+  })
+  return {
+    type: node.operation,
+    name: node.name?.value,
+    document,
+    execute: (run, variables, root) =>
+      compile()?.query(root, run, variables) ?? (execute(argsOf(run, variables, root)) as ExecutionResult),
+    source: (run, variables) =>
+      createSourceEventStream(argsOf(run, variables)) as PromiseLike<unknown> as PromiseLike<Source | ExecutionResult>,
+    stringify: JSON.stringify
+  }
+}
+
+/** `explorer`: whether introspection is answered, and errors suggest names. */
+export const make = (schema: GraphQLSchema, options: { readonly explorer: boolean }): Prepared => {
+  const entries = new Map<string, Entry>()
+  const rules = options.explorer ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule]
+  const say = options.explorer ? (message: string) => message : withoutSuggestion
+
+  const refuse = (errors: ReadonlyArray<GraphQLError>, tag: "ValidationFailed" | "BadRequest"): Refused => ({
+    errors: errors.map(({ message, locations }) => ({
+      message: say(message),
+      ...(locations === undefined ? {} : { locations }),
+      extensions: Failures.refusal(tag)
+    }))
+  })
+
+  const read = (query: string): Entry | Refused => {
+    let document: DocumentNode
+    try {
+      document = parse(query, { maxTokens: tokensMax })
+    } catch (error) {
+      if (error instanceof GraphQLError) return refuse([error], "BadRequest")
+      throw error
+    }
+    const excess = tooLarge(document)
+    if (excess !== undefined) return badRequest(excess)
+    if (!document.definitions.some((definition) => definition.kind === Kind.OPERATION_DEFINITION)) {
+      return badRequest("The document has no operation")
+    }
+    const errors = validate(schema, document, rules, { maxErrors: documentErrorsMax })
+    return errors.length > 0 ? refuse(errors, "ValidationFailed") : { document, operations: new Map(), used: false }
+  }
+
+  /** Second chance: what was used since the last look stays once more. */
+  const makeRoom = (): void => {
+    for (const [query, entry] of entries) {
+      if (entries.size < documentsMax) return
+      entries.delete(query)
+      if (entry.used) {
+        entry.used = false
+        entries.set(query, entry)
+      }
+    }
+  }
+
+  const find = (query: string): Entry | Refused => {
+    const known = entries.get(query)
+    if (known !== undefined) {
+      known.used = true
+      return known
+    }
+    const entry = read(query)
+    if ("document" in entry && query.length <= documentCharactersMax) {
+      makeRoom()
+      entries.set(query, entry)
+    }
+    return entry
+  }
+
+  return {
+    prepare: (query, operationName) => {
+      const entry = find(query)
+      if ("errors" in entry) return entry
+      const name = operationName ?? undefined
+      const known = entry.operations.get(name)
+      if (known !== undefined) return known
+      const operation = operationOf(schema, entry.document, name)
+      if (!("errors" in operation)) entry.operations.set(name, operation)
+      return operation
+    },
+    size: () => entries.size
+  }
+}
+
+/** graphql's errors name what else there is; without introspection that is nobody's business. */
+const withoutSuggestion = (message: string): string => message.replace(/ Did you mean .*\?$/s, "")

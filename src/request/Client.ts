@@ -1,0 +1,97 @@
+import * as Option from "effect/Option"
+import type { Incoming } from "./Incoming.ts"
+
+/** A longer User-Agent is cut: it is kept with the session. */
+export const userAgentCharactersMax = 256
+
+/** The cookie that `signIn` also sets, for browsers. HttpOnly, so that no script can read the token. */
+export const sessionCookie = "connect_session"
+
+/** What the settings say about whom to believe. */
+export interface Trust {
+  readonly trustedProxies: ReadonlyArray<string>
+  readonly allowedOrigins: ReadonlyArray<string>
+}
+
+/** IPv4 in IPv6's clothes is IPv4, so that both count as the same address. */
+const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, "")
+
+const isTrusted = (address: string, trust: Trust): boolean => trust.trustedProxies.includes(address)
+
+/**
+ * The client's address: the socket's, or the last one in X-Forwarded-For that no trusted proxy owns when the socket
+ * belongs to one. The header of anybody else is not read: it says whatever its sender likes.
+ */
+export const addressOf = (incoming: Incoming, trust: Trust): string => {
+  let address = plainAddress(incoming.peer)
+  if (trust.trustedProxies.length === 0 || !isTrusted(address, trust)) return address
+  const hops = (incoming.header("x-forwarded-for") ?? "").split(",").map((hop) => plainAddress(hop.trim()))
+  for (let hop = hops.pop(); hop !== undefined && /^[\da-f.:]{3,45}$/i.test(hop); hop = hops.pop()) {
+    address = hop
+    if (!isTrusted(address, trust)) break
+  }
+  return address
+}
+
+/** Whether the client speaks https, to us or to a trusted proxy before us. */
+export const isSecure = (incoming: Incoming, trust: Trust): boolean =>
+  incoming.secure ||
+  (isTrusted(plainAddress(incoming.peer), trust) &&
+    incoming.header("x-forwarded-proto")?.split(",")[0]?.trim() === "https")
+
+/**
+ * Whether a page of this origin may use the viewer's cookie: our own origin, or one of the settings. Without an Origin
+ * header the sender is no browser, or it is one that says so in Sec-Fetch-Site.
+ */
+export const isOwnOrigin = (incoming: Incoming, trust: Trust): boolean => {
+  const origin = incoming.header("origin")
+  if (origin === undefined) {
+    const site = incoming.header("sec-fetch-site")
+    return site === undefined || site === "same-origin" || site === "none"
+  }
+  return trust.allowedOrigins.includes(origin) || origin === ownOrigin(incoming, trust)
+}
+
+const ownOrigin = (incoming: Incoming, trust: Trust): string =>
+  `${isSecure(incoming, trust) ? "https" : "http"}://${incoming.header("host") ?? ""}`
+
+/** The allowed foreign origin of a cross-origin request, for CORS headers. */
+export const allowedOrigin = (incoming: Incoming, trust: Trust): string | undefined => {
+  if (trust.allowedOrigins.length === 0) return undefined
+  const origin = incoming.header("origin")
+  return origin !== undefined && trust.allowedOrigins.includes(origin) ? origin : undefined
+}
+
+/** The token of `Authorization: Bearer`. */
+export const bearerToken = (incoming: Incoming): string | undefined => {
+  const header = incoming.header("authorization")
+  return header === undefined ? undefined : /^Bearer +([\w.~+/-]+=*) *$/i.exec(header)?.[1]
+}
+
+/** The token in the session cookie. */
+export const cookieToken = (incoming: Incoming): string | undefined => {
+  const header = incoming.header("cookie")
+  if (header === undefined) return undefined
+  for (const pair of header.split(";")) {
+    const equals = pair.indexOf("=")
+    if (equals > 0 && pair.slice(0, equals).trim() === sessionCookie) return pair.slice(equals + 1).trim() || undefined
+  }
+  return undefined
+}
+
+/** The Set-Cookie value that keeps this token until it expires, or forgets the one there is. */
+export const setCookie = (
+  token: Option.Option<{ readonly value: string; readonly expiresAt: Date }>,
+  secure: boolean
+): string =>
+  [
+    `${sessionCookie}=${Option.match(token, { onNone: () => "", onSome: ({ value }) => value })}`,
+    "Path=/",
+    "HttpOnly",
+    "SameSite=Lax",
+    `Expires=${Option.match(token, { onNone: () => new Date(0), onSome: ({ expiresAt }) => expiresAt }).toUTCString()}`,
+    ...(secure ? ["Secure"] : [])
+  ].join("; ")
+
+export const userAgentOf = (incoming: Incoming): Option.Option<string> =>
+  Option.map(Option.fromNullable(incoming.header("user-agent")), (agent) => agent.slice(0, userAgentCharactersMax))
