@@ -1,0 +1,318 @@
+import { none } from "./Buckets.ts"
+import * as Explanation from "./Explanation.ts"
+import * as Levels from "./Levels.ts"
+import { anyRegionKind, held, interestKind, languageKind, noRegion, Pool, regionKind, waiting } from "./Pool.ts"
+import type { Entrant } from "./Pool.ts"
+
+/** Someone the entrant must not be matched with until that time; Infinity for a block. */
+export interface Avoided {
+  readonly userId: string
+  readonly until: number
+}
+
+/**
+ * Two tickets that suit each other, held out of the index until `remove` or `giveBack` says what became of each.
+ * `first` is the ticket whose arrival or widening found the other. `score` is what they have in common, 0 to 12.
+ */
+export interface Proposal {
+  readonly first: string
+  readonly second: string
+  readonly level: Levels.Level
+  readonly score: number
+  readonly sharedInterests: ReadonlyArray<string>
+}
+
+export interface Options {
+  /** Tickets at most. */
+  readonly capacity: number
+  /** Waiting time in milliseconds after which a ticket reaches level 1, 2 and 3. */
+  readonly widenAfterMillis: readonly [number, number, number]
+}
+
+/** Acceptable candidates of one list that are ranked, the oldest first. */
+export const rankedPerListMax = 64
+
+/**
+ * The index of waiting tickets: finds a partner the moment a ticket arrives or widens, in time that depends on who
+ * suits it and not on how many wait. Deterministic: the same calls give the same proposals. It decides nothing: what it
+ * proposes becomes a match when the database has accepted it.
+ *
+ * Whoever finds no partner waits, so no two who wait suit each other, and the lists that a newcomer looks through are
+ * short. Those who may not meet are skipped and never end a search.
+ */
+export class Matchmaker {
+  private readonly options: Options
+  private readonly pool = new Pool()
+  private readonly pointsPerMilli: number
+  private now = 0
+  private proposals: Array<Proposal> = []
+  private readonly unsearched = new Set<number>()
+
+  /** Scratch of one search: the searcher, rarity by interest and its stamp, candidates seen, the best so far. */
+  private searcher = none
+  private stamp = 0
+  private rarity = new Float64Array(64)
+  private marked = new Uint32Array(64)
+  private seen = new Uint32Array(64)
+  private most = 0
+  private best = none
+  private bestRank = 0
+
+  constructor(options: Options) {
+    this.options = options
+    this.pointsPerMilli = Levels.waitingPoints(options.widenAfterMillis[2])
+  }
+
+  /** Tickets here: waiting, or held by a proposal. */
+  get size(): number {
+    return this.pool.size
+  }
+
+  get isFull(): boolean {
+    return this.pool.size >= this.options.capacity
+  }
+
+  has(ticketId: string): boolean {
+    return this.pool.byId.has(ticketId)
+  }
+
+  /** The ticket of that user, if one is here. */
+  ticketOf(userId: string): string | undefined {
+    const slot = this.pool.byUser.get(userId)
+    return slot === undefined ? undefined : this.pool.ids[slot]
+  }
+
+  /**
+   * Adds a ticket at the index's time and looks for its partner; with `search` false that waits for `sweep` (another
+   * process looks already). False when the index is full. A ticket that is here already is left as it is; an older
+   * one of the same user goes.
+   */
+  add(entrant: Entrant, avoid: Iterable<Avoided> = [], search = true): boolean {
+    const { pool } = this
+    if (pool.byId.has(entrant.id)) return true
+    const earlier = pool.byUser.get(entrant.userId)
+    if (earlier !== undefined && pool.state[earlier] === waiting) this.forget(earlier)
+    if (this.isFull) return false
+    const waited = this.now - entrant.createdAt
+    const slot = pool.insert(entrant, this.options.widenAfterMillis.filter((after) => waited >= after).length)
+    for (const { userId, until } of avoid) {
+      const other = pool.byUser.get(userId)
+      if (other !== undefined && other !== slot) pool.avoidance.add(slot, other, until)
+    }
+    if (search) this.search(slot)
+    else this.unsearched.add(slot)
+    return true
+  }
+
+  /** Forgets a ticket that nothing holds. False when there is none, or a proposal holds it: then the claim decides. */
+  withdraw(ticketId: string): boolean {
+    const slot = this.pool.byId.get(ticketId)
+    if (slot === undefined || this.pool.state[slot] !== waiting) return false
+    this.forget(slot)
+    return true
+  }
+
+  /** Forgets a ticket, held or not: it is waiting no more. */
+  remove(ticketId: string): void {
+    const slot = this.pool.byId.get(ticketId)
+    if (slot !== undefined) this.forget(slot)
+  }
+
+  /** Returns a held ticket to its place, its age kept, and looks for another partner. */
+  giveBack(ticketId: string): void {
+    const slot = this.pool.byId.get(ticketId)
+    if (slot === undefined || this.pool.state[slot] !== held) return
+    if (this.pool.byUser.get(this.pool.users[slot]!) !== slot) return this.forget(slot)
+    this.pool.giveBack(slot)
+    this.search(slot)
+  }
+
+  /** Keeps two users apart until then, where both have a ticket here. */
+  avoid(userA: string, userB: string, until: number): void {
+    const a = this.pool.byUser.get(userA)
+    const b = this.pool.byUser.get(userB)
+    if (a !== undefined && b !== undefined && a !== b) this.pool.avoidance.add(a, b, until)
+  }
+
+  /**
+   * Moves the index's time on (it never goes back) and widens what is due, in the order in which it became due, at
+   * most `max` tickets. False when more are due: call again.
+   */
+  advance(now: number, max = Number.POSITIVE_INFINITY): boolean {
+    for (let done = 0; ; done++) {
+      const slot = this.nextToWiden()
+      const due = slot === none ? Number.POSITIVE_INFINITY : this.dueAt(slot)
+      if (due > now) break
+      if (done === max) return false
+      this.now = Math.max(this.now, due)
+      this.pool.widen(slot)
+      if (this.pool.state[slot] === waiting && !this.unsearched.has(slot)) this.search(slot)
+    }
+    this.now = Math.max(this.now, now)
+    return true
+  }
+
+  /** When the next ticket widens, in milliseconds of the Clock; undefined when none will. */
+  get nextDueAt(): number | undefined {
+    const slot = this.nextToWiden()
+    return slot === none ? undefined : this.dueAt(slot)
+  }
+
+  /** Looks for partners of those who were added without a search and of those who may meet again by now. */
+  sweep(): void {
+    const again = [...this.unsearched, ...this.pool.avoidance.expire(this.now)]
+    this.unsearched.clear()
+    for (const slot of again) if (this.pool.state[slot] === waiting) this.search(slot)
+  }
+
+  /** Takes the oldest proposals, at most `max`. */
+  take(max: number): ReadonlyArray<Proposal> {
+    return this.proposals.splice(0, max)
+  }
+
+  get proposed(): number {
+    return this.proposals.length
+  }
+
+  /** Every ticket here: its id, and whether a proposal holds it. */
+  *tickets(): Generator<{ readonly id: string; readonly held: boolean }> {
+    for (const [id, slot] of this.pool.byId) yield { id, held: this.pool.state[slot] === held }
+  }
+
+  /** Why a ticket still waits. Looks at every other ticket: for people who ask, not for every request. */
+  explain(ticketId: string): Explanation.Explanation | undefined {
+    const slot = this.pool.byId.get(ticketId)
+    return slot === undefined ? undefined : Explanation.explain(this.pool, slot, this.now, this.dueAt(slot))
+  }
+
+  private forget(slot: number): void {
+    this.unsearched.delete(slot)
+    this.pool.delete(slot)
+  }
+
+  private dueAt(slot: number): number {
+    const after = this.options.widenAfterMillis[this.pool.level[slot]!]
+    return after === undefined ? Number.POSITIVE_INFINITY : this.pool.createdAt[slot]! + after
+  }
+
+  private nextToWiden(): number {
+    const { pool } = this
+    let next = none
+    for (let level = 0; level < 3; level++) {
+      const slot = pool.oldest(level)
+      if (slot === none) continue
+      const difference = next === none ? -1 : this.dueAt(slot) - this.dueAt(next)
+      if (difference < 0 || (difference === 0 && pool.before(slot, next))) next = slot
+    }
+    return next
+  }
+
+  private search(slot: number): void {
+    const { pool } = this
+    this.prepare(slot)
+    const { buckets } = pool
+    const region = pool.region[slot]!
+    const level = pool.level[slot]!
+    for (let entry = pool.first[slot]!; entry !== none; entry = buckets.sibling[entry]!) {
+      const bucket = buckets.bucket[entry]!
+      const kind = pool.kindOf(bucket)
+      if (kind === interestKind) this.scan(bucket)
+      else if (kind === languageKind && level >= 3) this.scan(bucket)
+      else if (kind === anyRegionKind && level >= 2 && region === noRegion) this.scan(bucket)
+      else if (kind === regionKind && level >= 2 && region !== noRegion) {
+        this.scan(bucket)
+        this.scan(pool.regionless(pool.languageOf(bucket)))
+      }
+    }
+    if (this.best !== none) this.propose(slot, this.best)
+  }
+
+  private prepare(slot: number): void {
+    const { pool } = this
+    this.searcher = slot
+    this.best = none
+    if (++this.stamp === 2 ** 32) {
+      this.stamp = 1
+      this.marked.fill(0)
+      this.seen.fill(0)
+    }
+    if (this.seen.length < pool.bound) this.seen = new Uint32Array(pool.bound * 2)
+    if (this.marked.length < pool.interests.bound()) {
+      this.marked = new Uint32Array(pool.interests.bound() * 2)
+      this.rarity = new Float64Array(pool.interests.bound() * 2)
+    }
+    let all = 0
+    pool.eachInterest(slot, (interest) => {
+      this.marked[interest] = this.stamp
+      all += this.rarity[interest] = Levels.rarity(pool.interests.count(interest), pool.size)
+    })
+    this.most = Levels.overlap(all) + (pool.region[slot] === noRegion ? 0 : Levels.regionPoints)
+  }
+
+  private scan(bucket: number): void {
+    if (bucket === none) return
+    const { pool, searcher } = this
+    const { buckets } = pool
+    let ranked = 0
+    for (let entry = buckets.head[bucket]!; entry !== none; entry = buckets.next[entry]!) {
+      const candidate = buckets.slot[entry]!
+      if (candidate === searcher || this.seen[candidate] === this.stamp) continue
+      const seniority = (pool.createdAt[searcher]! - pool.createdAt[candidate]!) * this.pointsPerMilli
+      // What follows is younger: when the best possible partner of this age would not do, none that follows will.
+      if (this.best !== none && this.bestRank > this.most + seniority) return
+      this.seen[candidate] = this.stamp
+      const affinity = this.affinity(candidate)
+      if (affinity < 0) continue
+      const rank = affinity + seniority
+      if (this.best === none || rank > this.bestRank || (rank === this.bestRank && pool.before(candidate, this.best))) {
+        this.best = candidate
+        this.bestRank = rank
+      }
+      if (++ranked === rankedPerListMax) return
+    }
+  }
+
+  /** What the searcher and the candidate have in common, 0 to 12; negative when they are not acceptable. */
+  private affinity(candidate: number): number {
+    const { pool, searcher } = this
+    if (pool.users[candidate] === pool.users[searcher]) return -1
+    if (pool.avoidance.forbids(searcher, candidate, this.now)) return -1
+    const weight = this.sharedWeight(candidate)
+    const region = pool.region[searcher]!
+    const other = pool.region[candidate]!
+    const meet = region === other || region === noRegion || other === noRegion
+    const reached = Math.min(pool.level[searcher]!, pool.level[candidate]!)
+    if (!Levels.acceptable(weight > 0, meet, reached)) return -1
+    return Levels.overlap(weight) + (region === other && region !== noRegion ? Levels.regionPoints : 0)
+  }
+
+  private sharedWeight(candidate: number): number {
+    let weight = 0
+    this.pool.eachInterest(candidate, (interest) => {
+      if (this.marked[interest] === this.stamp) weight += this.rarity[interest]!
+    })
+    return weight
+  }
+
+  private propose(slot: number, partner: number): void {
+    const { pool } = this
+    const sharedInterests: Array<string> = []
+    const score = this.affinity(partner)
+    const theirs = new Set<number>()
+    pool.eachInterest(partner, (interest) => theirs.add(interest))
+    pool.eachInterest(slot, (interest) => {
+      if (theirs.has(interest)) sharedInterests.push(pool.interests.name(interest))
+    })
+    const region = pool.region[slot]!
+    const other = pool.region[partner]!
+    const level = Levels.required(
+      sharedInterests.length > 0,
+      region === other || region === noRegion || other === noRegion
+    )
+    for (const one of [slot, partner]) {
+      this.unsearched.delete(one)
+      pool.hold(one)
+    }
+    this.proposals.push({ first: pool.ids[slot]!, second: pool.ids[partner]!, level, score, sharedInterests })
+  }
+}
