@@ -48,7 +48,9 @@ const make = Effect.gen(function* () {
   let open: Waiting | undefined
 
   const store = (marks: ReadonlyArray<Mark>) => {
-    const rows = JSON.stringify(marks.map(({ interactionId, seq, userId }) => ({ i: interactionId, u: userId, s: seq })))
+    const rows = JSON.stringify(
+      marks.map(({ interactionId, seq, userId }) => ({ i: interactionId, u: userId, s: seq }))
+    )
     return orUnavailable(sql`
 update participants p set last_read_seq = m.s
 from jsonb_to_recordset(${rows}::text::jsonb) as m (i uuid, u uuid, s int)
