@@ -2,12 +2,14 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Ids from "../domain/Ids.ts"
-import type { UserId } from "../domain/Ids.ts"
+import type { InteractionId, UserId } from "../domain/Ids.ts"
 import type { Connection } from "../domain/Page.ts"
 import { invalid } from "../errors.ts"
 import * as Batcher from "../graphql/Batcher.ts"
 import * as PageArgs from "../graphql/PageArgs.ts"
 import { field, memo, type Part, plain, type RequestContext, viewer } from "../graphql/Part.ts"
+import { InteractionActor } from "../interaction/InteractionActor.ts"
+import { Interactions } from "../interaction/Interactions.ts"
 import { Sessions, type Session } from "../session/Sessions.ts"
 import * as AuthPart from "./AuthPart.ts"
 import { Blocks } from "./Blocks.ts"
@@ -126,6 +128,15 @@ const mutations = Effect.gen(function* () {
   const users = yield* Users
   const blocks = yield* Blocks
   const presence = yield* Presence
+  const interactions = yield* Interactions
+  const actors = yield* InteractionActor.client
+
+  /** Leaving what is gone already is done. */
+  const leave = (userId: UserId, interactionId: InteractionId) =>
+    Effect.catchTags(actors.ask(interactionId).Leave({ userId }), {
+      NotFound: () => Effect.void,
+      InteractionEnded: () => Effect.void
+    })
 
   return {
     updateProfile: field(UpdateProfile, ({ input }, request) =>
@@ -140,6 +151,8 @@ const mutations = Effect.gen(function* () {
       Effect.gen(function* () {
         const session = yield* viewer(request)
         yield* blocks.block(session.userId, userId)
+        const shared = yield* interactions.active(session.userId, userId)
+        yield* Effect.forEach(shared, (id) => leave(session.userId, id), { discard: true })
         return true
       })
     ),
