@@ -71,15 +71,16 @@ export const series = <Type, In, Out, Labels extends ReadonlyArray<string>>(
   const key = values.join("\u0000")
   const known = metric.known.get(key)
   if (known !== undefined) return known
-  const full = metric.known.size >= seriesMax
-  const labels = metric.labels.map((label, index) => MetricLabel.make(label, full ? "other" : values[index]!))
+  const others = metric.labels.map(() => "other") as unknown as typeof values
+  if (metric.known.size >= seriesMax && key !== others.join("\u0000")) return series(metric, ...others)
+  const labels = metric.labels.map((label, index) => MetricLabel.make(label, values[index]!))
   const made = Metric.make(
     metric.keyType,
     (input: In) => metric.unsafeUpdate(input, labels),
     () => metric.unsafeValue(labels),
     (input: In) => metric.unsafeModify(input, labels)
   )
-  if (!full) metric.known.set(key, made)
+  metric.known.set(key, made)
   return made
 }
 
