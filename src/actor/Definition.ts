@@ -1,0 +1,58 @@
+import type * as Rpc from "@effect/rpc/Rpc"
+import type * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type * as Supervision from "./Supervision.ts"
+
+/** What to do with a message when the mailbox holds `capacity` already: fail, or let the sender wait. */
+export type WhenFull = "fail" | { readonly waitAtMost: Duration.DurationInput }
+
+/** An actor type as the runtime sees it: limits in plain numbers, no types. */
+export interface Definition {
+  readonly name: string
+  readonly protocol: ReadonlyMap<string, Rpc.AnyWithProps>
+  /** Tags whose reply is a stream. */
+  readonly streams: ReadonlySet<string>
+  /** Messages that wait, at most. */
+  readonly capacity: number
+  /** Time a sender waits for room; 0 fails at once. As many senders may wait as messages. */
+  readonly waitMillis: number
+  readonly supervision: Supervision.Policy
+  readonly idleMillis: number
+  readonly askTimeoutMillis: number
+}
+
+/** Messages that wait in one mailbox unless the actor says otherwise. */
+export const capacityDefault = 1_024
+
+/** Replies of one kind (streams, or replies after the turn) that one actor has open, as a multiple of its capacity. */
+export const openRepliesFactor = 1
+
+/** What an activation knows of itself. */
+export interface Self {
+  readonly id: string
+  readonly actor: string
+}
+
+/** A reply that is produced after the turn has ended. */
+export interface Later<out A, out E = never, out R = never> {
+  readonly _tag: "@connect/actor/Later"
+  readonly effect: Effect.Effect<A, E, R>
+}
+
+export const isLater = (u: unknown): u is Later<unknown, unknown> =>
+  typeof u === "object" && u !== null && "_tag" in u && u._tag === "@connect/actor/Later"
+
+/** One function per tag of the protocol. It gives an Effect, a Later or (for streamed replies) a Stream. */
+export type Behaviour = Readonly<Record<string, (payload: never) => unknown>>
+
+/** Starts one activation. Its scope closes when the actor stops, restarts or goes idle. */
+export type Activate = (self: Self) => Effect.Effect<Behaviour, unknown, Scope.Scope>
+
+/** What the program gives the runtime: how to start an actor, and the services its handlers need. */
+export interface Registration {
+  readonly definition: Definition
+  readonly activate: Activate
+  readonly context: Context.Context<never>
+}

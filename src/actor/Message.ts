@@ -1,0 +1,47 @@
+import type * as Exit from "effect/Exit"
+import type * as Tracer from "effect/Tracer"
+import type { Due } from "./Deadlines.ts"
+
+/** How a message ended. */
+export type Outcome = Exit.Exit<unknown, unknown>
+
+/**
+ * One message on its way through a mailbox. It is settled exactly once: with its reply, a typed failure, or nothing
+ * more because its sender went away. Messages link to each other, so a mailbox costs an idle actor no memory.
+ */
+export class Message implements Due {
+  readonly tag: string
+  readonly payload: unknown
+  /** Whether somebody waits for a reply. */
+  readonly ask: boolean
+  readonly span: Tracer.AnySpan | undefined
+  /** Whether the mailbox has taken it; before that it may wait for room. */
+  accepted = false
+  arrivedMillis = 0
+  outcome: Outcome | undefined = undefined
+  /** Called once, when the message is settled. */
+  onSettled: ((outcome: Outcome) => void) | undefined = undefined
+  /** Called when a message that waited for room enters the mailbox. */
+  onAccepted: (() => void) | undefined = undefined
+  next: Message | undefined = undefined
+  dueMillis = 0
+  earlier: Due | undefined = undefined
+  later: Due | undefined = undefined
+  listed = false
+
+  constructor(tag: string, payload: unknown, ask: boolean, span: Tracer.AnySpan | undefined) {
+    this.tag = tag
+    this.payload = payload
+    this.ask = ask
+    this.span = span
+  }
+
+  /** The first outcome counts; later ones are dropped. */
+  settle(outcome: Outcome): void {
+    if (this.outcome !== undefined) return
+    this.outcome = outcome
+    const told = this.onSettled
+    this.onSettled = undefined
+    if (told !== undefined) told(outcome)
+  }
+}
