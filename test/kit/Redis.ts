@@ -1,0 +1,139 @@
+import { type ChildProcess, spawn } from "node:child_process"
+import { mkdtempSync, rmSync } from "node:fs"
+import { createServer, connect, type AddressInfo } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+/** A private Redis on loopback: nothing on disk, gone with the process that started it. */
+export interface Instance {
+  readonly host: "127.0.0.1"
+  readonly port: number
+  /** Sends one command and gives the reply's text; on a connection of its own. */
+  readonly command: (...words: ReadonlyArray<string>) => Effect.Effect<string>
+  readonly flush: Effect.Effect<void>
+  /** SIGSTOP: connections stay open and nothing answers, until `resume`. */
+  readonly pause: Effect.Effect<void>
+  readonly resume: Effect.Effect<void>
+  /** SIGKILL. */
+  readonly kill: Effect.Effect<void>
+  /** After `kill`: the same port, empty. */
+  readonly restart: Effect.Effect<void>
+}
+
+const host = "127.0.0.1"
+
+/** Ports are handed out by the system and may be taken again before Redis binds: then another is tried. */
+const startTries = 5
+
+const freePort = () =>
+  new Promise<number>((resolve, reject) => {
+    const server = createServer()
+    server.once("error", reject)
+    server.listen(0, host, () => {
+      const { port } = server.address() as AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
+
+/** Tied to us by its stdin: the shell kills the server when the pipe closes, however this process ends. */
+const tether = `"$@" </dev/null >/dev/null 2>&1 & pid=$!; echo $pid; cat >/dev/null; kill -9 $pid 2>/dev/null`
+
+interface Running {
+  readonly shell: ChildProcess
+  readonly pid: number
+}
+
+const launch = async (port: number, folder: string, options: ReadonlyArray<string>): Promise<Running> => {
+  const binary = Bun.which("redis-server") ?? Bun.which("valkey-server")
+  if (binary === null) throw new Error("redis-server is not on the PATH: `bun run test` installs it or says how")
+  const settings = ["--save", "", "--appendonly", "no", "--maxmemory", "128mb", "--maxmemory-policy", "allkeys-lru"]
+  const server = [binary, "--bind", host, "--port", String(port), "--dir", folder, ...settings, ...options]
+  const shell = spawn("sh", ["-c", tether, "sh", ...server], { stdio: ["pipe", "pipe", "ignore"] })
+  shell.unref()
+  const pid = await new Promise<number>((resolve, reject) => {
+    shell.once("error", reject)
+    shell.stdout!.once("data", (text) => resolve(Number(String(text).trim())))
+  })
+  return { shell, pid }
+}
+
+const send = (port: number, words: ReadonlyArray<string>) =>
+  new Promise<string>((resolve, reject) => {
+    const socket = connect(port, host)
+    socket.once("error", reject)
+    socket.once("data", (reply) => {
+      socket.destroy()
+      resolve(String(reply).trim())
+    })
+    const parts = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`)
+    socket.write(`*${words.length}\r\n${parts.join("")}`)
+  })
+
+const answers = async (port: number): Promise<boolean> => {
+  for (let tries = 0; tries < 300; tries++) {
+    const reply = await send(port, ["PING"]).catch(() => "")
+    if (reply === "+PONG" || reply.startsWith("-NOAUTH")) return true
+    await Bun.sleep(10)
+  }
+  return false
+}
+
+const begin = async (options: ReadonlyArray<string>) => {
+  const folder = mkdtempSync(join(tmpdir(), "connect-redis-"))
+  for (let tries = 0; tries < startTries; tries++) {
+    const port = await freePort()
+    const running = await launch(port, folder, options)
+    if (await answers(port)) return { folder, port, running }
+    running.shell.stdin?.end()
+  }
+  throw new Error("redis-server did not start")
+}
+
+const signal = (pid: number, name: "SIGSTOP" | "SIGCONT" | "SIGKILL") =>
+  Effect.sync(() => {
+    try {
+      process.kill(pid, name)
+    } catch {
+      // It is gone already, which is what a kill is for.
+    }
+  })
+
+const instance = (
+  started: { readonly folder: string; readonly port: number; running: Running },
+  options: ReadonlyArray<string>
+): Instance => ({
+  host,
+  port: started.port,
+  command: (...words) => Effect.promise(() => send(started.port, words)),
+  flush: Effect.promise(() => send(started.port, ["FLUSHALL"])),
+  pause: Effect.suspend(() => signal(started.running.pid, "SIGSTOP")),
+  resume: Effect.suspend(() => signal(started.running.pid, "SIGCONT")),
+  kill: Effect.suspend(() => {
+    started.running.shell.stdin?.end()
+    return signal(started.running.pid, "SIGKILL")
+  }),
+  restart: Effect.promise(async () => {
+    started.running = await launch(started.port, started.folder, options)
+    if (!(await answers(started.port))) throw new Error("redis-server did not come back")
+  })
+})
+
+/** A server of one's own, for tests that stop and kill it. `options` as on redis-server's command line. */
+export const start = (...options: ReadonlyArray<string>): Effect.Effect<Instance, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.promise(() => begin(options)),
+    (started) =>
+      Effect.sync(() => {
+        started.running.shell.stdin?.end()
+        rmSync(started.folder, { recursive: true, force: true })
+      })
+  ).pipe(Effect.map((started) => instance(started, options)))
+
+let sharing: Promise<Instance> | undefined
+
+/** The server that the tests of this process share; started at the first use. */
+export const shared: Effect.Effect<Instance> = Effect.promise(
+  () => (sharing ??= begin([]).then((started) => instance(started, [])))
+)
