@@ -35,6 +35,13 @@ create table blocks (
 );
 create index blocks_blocked on blocks (blocked_id);
 
+-- Claims of matches hold this lock shared from before they look at blocks until they commit (src/queuing/Claims.ts), so a
+-- pair is either matched before the block is made or not at all.
+create function blocks_await_claims() returns trigger language plpgsql as
+  $$ begin perform pg_advisory_xact_lock(7301, 1); return null; end $$;
+create trigger blocks_await_claims before insert on blocks
+  for each statement execute function blocks_await_claims();
+
 -- Only the SHA-256 of a token is kept. A row whose ended_at is null and expires_at lies ahead is a live session.
 create table sessions (
   id uuid primary key,
@@ -68,6 +75,7 @@ create table participants (
   primary key (interaction_id, user_id)
 );
 create index participants_history on participants (user_id, joined_at desc, interaction_id desc);
+create index participants_active on participants (user_id) where left_at is null;
 
 create table tickets (
   id uuid primary key,
