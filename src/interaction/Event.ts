@@ -22,7 +22,13 @@ export type NumberedEvent =
   | { readonly _tag: "MessageAdded"; readonly seq: number; readonly at: string; readonly message: MessageJson }
   | { readonly _tag: "MessageChanged"; readonly seq: number; readonly at: string; readonly message: MessageJson }
   | { readonly _tag: "ParticipantLeft"; readonly seq: number; readonly at: string; readonly userId: UserId }
-  | { readonly _tag: "InteractionEnded"; readonly seq: number; readonly at: string; readonly reason: EndReason }
+  | {
+      readonly _tag: "InteractionEnded"
+      readonly seq: number
+      readonly at: string
+      readonly interactionId: InteractionId
+      readonly reason: EndReason
+    }
 
 /** What is worth knowing now and nothing afterwards; it has no number and may be lost. */
 export type EphemeralEvent =

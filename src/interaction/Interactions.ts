@@ -50,7 +50,7 @@ interface EventRow {
   readonly endReason: number | null
 }
 
-const toEvent = (row: EventRow & MessageRow): ReadonlyArray<NumberedEvent> => {
+const toEvent = (interactionId: InteractionId, row: EventRow & MessageRow): ReadonlyArray<NumberedEvent> => {
   const at = row.at.toISOString()
   const seq = row.eventSeq
   switch (row.kind) {
@@ -61,7 +61,7 @@ const toEvent = (row: EventRow & MessageRow): ReadonlyArray<NumberedEvent> => {
     case kinds.ParticipantLeft:
       return [{ _tag: "ParticipantLeft", seq, at, userId: row.userId as UserId }]
     case kinds.InteractionEnded:
-      return [{ _tag: "InteractionEnded", seq, at, reason: endReasons[row.endReason ?? 0] ?? "LEFT" }]
+      return [{ _tag: "InteractionEnded", seq, at, interactionId, reason: endReasons[row.endReason ?? 0] ?? "LEFT" }]
     default:
       return []
   }
@@ -129,7 +129,7 @@ select e.seq as "eventSeq", e.kind, e.created_at as at, e.user_id as "userId", i
 from events e join interactions i on i.id = e.interaction_id left join messages m on m.id = e.message_id
 where e.interaction_id = ${id}::uuid and e.seq > ${afterSeq}::int
 order by e.seq limit ${replayPageMax}`),
-        (rows) => rows.flatMap(toEvent)
+        (rows) => rows.flatMap((row) => toEvent(id, row))
       ),
 
     active: (userId, withId) =>

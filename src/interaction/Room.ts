@@ -41,8 +41,6 @@ const messageOf = (written: Journal.Written): Message => {
   return messageFromJson((written.events[0] as Extract<NumberedEvent, { message: MessageJson }>).message)
 }
 
-const isoNow = Effect.map(Clock.currentTimeMillis, (millis) => new Date(millis).toISOString())
-
 /** Only a draft with a key can meet a Conflict. */
 const withoutKey = <A>(
   effect: Effect.Effect<A, Journal.JournalError>
@@ -74,24 +72,19 @@ const loader = (interactionId: Ids.InteractionId) =>
     return { anyone, participant }
   })
 
-const endEvents =
-  (at: string, reason: EndReason, leaver: Ids.UserId | undefined) =>
-  (seq: number): ReadonlyArray<NumberedEvent> =>
-    leaver === undefined
-      ? [{ _tag: "InteractionEnded", seq, at, reason }]
-      : [
-          { _tag: "ParticipantLeft", seq, at, userId: leaver },
-          { _tag: "InteractionEnded", seq: seq + 1, at, reason }
-        ]
+const isoNow = Effect.map(Clock.currentTimeMillis, (millis) => new Date(millis).toISOString())
 
 /** Appends the end; an end that is there already is as good. */
-const finish = ({ journal }: Loaded, reason: EndReason, leaver?: Ids.UserId) =>
+const finish = (interactionId: Ids.InteractionId, { journal }: Loaded, reason: EndReason, leaver?: Ids.UserId) =>
   Effect.gen(function* () {
     if (journal.ended()) return undefined
+    const at = yield* isoNow
+    const ended = (seq: number): NumberedEvent => ({ _tag: "InteractionEnded", seq, at, interactionId, reason })
     const written = yield* journal.append({
       size: leaver === undefined ? 1 : 2,
       onlyWhileActive: true,
-      events: endEvents(yield* isoNow, reason, leaver)
+      events: (seq) =>
+        leaver === undefined ? [ended(seq)] : [{ _tag: "ParticipantLeft", seq, at, userId: leaver }, ended(seq + 1)]
     })
     return Actor.later(
       withoutKey(written).pipe(
@@ -181,8 +174,9 @@ where m.id = ${wanted.messageId}::uuid and m.interaction_id = ${interactionId}::
     return {
       send,
       change,
-      leave: (userId: Ids.UserId) => Effect.flatMap(loaded.participant(userId), (room) => finish(room, "LEFT", userId)),
-      end: (reason: EndReason) => Effect.flatMap(loaded.anyone, (room) => finish(room, reason)),
+      leave: (userId: Ids.UserId) =>
+        Effect.flatMap(loaded.participant(userId), (room) => finish(interactionId, room, "LEFT", userId)),
+      end: (reason: EndReason) => Effect.flatMap(loaded.anyone, (room) => finish(interactionId, room, reason)),
       setTyping,
       markRead
     }

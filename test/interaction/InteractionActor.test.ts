@@ -35,9 +35,12 @@ withLayer("an interaction", layer, (it) => {
     Effect.gen(function* () {
       const { ada, bob, id } = yield* Talk.between()
       const actor = (yield* InteractionActor.client).ask(id)
-      const [first, same] = yield* Effect.all([actor.Send(send(ada, "k", "hello")), actor.Send(send(ada, "k", "hello"))], {
-        concurrency: "unbounded"
-      })
+      const [first, same] = yield* Effect.all(
+        [actor.Send(send(ada, "k", "hello")), actor.Send(send(ada, "k", "hello"))],
+        {
+          concurrency: "unbounded"
+        }
+      )
       expect(same).toEqual(first)
       expect(yield* actor.Send(send(ada, "k", "hello"))).toEqual(first)
       expect(yield* Effect.flip(actor.Send(send(ada, "k", "hallo")))).toBeInstanceOf(Conflict)
@@ -50,7 +53,7 @@ withLayer("an interaction", layer, (it) => {
       const stranger = yield* Talk.person
       const client = yield* InteractionActor.client
       const nowhere = client.ask(yield* Ids.make(Ids.InteractionId))
-      const attempts = [
+      const attempts: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
         client.ask(id).Send(send(stranger, "k", "hello")),
         client.ask(id).Leave({ userId: stranger }),
         client.ask(id).Typing({ userId: stranger, typing: true }),
@@ -68,9 +71,12 @@ withLayer("an interaction", layer, (it) => {
       const { ada, bob, id } = yield* Talk.between()
       const actor = (yield* InteractionActor.client).ask(id)
       const first = yield* actor.Send(send(ada, "k", "hello"))
-      yield* Effect.all([actor.Leave({ userId: bob }), actor.Leave({ userId: ada }), actor.End({ reason: "TIMEOUT" })], {
-        concurrency: "unbounded"
-      })
+      yield* Effect.all(
+        [actor.Leave({ userId: bob }), actor.Leave({ userId: ada }), actor.End({ reason: "TIMEOUT" })],
+        {
+          concurrency: "unbounded"
+        }
+      )
       const interactions = yield* Interactions
       const tags = (yield* interactions.events(id, 0)).map(({ _tag }) => _tag)
       expect(tags).toEqual(["MessageAdded", "ParticipantLeft", "InteractionEnded"])
