@@ -1,0 +1,25 @@
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { InteractionId } from "../domain/Ids.ts"
+import { type DatabaseUnavailable, NotFound } from "../errors.ts"
+import * as Batcher from "../graphql/Batcher.ts"
+import { memo, type RequestContext } from "../graphql/Part.ts"
+import type { Interaction } from "./Interaction.ts"
+import { Interactions } from "./Interactions.ts"
+
+/** Loads an interaction for one request, whoever asks: for parents that the viewer may see already. */
+export type LoadInteraction = (
+  request: RequestContext,
+  id: InteractionId
+) => Effect.Effect<Interaction, NotFound | DatabaseUnavailable>
+
+/** All that one request asks for in one turn are read together. */
+export const make: Effect.Effect<LoadInteraction, never, Interactions> = Effect.map(
+  Interactions,
+  (interactions): LoadInteraction =>
+    (request, id) =>
+      Effect.flatMap(
+        memo(request, interactions, () => Batcher.make(interactions.byIds)).load(id),
+        Option.match({ onNone: () => Effect.fail(new NotFound({ what: "Interaction" })), onSome: Effect.succeed })
+      )
+)
