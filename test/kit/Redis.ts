@@ -3,8 +3,14 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { createServer, connect, type AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import * as RedisStore from "../../layers/store/RedisStore.ts"
+import * as Settings from "../../src/config/Settings.ts"
+import { Store } from "../../src/store/Store.ts"
 
 /** A private Redis on loopback: nothing on disk, gone with the process that started it. */
 export interface Instance {
@@ -136,4 +142,30 @@ let sharing: Promise<Instance> | undefined
 /** The server that the tests of this process share; started at the first use. */
 export const shared: Effect.Effect<Instance> = Effect.promise(
   () => (sharing ??= begin([]).then((started) => instance(started, [])))
+)
+
+/** How `Settings.redis` names an instance. */
+export const address = (instance: Instance) => ({
+  host: instance.host,
+  port: instance.port,
+  password: Option.none(),
+  connectTimeout: Duration.seconds(2),
+  connectionsMax: 50
+})
+
+/** The shared server, emptied; closed connections and nothing else remain when the layer's scope closes. */
+export const layerStore: Layer.Layer<Store> = Layer.scoped(
+  Store,
+  Effect.gen(function* () {
+    const server = yield* shared
+    yield* server.flush
+    return yield* RedisStore.make(address(server))
+  })
+).pipe(Layer.orDie)
+
+/** Settings of the test preset that name the shared server. */
+export const layerSettings: Layer.Layer<Settings.Settings> = Layer.unwrapEffect(
+  Effect.map(shared, (server) =>
+    Settings.layerTest((settings) => ({ ...settings, redis: Option.some(address(server)) }))
+  )
 )

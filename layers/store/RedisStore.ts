@@ -1,0 +1,219 @@
+import { createHash } from "node:crypto"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import { type Redis, ReplyError } from "ioredis"
+import type { StartupError } from "../../src/config/StartupError.ts"
+import { StoreUnavailable } from "../../src/errors.ts"
+import { type Script, Store, ttlMillis } from "../../src/store/Store.ts"
+import * as Metrics from "../../src/telemetry/Metrics.ts"
+import { Breaker } from "./Breaker.ts"
+import { RedisChannels } from "./RedisChannels.ts"
+import * as RedisConnection from "./RedisConnection.ts"
+
+/** The subscriber's commands are rare and nobody's request waits for them. */
+const subscriberTimeoutMillis = 1_000
+
+/** Replies that say what state the server is in, not that the program asked for nonsense. */
+const serverState =
+  /^(LOADING|OOM|MISCONF|READONLY|MASTERDOWN|NOAUTH|NOREPLICAS|CLUSTERDOWN|TRYAGAIN|BUSY|ASK|MOVED|UNBLOCKED)\b/
+
+type Call = <A>(operation: string, send: () => Promise<A>) => Effect.Effect<A, StoreUnavailable>
+
+const noLabels: ReadonlyArray<never> = []
+
+const caller = (redis: Redis): Call => {
+  const breaker = new Breaker()
+  const succeeded = Metrics.series(Metrics.storeCommands, "ok")
+  const failed = Metrics.series(Metrics.storeCommands, "failed")
+  const unavailable = (operation: string, cause: unknown) => {
+    failed.unsafeUpdate(1, noLabels)
+    return Effect.fail(new StoreUnavailable({ operation, cause }))
+  }
+  return (operation, send) =>
+    Effect.async((resume) => {
+      const started = performance.now()
+      if (!breaker.allows(started)) return resume(unavailable(operation, new Error("Redis does not answer")))
+      send().then(
+        (reply) => {
+          breaker.answered()
+          succeeded.unsafeUpdate(1, noLabels)
+          Metrics.storeSeconds.unsafeUpdate((performance.now() - started) / 1_000, noLabels)
+          resume(Effect.succeed(reply))
+        },
+        (error: Error) => {
+          if (error instanceof ReplyError) breaker.answered()
+          else if (error.message === "Command timed out" && breaker.timedOut(performance.now())) redis.disconnect(true)
+          const mistake = error instanceof ReplyError && !serverState.test(error.message)
+          resume(mistake ? Effect.die(error) : unavailable(operation, error))
+        }
+      )
+    })
+}
+
+const strings = (redis: Redis, call: Call) => ({
+  get: (key: string) =>
+    Effect.map(
+      call("get", () => redis.get(key)),
+      Option.fromNullable
+    ),
+  getMany: (keys: ReadonlyArray<string>) =>
+    keys.length === 0
+      ? Effect.succeed([])
+      : Effect.map(
+          call("getMany", () => redis.mget(...keys)),
+          (values) => values.map(Option.fromNullable)
+        ),
+  set: (
+    key: string,
+    value: string,
+    options?: { readonly ttl?: Duration.DurationInput; readonly onlyIfAbsent?: boolean }
+  ) =>
+    call("set", () => {
+      const ttl = options?.ttl === undefined ? undefined : ttlMillis(options.ttl)
+      if (options?.onlyIfAbsent === true)
+        return ttl === undefined ? redis.set(key, value, "NX") : redis.set(key, value, "PX", ttl, "NX")
+      return ttl === undefined ? redis.set(key, value) : redis.set(key, value, "PX", ttl)
+    }).pipe(Effect.map((reply) => reply === "OK")),
+  setMany: (entries: ReadonlyArray<readonly [key: string, value: string]>, ttl: Duration.DurationInput) => {
+    const millis = ttlMillis(ttl)
+    // Autopipelining sends them together.
+    return Effect.asVoid(
+      call("setMany", () =>
+        Promise.all(
+          entries.map(([key, value]) =>
+            millis === undefined ? redis.set(key, value) : redis.set(key, value, "PX", millis)
+          )
+        )
+      )
+    )
+  },
+  remove: (...keys: ReadonlyArray<string>) =>
+    keys.length === 0 ? Effect.succeed(0) : call("remove", () => redis.del(...keys)),
+  expire: (key: string, ttl: Duration.DurationInput) => {
+    const millis = ttlMillis(ttl)
+    if (millis !== undefined)
+      return Effect.map(
+        call("expire", () => redis.pexpire(key, millis)),
+        (n) => n === 1
+      )
+    return Effect.map(
+      call("expire", () => Promise.all([redis.persist(key), redis.exists(key)])),
+      ([, there]) => there === 1
+    )
+  }
+})
+
+const hashesAndLists = (redis: Redis, call: Call) => ({
+  hashSet: (key: string, fields: Readonly<Record<string, string>>, ttl?: Duration.DurationInput) => {
+    if (Object.keys(fields).length === 0) return Effect.void
+    const millis = ttl === undefined ? undefined : ttlMillis(ttl)
+    return Effect.asVoid(
+      call("hashSet", () =>
+        Promise.all([
+          redis.hset(key, fields),
+          ttl === undefined ? undefined : millis === undefined ? redis.persist(key) : redis.pexpire(key, millis)
+        ])
+      )
+    )
+  },
+  hashGet: (key: string, field: string) =>
+    Effect.map(
+      call("hashGet", () => redis.hget(key, field)),
+      Option.fromNullable
+    ),
+  hashGetAll: (key: string) => call("hashGetAll", () => redis.hgetall(key)),
+  hashRemove: (key: string, ...fields: ReadonlyArray<string>) =>
+    fields.length === 0 ? Effect.succeed(0) : call("hashRemove", () => redis.hdel(key, ...fields)),
+  listPush: (key: string, values: ReadonlyArray<string>, keep: number) => {
+    if (values.length === 0) return call("listPush", () => redis.llen(key))
+    const kept = Math.max(1, keep)
+    return Effect.map(
+      call("listPush", () => Promise.all([redis.rpush(key, ...values), redis.ltrim(key, -kept, -1)])),
+      ([length]) => Math.min(length, kept)
+    )
+  },
+  listRange: (key: string, start: number, stop: number) => call("listRange", () => redis.lrange(key, start, stop))
+})
+
+const sets = (redis: Redis, call: Call) => ({
+  setAdd: (key: string, ...members: ReadonlyArray<string>) =>
+    members.length === 0 ? Effect.succeed(0) : call("setAdd", () => redis.sadd(key, ...members)),
+  setRemove: (key: string, ...members: ReadonlyArray<string>) =>
+    members.length === 0 ? Effect.succeed(0) : call("setRemove", () => redis.srem(key, ...members)),
+  setMembers: (key: string) => call("setMembers", () => redis.smembers(key)),
+  sortedAdd: (key: string, entries: ReadonlyArray<readonly [member: string, score: number]>) =>
+    entries.length === 0
+      ? Effect.succeed(0)
+      : Effect.map(
+          call("sortedAdd", () => redis.zadd(key, ...entries.flatMap(([member, score]) => [score, member]))),
+          Number
+        ),
+  sortedRemove: (key: string, ...members: ReadonlyArray<string>) =>
+    members.length === 0 ? Effect.succeed(0) : call("sortedRemove", () => redis.zrem(key, ...members)),
+  sortedRange: (key: string, min: number, max: number) =>
+    Effect.map(
+      call("sortedRange", () => redis.zrangebyscore(key, bound(min), bound(max), "WITHSCORES")),
+      (flat) => flat.flatMap((member, index) => (index % 2 === 0 ? [[member, Number(flat[index + 1])] as const] : []))
+    )
+})
+
+const bound = (score: number): number | string => (score === Infinity ? "+inf" : score === -Infinity ? "-inf" : score)
+
+const runner = (redis: Redis, call: Call) => {
+  const shas = new WeakMap<object, string>()
+  return <Result>(script: Script<Result>, keys: ReadonlyArray<string>, args: ReadonlyArray<string>) => {
+    const sha = shas.get(script) ?? createHash("sha1").update(script.lua).digest("hex")
+    shas.set(script, sha)
+    const send = () =>
+      redis.evalsha(sha, keys.length, ...keys, ...args).catch((error: Error) => {
+        if (!error.message.startsWith("NOSCRIPT")) throw error
+        return redis.eval(script.lua, keys.length, ...keys, ...args)
+      })
+    return Effect.map(call(script.name, send), script.decode)
+  }
+}
+
+/** The server may evict what it likes only when nothing is the only copy; without eviction it refuses writes when full. */
+const checkPolicy = (redis: Redis, call: Call) =>
+  call("info", () => redis.info("memory")).pipe(
+    Effect.map((info) => /^maxmemory_policy:(\S+)/m.exec(info)?.[1] ?? "unknown"),
+    Effect.flatMap((policy) =>
+      policy === "allkeys-lru"
+        ? Effect.void
+        : Effect.logWarning(
+            `Redis has maxmemory-policy ${policy}: set it to allkeys-lru, so that a full Redis drops old keys instead of refusing writes`
+          )
+    ),
+    Effect.ignore
+  )
+
+/** A store on Redis. Fails when Redis cannot be reached now; later losses fail single calls and are mended by itself. */
+export const make = (
+  address: RedisConnection.Address
+): Effect.Effect<typeof Store.Service, StartupError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const redis = yield* RedisConnection.connect(address, { enableAutoPipelining: true })
+    const subscriber = yield* RedisConnection.connect(address, {}, subscriberTimeoutMillis)
+    const call = caller(redis)
+    const channels = yield* Effect.acquireRelease(
+      Effect.sync(() => new RedisChannels(subscriber)),
+      (open) => Effect.sync(() => open.close())
+    )
+    yield* checkPolicy(redis, call)
+    return Store.of({
+      backend: "redis",
+      ...strings(redis, call),
+      ...hashesAndLists(redis, call),
+      ...sets(redis, call),
+      run: runner(redis, call),
+      publish: (channel, payload) => call("publish", () => redis.publish(channel, payload)),
+      subscribe: (channel) => channels.subscribe(channel),
+      ping: Effect.map(Effect.timed(call("ping", () => redis.ping())), ([duration]) => duration)
+    })
+  })
+
+export const layer = (address: RedisConnection.Address): Layer.Layer<Store, StartupError> =>
+  Layer.scoped(Store, make(address))

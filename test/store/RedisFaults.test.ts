@@ -1,0 +1,135 @@
+import { expect } from "bun:test"
+import * as Chunk from "effect/Chunk"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import * as RedisStore from "../../layers/store/RedisStore.ts"
+import { StoreUnavailable } from "../../src/errors.ts"
+import type { Store } from "../../src/store/Store.ts"
+import { it } from "../kit/effect.ts"
+import * as Redis from "../kit/Redis.ts"
+
+/** Longest of `count` calls in a row that must fail, in milliseconds; every failure must be StoreUnavailable. */
+const slowestFailure = (store: typeof Store.Service, count: number) =>
+  Effect.gen(function* () {
+    let slowest = 0
+    for (let n = 0; n < count; n++) {
+      const [took, outcome] = yield* Effect.timed(Effect.either(store.get("key")))
+      expect(Either.isLeft(outcome) && outcome.left).toBeInstanceOf(StoreUnavailable)
+      slowest = Math.max(slowest, Duration.toMillis(took))
+    }
+    return slowest
+  })
+
+/** Milliseconds until a call succeeds again. */
+const recovery = (store: typeof Store.Service) =>
+  store.get("key").pipe(
+    Effect.retry(Schedule.spaced("5 millis")),
+    Effect.timed,
+    Effect.map(([took]) => Duration.toMillis(took))
+  )
+
+/** On a busy machine a timer of 50 ms may fire later; the limit that is promised leaves room for that. */
+const callMillisMax = 100
+
+it.live("a killed Redis fails calls at once, and is back within a second of its return", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.start()
+    const store = yield* RedisStore.make(Redis.address(redis))
+    yield* store.set("key", "1")
+    yield* redis.kill
+    yield* Effect.retry(Effect.flip(store.get("key")), Schedule.spaced("1 millis"))
+    expect(yield* slowestFailure(store, 50)).toBeLessThan(callMillisMax)
+    yield* redis.restart
+    expect(yield* recovery(store)).toBeLessThan(1_000)
+  })
+)
+
+it.live("a stopped Redis fails calls within their timeout, then without waiting, and is back within a second", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.start()
+    const store = yield* RedisStore.make(Redis.address(redis))
+    yield* store.set("key", "1")
+    yield* redis.pause
+    const [took, slowest] = yield* Effect.timed(slowestFailure(store, 100)).pipe(
+      Effect.map(([all, one]) => [Duration.toMillis(all), one] as const)
+    )
+    expect(slowest).toBeLessThan(callMillisMax)
+    // A hundred waits of 50 ms would be 5 s: after the first few the breaker answers.
+    expect(took).toBeLessThan(1_000)
+    yield* redis.resume
+    expect(yield* recovery(store)).toBeLessThan(1_000)
+    expect(yield* store.get("key")).toEqual(Option.some("1"))
+  })
+)
+
+it.live("a subscriber sees a Gap after the connection was lost, and messages after that", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.start()
+    const store = yield* RedisStore.make(Redis.address(redis))
+    const stream = yield* store.subscribe("news")
+    yield* store.publish("news", "before")
+    expect(Chunk.toReadonlyArray(yield* Stream.runCollect(Stream.take(stream, 1)))).toEqual([
+      { _tag: "Message", payload: "before" }
+    ])
+    yield* redis.kill
+    yield* redis.restart
+    expect(Chunk.toReadonlyArray(yield* Stream.runCollect(Stream.take(stream, 1)))).toEqual([{ _tag: "Gap" }])
+    yield* recovery(store)
+    yield* store.publish("news", "after")
+    expect(Chunk.toReadonlyArray(yield* Stream.runCollect(Stream.take(stream, 1)))).toEqual([
+      { _tag: "Message", payload: "after" }
+    ])
+  })
+)
+
+it.live("a subscription begun while Redis is stopped stands with a Gap once Redis answers", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.start()
+    const store = yield* RedisStore.make(Redis.address(redis))
+    yield* redis.pause
+    const stream = yield* store.subscribe("news")
+    yield* redis.resume
+    expect(Chunk.toReadonlyArray(yield* Stream.runCollect(Stream.take(stream, 1)))).toEqual([{ _tag: "Gap" }])
+  })
+)
+
+it.live("a full Redis that may not evict refuses writes as unavailable and still answers reads", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.start("--maxmemory", "2mb", "--maxmemory-policy", "noeviction")
+    const store = yield* RedisStore.make(Redis.address(redis))
+    yield* store.set("key", "1")
+    let refused: unknown
+    for (let n = 0; n < 100 && refused === undefined; n++) {
+      const outcome = yield* Effect.either(store.set(`filler:${n}`, "x".repeat(100_000)))
+      if (Either.isLeft(outcome)) refused = outcome.left
+    }
+    expect(refused).toBeInstanceOf(StoreUnavailable)
+    expect(yield* store.get("key")).toEqual(Option.some("1"))
+  })
+)
+
+it.live("starting without Redis says where it was looked for and what to set", () =>
+  Effect.gen(function* () {
+    const address = { ...Redis.address(yield* Redis.shared), port: 1 }
+    const error = yield* Effect.flip(Effect.scoped(RedisStore.make(address)))
+    expect(error.message).toContain("127.0.0.1:1")
+    expect(error.message).toContain("REDIS_HOST")
+  })
+)
+
+it.live("starting with a wrong password says which variable to set", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.start("--requirepass", "secret")
+    const address = Redis.address(redis)
+    expect((yield* Effect.flip(Effect.scoped(RedisStore.make(address)))).message).toContain("REDIS_PASSWORD")
+    const wrong = { ...address, password: Option.some(Redacted.make("guess")) }
+    expect((yield* Effect.flip(Effect.scoped(RedisStore.make(wrong)))).message).toContain("REDIS_PASSWORD")
+    const store = yield* RedisStore.make({ ...address, password: Option.some(Redacted.make("secret")) })
+    yield* store.ping
+  })
+)

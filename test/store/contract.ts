@@ -1,0 +1,145 @@
+import { expect } from "bun:test"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as Envelope from "../../src/cache/Envelope.ts"
+import { Store } from "../../src/store/Store.ts"
+import { withLayer } from "../kit/effect.ts"
+
+/** What every Store does. */
+export const contract = (name: string, layer: Layer.Layer<Store>): void =>
+  withLayer(`Store: ${name}`, layer, (it) => {
+    it("gives back the text that was set, to the byte", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        for (const text of ["", "plain", "ünïcødé 👋\u0000\n", "x".repeat(100_000)]) {
+          expect(yield* store.set("text", text)).toBe(true)
+          expect(yield* store.get("text")).toEqual(Option.some(text))
+        }
+        expect(yield* store.get("absent")).toEqual(Option.none())
+      }))
+
+    it("answers many keys in their order", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        yield* store.setMany(
+          [
+            ["many:a", "1"],
+            ["many:b", "2"]
+          ],
+          "1 minute"
+        )
+        expect(yield* store.getMany(["many:b", "many:none", "many:a"])).toEqual([
+          Option.some("2"),
+          Option.none(),
+          Option.some("1")
+        ])
+        expect(yield* store.getMany([])).toEqual([])
+        expect(yield* store.remove("many:a", "many:b", "many:none")).toBe(2)
+        expect(yield* store.remove()).toBe(0)
+      }))
+
+    it("sets a key that must be absent only once", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        expect(yield* store.set("once", "1", { onlyIfAbsent: true, ttl: "1 minute" })).toBe(true)
+        expect(yield* store.set("once", "2", { onlyIfAbsent: true })).toBe(false)
+        expect(yield* store.get("once")).toEqual(Option.some("1"))
+      }))
+
+    it("keeps hashes by field and removes a hash with its last field", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        yield* store.hashSet("hash", { a: "1", b: "2" }, "1 minute")
+        yield* store.hashSet("hash", { b: "3" })
+        expect(yield* store.hashGet("hash", "b")).toEqual(Option.some("3"))
+        expect(yield* store.hashGet("hash", "c")).toEqual(Option.none())
+        expect(yield* store.hashGetAll("hash")).toEqual({ a: "1", b: "3" })
+        expect(yield* store.hashRemove("hash", "a", "b", "c")).toBe(2)
+        expect(yield* store.hashGetAll("hash")).toEqual({})
+        expect(yield* store.expire("hash", "1 minute")).toBe(false)
+      }))
+
+    it("keeps the newest of a list", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        expect(yield* store.listPush("list", ["1", "2", "3"], 5)).toBe(3)
+        expect(yield* store.listPush("list", ["4", "5", "6"], 4)).toBe(4)
+        expect(yield* store.listRange("list", 0, -1)).toEqual(["3", "4", "5", "6"])
+        expect(yield* store.listRange("list", -2, -1)).toEqual(["5", "6"])
+        expect(yield* store.listRange("list", 2, 1)).toEqual([])
+      }))
+
+    it("keeps members of a set once", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        expect(yield* store.setAdd("set", "a", "b", "a")).toBe(2)
+        expect(yield* store.setAdd("set", "b", "c")).toBe(1)
+        expect([...(yield* store.setMembers("set"))].sort()).toEqual(["a", "b", "c"])
+        expect(yield* store.setRemove("set", "a", "z")).toBe(1)
+      }))
+
+    it("orders a sorted set by score, then by bytes", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const members = [
+          ["b", 1],
+          ["a", 1],
+          ["\u{1f600}", 1],
+          ["\uffee", 1],
+          ["low", -2.5]
+        ] as const
+        expect(yield* store.sortedAdd("sorted", members)).toBe(5)
+        expect(yield* store.sortedAdd("sorted", [["b", 0.5]])).toBe(0)
+        const all = yield* store.sortedRange("sorted", -Infinity, Infinity)
+        expect(all.map(([member]) => member)).toEqual(["low", "b", "a", "\uffee", "\u{1f600}"])
+        expect(yield* store.sortedRange("sorted", 0, 0.5)).toEqual([["b", 0.5]])
+        expect(yield* store.sortedRemove("sorted", "low", "none")).toBe(1)
+      }))
+
+    it("treats a command on another kind of value as a mistake of the program", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        yield* store.setAdd("kind", "a")
+        const exit = yield* Effect.exit(store.get("kind"))
+        expect(exit._tag === "Failure" && Cause.pretty(exit.cause)).toContain("WRONGTYPE")
+        expect(exit._tag === "Failure" && exit.cause._tag).toBe("Die")
+      }))
+
+    it("runs a script in one step", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const fill = (seen: string, text: string) => store.run(Envelope.fill, ["filled"], [seen, text, "60000"])
+        expect(yield* fill("", "j1.a;one")).toBe(1)
+        expect(yield* fill("", "j1.b;two")).toBe(0)
+        expect(yield* fill("j1.x;", "j1.b;two")).toBe(0)
+        expect(yield* fill("j1.a;", "j1.b;two")).toBe(1)
+        expect(yield* store.get("filled")).toEqual(Option.some("j1.b;two"))
+      }))
+
+    it("delivers to every subscriber of the channel what is published after it subscribed", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        yield* store.publish("news", "too early")
+        const [first, second] = yield* Effect.all([store.subscribe("news"), store.subscribe("news")])
+        yield* store.publish("other", "not ours")
+        yield* store.publish("news", "one")
+        yield* store.publish("news", "two")
+        for (const stream of [first, second]) {
+          const seen = yield* Stream.runCollect(Stream.take(stream, 2))
+          expect([...seen]).toEqual([
+            { _tag: "Message", payload: "one" },
+            { _tag: "Message", payload: "two" }
+          ])
+        }
+      }))
+
+    it("answers a ping", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        expect(["memory", "redis"]).toContain(store.backend)
+        yield* store.ping
+      }))
+  })
