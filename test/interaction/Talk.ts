@@ -14,6 +14,8 @@ export const layerProcess = InteractionActor.layer.pipe(
   Layer.provideMerge(Layer.mergeAll(EventLog.layer, ReadMarks.layer, Interactions.layer))
 )
 
+export type Person = Ids.UserId
+
 let people = 0
 
 /** A user in the database. */

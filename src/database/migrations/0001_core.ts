@@ -120,7 +120,9 @@ create table messages (
   body_hash bytea not null,
   state smallint not null default 0 check (state between 0 and 2),
   created_at timestamptz not null,
-  search tsvector generated always as (to_tsvector('simple', coalesce(body, ''))) stored,
+  -- Split at the separators of src/history/Words.ts first: the parser keeps URLs, hyphenated words and the like whole.
+  search tsvector generated always as (to_tsvector('simple', regexp_replace(coalesce(body, ''),
+    '[\\u0001-\\u002F\\u003A-\\u0040\\u005B-\\u0060\\u007B-\\u00A9\\u00AB-\\u00B1\\u00B4\\u00B6-\\u00B8\\u00BB\\u00BF\\u00D7\\u00F7\\u055A-\\u055F\\u0589\\u058A\\u05BE\\u05C0\\u05C3\\u05F3\\u05F4\\u060C\\u061B\\u061F\\u066A-\\u066D\\u06D4\\u0964\\u0965\\u2000-\\u206F\\u20A0-\\u20CF\\u2122\\u2190-\\u2BFF\\u3000-\\u3003\\u3008-\\u301F\\u3030\\u303D\\uFE00-\\uFE1F\\uFE30-\\uFE6F\\uFF01-\\uFF0F\\uFF1A-\\uFF20\\uFF3B-\\uFF40\\uFF5B-\\uFF65\\uFFFC\\uFFFD\\U0001F000-\\U0001FAFF\\U000E0000-\\U000E007F]+', ' ', 'g'))) stored,
   unique (interaction_id, seq),
   unique (interaction_id, sender_id, client_key)
 );
