@@ -3,13 +3,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import { Outlet } from "./Outlet.ts"
+import { Store } from "../store/Store.ts"
+import * as Relay from "./Relay.ts"
+import { type Signal, Topics } from "./Topics.ts"
 
-/** A message of the topic; or `Gap`: some may have been missed, so refill from the database. */
-export type Signal<A> = { readonly _tag: "Message"; readonly message: A } | { readonly _tag: "Gap" }
-
-/** Messages waiting for one subscriber; beyond that the oldest are dropped and the subscriber sees one `Gap`. */
-export const subscriberBufferMax = 256
+export { type Signal, subscriberBufferMax } from "./Topics.ts"
 
 /**
  * Fan-out of what just happened to whoever listens, in this process and in others. It may lose; it never blocks its
@@ -26,54 +24,34 @@ export class Broadcast extends Context.Tag("@connect/Broadcast")<
   }
 >() {}
 
-const gap: Signal<never> = { _tag: "Gap" }
-
-/** Who listens to what in this process. */
-export class Topics {
-  private readonly byTopic = new Map<string, Set<Outlet<Signal<unknown>>>>()
-
-  deliver(topic: string, message: unknown): void {
-    const outlets = this.byTopic.get(topic)
-    if (outlets === undefined) return
-    const signal = { _tag: "Message", message } as const
-    for (const outlet of outlets) outlet.offer(signal)
-  }
-
-  miss(topic: string): void {
-    for (const outlet of this.byTopic.get(topic) ?? []) outlet.miss()
-  }
-
-  /** True when the topic had no subscriber before. */
-  add(topic: string, outlet: Outlet<Signal<unknown>>): boolean {
-    const outlets = this.byTopic.get(topic)
-    if (outlets === undefined) this.byTopic.set(topic, new Set([outlet]))
-    else outlets.add(outlet)
-    return outlets === undefined
-  }
-
-  /** True when that was the topic's last subscriber. */
-  remove(topic: string, outlet: Outlet<Signal<unknown>>): boolean {
-    const outlets = this.byTopic.get(topic)
-    if (outlets === undefined || !outlets.delete(outlet) || outlets.size > 0) return false
-    return this.byTopic.delete(topic)
-  }
-}
-
-const make = Effect.sync(() => {
-  const topics = new Topics()
-  return Broadcast.of({
-    publish: (topic, message) => Effect.sync(() => topics.deliver(topic, message)),
-    subscribe: <A>(topic: string) =>
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          const outlet = new Outlet<Signal<unknown>>(subscriberBufferMax, gap)
-          topics.add(topic, outlet)
-          return outlet
-        }),
-        (outlet) => Effect.sync(() => topics.remove(topic, outlet))
-      ).pipe(Effect.map((outlet) => outlet.stream as Stream.Stream<Signal<A>>))
-  })
+const local = (topics: Topics): typeof Broadcast.Service => ({
+  publish: (topic, message) => Effect.sync(() => topics.deliver(topic, message)),
+  subscribe: <A>(topic: string) =>
+    Effect.acquireRelease(
+      Effect.sync(() => topics.add(topic)),
+      (subscriber) => Effect.sync(() => topics.remove(topic, subscriber))
+    ).pipe(Effect.map((subscriber) => subscriber.stream as Stream.Stream<Signal<A>>))
 })
 
 /** Within this process alone. */
-export const layerLocal: Layer.Layer<Broadcast> = Layer.effect(Broadcast, make)
+export const layerLocal: Layer.Layer<Broadcast> = Layer.sync(Broadcast, () => local(new Topics()))
+
+/**
+ * To every process on the same Redis. Listeners here have the message at once, and once. On a store in memory there are
+ * no other processes, and this is `layerLocal`.
+ */
+export const layerStore: Layer.Layer<Broadcast, never, Store> = Layer.scoped(
+  Broadcast,
+  Effect.gen(function* () {
+    const store = yield* Store
+    const topics = new Topics()
+    const here = local(topics)
+    if (store.backend === "memory") return here
+    const relay = yield* Relay.make(store, topics)
+    return {
+      publish: (topic, message) => Effect.zipRight(here.publish(topic, message), relay.send(topic, message)),
+      // Here first, so that what this process publishes meanwhile is not missed; the Effect returns when both stand.
+      subscribe: <A>(topic: string) => Effect.zipLeft(here.subscribe<A>(topic), relay.listen(topic))
+    }
+  })
+)

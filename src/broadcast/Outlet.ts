@@ -11,20 +11,20 @@ export class Outlet<A> {
   private readonly gap: A
   private waiting: Array<A> = []
   private missed = false
+  private readonly onDrop: () => void
   private resume: ((effect: Effect.Effect<ReadonlyArray<A>>) => void) | undefined
-  /** How many messages this subscriber lost to the bound. */
-  dropped = 0
 
-  constructor(capacity: number, gap: A) {
+  constructor(capacity: number, gap: A, onDrop: () => void = () => undefined) {
     this.capacity = capacity
     this.gap = gap
+    this.onDrop = onDrop
   }
 
   offer(message: A): void {
     if (this.waiting.length >= this.capacity) {
       this.waiting.shift()
       this.missed = true
-      this.dropped++
+      this.onDrop()
     }
     this.waiting.push(message)
     this.wake()

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process"
+import { execFileSync } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { createServer, connect, type AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
@@ -43,26 +43,24 @@ const freePort = () =>
     })
   })
 
-/** Tied to us by its stdin: the shell kills the server when the pipe closes, however this process ends. */
-const tether = `"$@" </dev/null >/dev/null 2>&1 & pid=$!; echo $pid; cat >/dev/null; kill -9 $pid 2>/dev/null`
+/**
+ * Starts the server and a watch beside it that stops it and deletes its folder when our process is gone, however it
+ * went. Both are on their own, because Bun kills its direct children when a test runs out of time. Prints the pid.
+ */
+const script = `owner=$1; folder=$2; shift 2
+(
+  "$@" </dev/null >/dev/null 2>&1 & pid=$!
+  echo $pid; exec </dev/null >/dev/null 2>&1
+  while kill -0 $owner && kill -0 $pid; do sleep 1; done
+  kill -9 $pid; kill -0 $owner || rm -rf "$folder"; wait
+) &`
 
-interface Running {
-  readonly shell: ChildProcess
-  readonly pid: number
-}
-
-const launch = async (port: number, folder: string, options: ReadonlyArray<string>): Promise<Running> => {
+const launch = (port: number, folder: string, options: ReadonlyArray<string>): number => {
   const binary = Bun.which("redis-server") ?? Bun.which("valkey-server")
   if (binary === null) throw new Error("redis-server is not on the PATH: `bun run test` installs it or says how")
   const settings = ["--save", "", "--appendonly", "no", "--maxmemory", "128mb", "--maxmemory-policy", "allkeys-lru"]
   const server = [binary, "--bind", host, "--port", String(port), "--dir", folder, ...settings, ...options]
-  const shell = spawn("sh", ["-c", tether, "sh", ...server], { stdio: ["pipe", "pipe", "ignore"] })
-  shell.unref()
-  const pid = await new Promise<number>((resolve, reject) => {
-    shell.once("error", reject)
-    shell.stdout!.once("data", (text) => resolve(Number(String(text).trim())))
-  })
-  return { shell, pid }
+  return Number(execFileSync("sh", ["-c", script, "sh", String(process.pid), folder, ...server], { encoding: "utf8" }))
 }
 
 const send = (port: number, words: ReadonlyArray<string>) =>
@@ -86,42 +84,41 @@ const answers = async (port: number): Promise<boolean> => {
   return false
 }
 
-const begin = async (options: ReadonlyArray<string>) => {
+interface Started {
+  readonly folder: string
+  readonly port: number
+  pid: number
+}
+
+const signal = (pid: number, name: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void => {
+  try {
+    process.kill(pid, name)
+  } catch {
+    // It is gone already, which is what a kill is for.
+  }
+}
+
+const begin = async (options: ReadonlyArray<string>): Promise<Started> => {
   const folder = mkdtempSync(join(tmpdir(), "connect-redis-"))
   for (let tries = 0; tries < startTries; tries++) {
     const port = await freePort()
-    const running = await launch(port, folder, options)
-    if (await answers(port)) return { folder, port, running }
-    running.shell.stdin?.end()
+    const pid = launch(port, folder, options)
+    if (await answers(port)) return { folder, port, pid }
+    signal(pid, "SIGKILL")
   }
   throw new Error("redis-server did not start")
 }
 
-const signal = (pid: number, name: "SIGSTOP" | "SIGCONT" | "SIGKILL") =>
-  Effect.sync(() => {
-    try {
-      process.kill(pid, name)
-    } catch {
-      // It is gone already, which is what a kill is for.
-    }
-  })
-
-const instance = (
-  started: { readonly folder: string; readonly port: number; running: Running },
-  options: ReadonlyArray<string>
-): Instance => ({
+const instance = (started: Started, options: ReadonlyArray<string>): Instance => ({
   host,
   port: started.port,
   command: (...words) => Effect.promise(() => send(started.port, words)),
   flush: Effect.promise(() => send(started.port, ["FLUSHALL"])),
-  pause: Effect.suspend(() => signal(started.running.pid, "SIGSTOP")),
-  resume: Effect.suspend(() => signal(started.running.pid, "SIGCONT")),
-  kill: Effect.suspend(() => {
-    started.running.shell.stdin?.end()
-    return signal(started.running.pid, "SIGKILL")
-  }),
+  pause: Effect.sync(() => signal(started.pid, "SIGSTOP")),
+  resume: Effect.sync(() => signal(started.pid, "SIGCONT")),
+  kill: Effect.sync(() => signal(started.pid, "SIGKILL")),
   restart: Effect.promise(async () => {
-    started.running = await launch(started.port, started.folder, options)
+    started.pid = launch(started.port, started.folder, options)
     if (!(await answers(started.port))) throw new Error("redis-server did not come back")
   })
 })
@@ -132,7 +129,7 @@ export const start = (...options: ReadonlyArray<string>): Effect.Effect<Instance
     Effect.promise(() => begin(options)),
     (started) =>
       Effect.sync(() => {
-        started.running.shell.stdin?.end()
+        signal(started.pid, "SIGKILL")
         rmSync(started.folder, { recursive: true, force: true })
       })
   ).pipe(Effect.map((started) => instance(started, options)))

@@ -1,0 +1,129 @@
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Queue from "effect/Queue"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Delivery, Store } from "../store/Store.ts"
+import * as Metrics from "../telemetry/Metrics.ts"
+import type { Topics } from "./Topics.ts"
+
+/** Messages waiting to be sent to other processes; beyond that they are not sent and their topics see a Gap there. */
+export const outgoingMax = 4_096
+/** Topics whose listeners elsewhere are owed a Gap; beyond that the oldest are forgotten. */
+export const missedMax = 4_096
+/** Between two tries to subscribe at a store that refuses. */
+export const resubscribePause = Duration.millis(500)
+
+/** What travels: who sent it, and the message, or nothing when some were lost on the way. */
+type Wire = readonly [origin: string, message: unknown] | readonly [origin: string]
+
+interface Outgoing {
+  readonly topic: string
+  readonly wire: Wire
+}
+
+interface Listening {
+  readonly ready: Deferred.Deferred<void>
+  readonly scope: Scope.CloseableScope
+  listeners: number
+}
+
+/** Between this process's topics and those of others. */
+export interface Relay {
+  /** Does not wait for the store. */
+  readonly send: (topic: string, message: unknown) => Effect.Effect<void>
+  /** Brings what others send on the topic for as long as the scope lives. Returns when the subscription stands. */
+  readonly listen: (topic: string) => Effect.Effect<void, never, Scope.Scope>
+}
+
+const channel = (topic: string): string => `broadcast:${topic}`
+
+/** One fiber sends what has gathered while the batch before was on its way, in order and pipelined. */
+const sender = (store: typeof Store.Service, origin: string) =>
+  Effect.gen(function* () {
+    const outgoing = yield* Queue.dropping<Outgoing>(outgoingMax)
+    const missed = new Set<string>()
+    const lose = (topic: string): void => {
+      Metrics.broadcastDropped.unsafeUpdate(1, [])
+      missed.add(topic)
+      if (missed.size > missedMax) for (const oldest of missed) return void missed.delete(oldest)
+    }
+    const deliver = ({ topic, wire }: Outgoing) =>
+      Effect.match(store.publish(channel(topic), JSON.stringify(wire)), {
+        onSuccess: () => true,
+        onFailure: () => {
+          lose(topic)
+          return false
+        }
+      })
+    const deliverAll = (batch: Iterable<Outgoing>) => Effect.forEach(batch, deliver, { concurrency: "unbounded" })
+    const batch = Effect.gen(function* () {
+      const sent = yield* deliverAll(yield* Queue.takeBetween(outgoing, 1, outgoingMax))
+      if (missed.size === 0 || !sent.some((ok) => ok)) return
+      const owed = [...missed].map((topic): Outgoing => ({ topic, wire: [origin] }))
+      missed.clear()
+      yield* deliverAll(owed)
+    })
+    yield* Effect.forkScoped(Effect.forever(batch))
+    return (topic: string, message: unknown) =>
+      Effect.map(Queue.offer(outgoing, { topic, wire: [origin, message] }), (taken) => {
+        if (!taken) lose(topic)
+      })
+  })
+
+const receiver = (store: typeof Store.Service, origin: string, topics: Topics) => {
+  const listening = new Map<string, Listening>()
+  const receive = (topic: string, delivery: Delivery): void => {
+    if (delivery._tag === "Gap") return topics.miss(topic)
+    const wire = JSON.parse(delivery.payload) as Wire
+    if (wire[0] === origin) return
+    if (wire.length === 1) topics.miss(topic)
+    else topics.deliver(topic, wire[1])
+  }
+  const run = (topic: string, ready: Deferred.Deferred<void>) =>
+    Effect.gen(function* () {
+      const stream = yield* store.subscribe(channel(topic))
+      // Not the first try: what was sent since the listeners were told to go on is lost to them.
+      if (!(yield* Deferred.succeed(ready, undefined))) topics.miss(topic)
+      yield* Stream.runForEach(stream, (delivery) => Effect.sync(() => receive(topic, delivery)))
+    }).pipe(
+      Effect.scoped,
+      Effect.tapError(() => Deferred.succeed(ready, undefined)),
+      Effect.retry(Schedule.spaced(resubscribePause)),
+      Effect.orDie
+    )
+  const join = (topic: string) =>
+    Effect.gen(function* () {
+      const there = listening.get(topic)
+      if (there !== undefined) {
+        there.listeners++
+        return there
+      }
+      const made = { ready: yield* Deferred.make<void>(), scope: yield* Scope.make(), listeners: 1 }
+      listening.set(topic, made)
+      yield* Effect.forkIn(Effect.interruptible(run(topic, made.ready)), made.scope)
+      return made
+    })
+  const leave = (topic: string, joined: Listening) =>
+    Effect.suspend(() => {
+      joined.listeners--
+      if (joined.listeners > 0) return Effect.void
+      listening.delete(topic)
+      return Scope.close(joined.scope, Exit.void)
+    })
+  return (topic: string) =>
+    Effect.acquireRelease(join(topic), (joined) => leave(topic, joined)).pipe(
+      Effect.flatMap((joined) => Deferred.await(joined.ready))
+    )
+}
+
+export const make = (store: typeof Store.Service, topics: Topics): Effect.Effect<Relay, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const nonce = yield* Effect.all([Random.nextIntBetween(0, 2 ** 31), Random.nextIntBetween(0, 2 ** 31)])
+    const origin = nonce.map((n) => n.toString(36)).join("")
+    return { send: yield* sender(store, origin), listen: receiver(store, origin, topics) }
+  })

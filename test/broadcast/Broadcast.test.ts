@@ -1,0 +1,107 @@
+import { expect } from "bun:test"
+import * as Chunk from "effect/Chunk"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import * as RedisStore from "../../layers/store/RedisStore.ts"
+import { Broadcast, layerLocal, layerStore, type Signal, subscriberBufferMax } from "../../src/broadcast/Broadcast.ts"
+import { Store } from "../../src/store/Store.ts"
+import * as StoreMemory from "../../src/store/StoreMemory.ts"
+import { it, withLayer } from "../kit/effect.ts"
+import * as Redis from "../kit/Redis.ts"
+
+const take = <A>(stream: Stream.Stream<Signal<A>>, count: number) =>
+  Effect.map(Stream.runCollect(Stream.take(stream, count)), (signals) =>
+    Chunk.toReadonlyArray(signals).map((signal) => (signal._tag === "Gap" ? "Gap" : signal.message))
+  )
+
+const contract = (name: string, layer: Layer.Layer<Broadcast>) =>
+  withLayer(`Broadcast: ${name}`, layer, (test) => {
+    test("every subscriber of the topic gets each message once, in order", () =>
+      Effect.gen(function* () {
+        const broadcast = yield* Broadcast
+        yield* broadcast.publish("topic", "too early")
+        const streams = yield* Effect.all([broadcast.subscribe("topic"), broadcast.subscribe("topic")])
+        yield* broadcast.publish("other", "not ours")
+        for (let n = 0; n < 100; n++) yield* broadcast.publish("topic", { n })
+        for (const stream of streams) {
+          expect(yield* take(stream, 100)).toEqual(Array.from({ length: 100 }, (_, n) => ({ n })))
+        }
+      }))
+
+    test("a slow subscriber loses the oldest and sees one Gap before the rest", () =>
+      Effect.gen(function* () {
+        const broadcast = yield* Broadcast
+        const stream = yield* broadcast.subscribe("slow")
+        const sent = subscriberBufferMax + 10
+        for (let n = 0; n < sent; n++) yield* broadcast.publish("slow", n)
+        const seen = yield* take(stream, subscriberBufferMax + 1)
+        expect(seen).toEqual(["Gap", ...Array.from({ length: subscriberBufferMax }, (_, n) => n + 10)])
+      }))
+  })
+
+contract("local", layerLocal)
+contract("store in memory", Layer.provide(layerStore, StoreMemory.layer))
+contract("store on Redis", Layer.provide(layerStore, Redis.layerStore))
+
+/** Two processes, as far as Redis can tell. */
+const two = (redis: Redis.Instance) =>
+  Effect.gen(function* () {
+    const one = Effect.map(
+      Layer.build(Layer.provideMerge(layerStore, Layer.scoped(Store, RedisStore.make(Redis.address(redis))))),
+      (context) => Context.get(context, Broadcast)
+    )
+    return yield* Effect.all([one, one])
+  })
+
+it.live("another process gets what is published here, and what it publishes itself only once", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.shared
+    const [here, there] = yield* two(redis)
+    const [mine, theirs] = yield* Effect.all([here.subscribe<string>("two"), there.subscribe<string>("two")])
+    yield* here.publish("two", "from here")
+    expect(yield* take(theirs, 1)).toEqual(["from here"])
+    yield* there.publish("two", "from there")
+    expect(yield* take(mine, 2)).toEqual(["from here", "from there"])
+    yield* here.publish("two", "end")
+    expect(yield* take(theirs, 2)).toEqual(["from there", "end"])
+  })
+)
+
+it.live("many subscribers of a process are one subscription at Redis, and none when the last has gone", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.shared
+    const [here] = yield* two(redis)
+    const count = redis.command("PUBSUB", "NUMSUB", "broadcast:many")
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        yield* Effect.all(Array.from({ length: 20 }, () => here.subscribe("many")))
+        expect(yield* count).toEndWith(":1")
+      })
+    )
+    yield* count.pipe(Effect.repeat({ until: (text) => text.endsWith(":0"), schedule: Schedule.spaced("5 millis") }))
+  })
+)
+
+it.live("publishing never waits for a dead Redis, and listeners elsewhere see a Gap when it is back", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.start()
+    const [here, there] = yield* two(redis)
+    const theirs = yield* there.subscribe<number>("topic")
+    yield* redis.pause
+    const [took] = yield* Effect.timed(
+      Effect.forEach(
+        Array.from({ length: 1_000 }, (_, n) => n),
+        (n) => here.publish("topic", n)
+      )
+    )
+    expect(Number(took.value._tag === "Nanos" ? took.value.nanos / 1_000_000n : 0)).toBeLessThan(100)
+    yield* redis.kill
+    yield* redis.restart
+    expect(yield* take(theirs, 1)).toEqual(["Gap"])
+    yield* here.publish("topic", -1).pipe(Effect.repeat({ schedule: Schedule.spaced("20 millis"), times: 30 }))
+    expect((yield* take(theirs, 2)).at(-1)).toBe(-1)
+  })
+)
