@@ -40,12 +40,18 @@ export const format = (error: ConnectError): GraphQLFormattedError => ({
   extensions: extensionsOf(error)
 })
 
+/** The failure of a typed Effect whose error type says less than it is. */
+export const describe = (error: unknown): GraphQLFormattedError =>
+  isConnectError(error) ? format(error) : { message: "Something went wrong here", extensions: { code: internalCode } }
+
+/** The failure in a cause that its caller can act on, if that is what it failed with. */
+export const connectErrorOf = (cause: Cause.Cause<unknown>): ConnectError | undefined =>
+  Chunk.toReadonlyArray(Cause.failures(cause)).find(isConnectError)
+
 /** What an Effect of a resolver failed with: a ConnectError, or an Error that carries the cause for the log. */
 export const fromCause = (cause: Cause.Cause<unknown>): Error => {
-  for (const failure of Chunk.toReadonlyArray(Cause.failures(cause))) {
-    if (isConnectError(failure)) return toGraphQLError(failure)
-  }
-  return new Error("A resolver failed", { cause })
+  const failure = connectErrorOf(cause)
+  return failure === undefined ? new Error("A resolver failed", { cause }) : toGraphQLError(failure)
 }
 
 /** The issues of arguments that their Schema refuses, with dotted paths. */
@@ -65,6 +71,12 @@ export const internal = (cause: Cause.Cause<unknown>): Effect.Effect<GraphQLForm
 
 const causeOf = (error: unknown): Cause.Cause<unknown> =>
   error instanceof Error && Cause.isCause(error.cause) ? error.cause : Cause.die(error)
+
+/** The failure of a whole stream as it leaves. */
+export const presentCause = (cause: Cause.Cause<unknown>): Effect.Effect<GraphQLFormattedError> => {
+  const error = fromCause(cause)
+  return error instanceof GraphQLError ? present(error) : internal(cause)
+}
 
 /**
  * An error of an execution as it leaves: ours keep their code, a variable that does not fit its type is

@@ -1,4 +1,11 @@
-import type { DocumentNode, ExecutionResult, GraphQLFormattedError, GraphQLSchema, OperationTypeNode } from "graphql"
+import type {
+  DocumentNode,
+  ExecutionResult,
+  GraphQLFormattedError,
+  GraphQLSchema,
+  OperationDefinitionNode,
+  OperationTypeNode
+} from "graphql"
 import {
   createSourceEventStream,
   execute,
@@ -33,6 +40,9 @@ export interface Operation {
   readonly type: OperationTypeNode
   /** The operation's own name, for logs. */
   readonly name: string | undefined
+  /** The first field asked for: what a subscription is about. */
+  readonly rootField: string
+  readonly schema: GraphQLSchema
   readonly document: DocumentNode
   readonly execute: (run: Run, variables: Variables, root?: unknown) => ExecutionResult | PromiseLike<ExecutionResult>
   /** The events of a subscription, or why there are none. */
@@ -76,6 +86,11 @@ const compiled = (schema: GraphQLSchema, document: DocumentNode, name: string | 
   }
 }
 
+const rootFieldOf = (operation: OperationDefinitionNode): string => {
+  const first = operation.selectionSet.selections[0]
+  return first?.kind === Kind.FIELD ? first.name.value : ""
+}
+
 const operationOf = (
   schema: GraphQLSchema,
   document: DocumentNode,
@@ -101,6 +116,8 @@ const operationOf = (
   return {
     type: node.operation,
     name: node.name?.value,
+    rootField: rootFieldOf(node),
+    schema,
     document,
     execute: (run, variables, root) =>
       compile()?.query(root, run, variables) ?? (execute(argsOf(run, variables, root)) as ExecutionResult),

@@ -1,0 +1,141 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import { Settings } from "../src/config/Settings.ts"
+import type { StartupError } from "../src/config/StartupError.ts"
+import { Overloaded } from "../src/errors.ts"
+import { assemble } from "../src/graphql/assemble.ts"
+import * as Operations from "../src/graphql/Operations.ts"
+import type { Part } from "../src/graphql/Part.ts"
+import type { RateLimiter } from "../src/rate/RateLimiter.ts"
+import * as answers from "../src/request/answers.ts"
+import * as Gate from "../src/request/Gate.ts"
+import * as GraphqlHttp from "../src/request/GraphqlHttp.ts"
+import * as GraphqlSocket from "../src/request/GraphqlSocket.ts"
+import type { Handler } from "../src/request/Incoming.ts"
+import { idleSeconds } from "../src/request/socketLimits.ts"
+import type { Sessions } from "../src/session/Sessions.ts"
+import { Health } from "../src/telemetry/Health.ts"
+import * as Metrics from "../src/telemetry/Metrics.ts"
+import type { Options } from "./http/options.ts"
+import * as Pages from "./http/Pages.ts"
+import * as Probes from "./http/Probes.ts"
+import type { Bound, Serving } from "./http/Serving.ts"
+import * as Requests from "./http/Serving.ts"
+
+/** Where a program answers. */
+export class Address extends Context.Tag("@connect/Address")<
+  Address,
+  { readonly url: string; readonly host: string; readonly port: number }
+>() {}
+
+/** One more path of a program. */
+export interface Route {
+  readonly path: string
+  readonly handler: Handler
+}
+
+export const graphqlPath = "/graphql"
+
+/** The server of the runtime that this runs on; only that one is loaded. */
+const listen = (serving: Serving, options: Options): Effect.Effect<Bound, StartupError, Scope.Scope> =>
+  "Bun" in globalThis
+    ? Effect.flatMap(
+        Effect.promise(() => import("./http/Bun.ts")),
+        ({ serve }) => serve(serving, options)
+      )
+    : Effect.flatMap(
+        Effect.promise(() => import("./http/Node.ts")),
+        ({ serve }) => serve(serving, options)
+      )
+
+/** The path's handler, each answer counted; what has none is not found. */
+const router = (routes: ReadonlyArray<Route>, fallback: Handler): Handler => {
+  const exact = new Map(routes.map(({ path, handler }) => [path, handler]))
+  return (incoming) => {
+    const handler = exact.get(incoming.path)
+    const route = handler === undefined ? "other" : incoming.path
+    return Effect.map((handler ?? fallback)(incoming), (answer) => {
+      Metrics.series(Metrics.responses, route, `${Math.trunc(answer.status / 100)}xx`).unsafeUpdate(1, [])
+      return answer
+    })
+  }
+}
+
+const draining = answers.failure(new Overloaded({ retryAfterMillis: 5_000 }), { headers: { connection: "close" } })
+
+/** What one program serves. `port` is its own, where the settings name none. */
+export interface Program<E, R> {
+  readonly name: string
+  readonly port: number
+  readonly parts: ReadonlyArray<Effect.Effect<Part, E, R>>
+  readonly routes?: ReadonlyArray<Route>
+}
+
+const start = <E, R>(program: Program<E, R>) =>
+  Effect.gen(function* () {
+    const { http, metrics } = yield* Settings
+    const health = yield* Health
+    const gate = yield* Gate.Gate
+    const parts = yield* Effect.all(program.parts)
+    const operations = Operations.make(yield* Effect.sync(() => assemble(parts)), { http })
+    const sockets = yield* GraphqlSocket.make({ operations, gate, http })
+    const graphql = GraphqlHttp.make({ operations, gate, http })
+    let isDraining = false
+
+    const handler = router(
+      [
+        {
+          path: graphqlPath,
+          handler: (incoming) => (isDraining ? Effect.succeed(draining) : graphql(incoming))
+        },
+        ...Probes.routes(health, metrics),
+        ...Pages.routes(program.name, http),
+        ...(program.routes ?? [])
+      ],
+      Pages.assets(http)
+    )
+    const requests = yield* Requests.requests(handler, http.requestTimeout)
+    const bound = yield* listen(
+      { answer: requests.answer, sockets },
+      {
+        host: http.host,
+        port: Option.getOrElse(http.port, () => program.port),
+        bodyBytesMax: http.bodyBytesMax,
+        idleSeconds,
+        socketPath: graphqlPath
+      }
+    )
+
+    // Ready turns red, no new work, what is in flight ends, and only then does the server stop (the scope's next step).
+    yield* Effect.addFinalizer(() =>
+      Effect.gen(function* () {
+        isDraining = true
+        yield* health.drain
+        yield* sockets.drain
+        yield* requests.drain(http.drainTimeout)
+        yield* Effect.repeat(Effect.sync(sockets.size), {
+          until: (left) => left === 0,
+          schedule: Schedule.spaced("10 millis")
+        }).pipe(Effect.timeoutOption("1 second"))
+      })
+    )
+    const shown = bound.host === "0.0.0.0" ? "127.0.0.1" : bound.host.includes(":") ? `[${bound.host}]` : bound.host
+    return { ...bound, url: `http://${shown}:${bound.port}` }
+  })
+
+/**
+ * Serves a program's part of the schema at `/graphql` (HTTP and WebSocket), its health and metrics, and the pages.
+ * Fails with StartupError when the address cannot be had. When the scope closes it drains within
+ * `Settings.http.drainTimeout`.
+ */
+export const serve = <E, R>(
+  program: Program<E, R>
+): Layer.Layer<
+  Address,
+  StartupError | E,
+  Exclude<R, Gate.Gate | Scope.Scope> | Settings | Sessions | RateLimiter | Health
+> => Layer.scoped(Address, start(program)).pipe(Layer.provide(Gate.layer)) as never

@@ -1,0 +1,148 @@
+/// <reference types="bun-types" />
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { StartupError } from "../../src/config/StartupError.ts"
+import { BadRequest, PayloadTooLarge } from "../../src/errors.ts"
+import type { Admitted, Connection, Peer } from "../../src/request/GraphqlSocket.ts"
+import type { Answer, Incoming } from "../../src/request/Incoming.ts"
+import * as limits from "../../src/request/socketLimits.ts"
+import { concatenate } from "./bytes.ts"
+import type { Options } from "./options.ts"
+import { portInUse } from "./options.ts"
+import type { Bound, Serving } from "./Serving.ts"
+
+interface Data {
+  readonly admitted: Admitted
+  connection?: Connection
+  readonly drained: Array<() => void>
+}
+
+type Socket = Bun.ServerWebSocket<Data>
+type Server = Bun.Server<Data>
+
+const toResponse = ({ status, headers, body }: Answer): Response => new Response(body, { status, headers })
+
+/** Counts a body of unknown length while it comes. */
+const readCounted = async (request: Request, bytesMax: number): Promise<string | undefined> => {
+  const chunks: Array<Uint8Array> = []
+  let bytes = 0
+  for await (const chunk of request.body ?? []) {
+    bytes += chunk.byteLength
+    if (bytes > bytesMax) return undefined
+    chunks.push(chunk)
+  }
+  return concatenate(chunks, bytes)
+}
+
+const text = (request: Request, bytesMax: number): Effect.Effect<string, PayloadTooLarge | BadRequest> => {
+  const declared = request.headers.get("content-length")
+  if (declared !== null && Number(declared) > bytesMax) return Effect.fail(new PayloadTooLarge({ bytesMax }))
+  return Effect.async((resume) => {
+    const read = declared === null ? readCounted(request, bytesMax) : request.text()
+    read.then(
+      (body) => resume(body === undefined ? Effect.fail(new PayloadTooLarge({ bytesMax })) : Effect.succeed(body)),
+      () => resume(Effect.fail(new BadRequest({ message: "The body did not arrive whole" })))
+    )
+  })
+}
+
+/** A view of Bun's Request that parses nothing ahead. */
+class Request_ implements Incoming {
+  readonly #request: Request
+  readonly #server: Server
+  readonly path: string
+  readonly search: string
+  readonly secure = false
+  constructor(request: Request, server: Server) {
+    this.#request = request
+    this.#server = server
+    const { url } = request
+    const start = url.indexOf("/", url.indexOf("//") + 2)
+    const end = url.indexOf("?", start)
+    this.path = end === -1 ? url.slice(start) : url.slice(start, end)
+    this.search = end === -1 ? "" : url.slice(end)
+  }
+  get method(): string {
+    return this.#request.method
+  }
+  get peer(): string {
+    return this.#server.requestIP(this.#request)?.address ?? ""
+  }
+  header(name: string): string | undefined {
+    return this.#request.headers.get(name) ?? undefined
+  }
+  text(bytesMax: number) {
+    return text(this.#request, bytesMax)
+  }
+}
+
+const peerOf = (socket: Socket): Peer => ({
+  send: (message) => {
+    if (socket.sendText(message) === 0) socket.terminate()
+    if (socket.getBufferedAmount() <= limits.sendBufferHighBytes) return undefined
+    return new Promise((resolve) => socket.data.drained.push(resolve))
+  },
+  close: (code, reason) => socket.close(code, reason)
+})
+
+const release = (socket: Socket): void => {
+  for (const resolve of socket.data.drained.splice(0)) resolve()
+}
+
+const websocket = ({ sockets }: Serving): Bun.WebSocketHandler<Data> => ({
+  maxPayloadLength: limits.messageBytesMax,
+  backpressureLimit: limits.sendBufferBytesMax,
+  closeOnBackpressureLimit: true,
+  idleTimeout: limits.idleSeconds,
+  sendPings: true,
+  open: (socket) => {
+    socket.data.connection = sockets.open(peerOf(socket), socket.data.admitted)
+  },
+  message: (socket, message) => {
+    if (typeof message === "string") socket.data.connection?.message(message)
+    else socket.close(1003, "Messages are text")
+  },
+  drain: release,
+  close: (socket, code, reason) => {
+    release(socket)
+    socket.data.connection?.closed(code, reason)
+  }
+})
+
+const upgrade = (incoming: Incoming, request: Request, server: Server, serving: Serving): Response | undefined => {
+  const admitted = serving.sockets.admit(incoming)
+  if ("status" in admitted) return toResponse(admitted)
+  const headers = admitted.protocol === undefined ? {} : { "sec-websocket-protocol": admitted.protocol }
+  const data: Data = { admitted, drained: [] }
+  return server.upgrade(request, { data, headers }) ? undefined : new Response(null, { status: 400 })
+}
+
+/** Bun's own server: hot paths pay for nothing but themselves, and sockets tell how much they hold back. */
+export const serve = (serving: Serving, options: Options): Effect.Effect<Bound, StartupError, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.try({
+        try: () =>
+          Bun.serve<Data>({
+            hostname: options.host,
+            port: options.port,
+            maxRequestBodySize: options.bodyBytesMax + 1,
+            idleTimeout: options.idleSeconds,
+            development: false,
+            fetch: (request, server) => {
+              const incoming = new Request_(request, server)
+              if (incoming.path === options.socketPath && incoming.header("upgrade")?.toLowerCase() === "websocket") {
+                return upgrade(incoming, request, server, serving)
+              }
+              const answer = serving.answer(incoming, (abort) => request.signal.addEventListener("abort", abort))
+              return answer instanceof Promise ? answer.then(toResponse) : toResponse(answer)
+            },
+            error: () => new Response(null, { status: 500 }),
+            websocket: websocket(serving)
+          }),
+        catch: (error) => portInUse(options, error)
+      }),
+      (server) => Effect.promise(() => server.stop(true))
+    ),
+    (server) => ({ host: options.host, port: server.port ?? options.port })
+  )

@@ -1,0 +1,122 @@
+import type * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { ExecutionResult, GraphQLSchema } from "graphql"
+import type { Shape } from "../config/Settings.ts"
+import type { QueryCount } from "../database/Database.ts"
+import { currentQueryCount } from "../database/Database.ts"
+import * as Metrics from "../telemetry/Metrics.ts"
+import * as Failures from "./Failures.ts"
+import type { RequestContext } from "./Part.ts"
+import type { Operation, Prepared, Variables } from "./Prepared.ts"
+import * as Documents from "./Prepared.ts"
+import * as Run from "./Run.ts"
+
+/** A stream of a subscription that could not begin or went wrong: its first error, as graphql-ws takes it. */
+export class SubscriptionFailed extends Error {
+  readonly extensions: unknown
+  constructor(error: { readonly message: string; readonly extensions?: unknown }) {
+    super(error.message)
+    this.extensions = error.extensions
+  }
+}
+
+/** The operations of one schema, over whatever transport they come. */
+export interface Operations {
+  readonly prepare: Prepared["prepare"]
+  /** Runs a query or a mutation: measured, counted, its errors as they may leave. */
+  readonly run: (operation: Operation, variables: Variables, request: RequestContext) => Effect.Effect<ExecutionResult>
+  /** The answers of a subscription, one an event. What it holds open closes with the scope. */
+  readonly subscribe: (
+    operation: Operation,
+    variables: Variables,
+    request: RequestContext
+  ) => Effect.Effect<Stream.Stream<ExecutionResult, SubscriptionFailed>, SubscriptionFailed, Scope.Scope>
+}
+
+const ok = "ok"
+
+/** `ok`, or the code of the first error. */
+export const codeOfResult = (result: Pick<ExecutionResult, "errors">): string => {
+  const code = result.errors?.[0]?.extensions?.["code"]
+  return typeof code === "string" ? code : result.errors === undefined ? ok : Failures.internalCode
+}
+
+const countErrors = (result: ExecutionResult): void => {
+  for (const error of result.errors ?? []) {
+    Metrics.series(Metrics.requestErrors, String(error.extensions["code"])).unsafeUpdate(1, [])
+  }
+}
+
+const failed = (result: ExecutionResult): SubscriptionFailed =>
+  new SubscriptionFailed(result.errors?.[0] ?? { message: "The subscription did not begin" })
+
+/** Ends the answers with what the subscription's stream failed with; a defect goes to the log. */
+const streamFailed = (cause: Cause.Cause<unknown>): Stream.Stream<never, SubscriptionFailed> =>
+  Stream.fromEffect(Effect.flatMap(Failures.presentCause(cause), (error) => Effect.fail(new SubscriptionFailed(error))))
+
+/** Runs operations of this schema as the settings say. */
+export const make = (schema: GraphQLSchema, { http }: Pick<Shape, "http">): Operations => {
+  const prepared = Documents.make(schema, { explorer: http.explorer })
+  const slowMillis = http.slowRequestLog ? Duration.toMillis(http.slowRequestThreshold) : Infinity
+
+  const record = (operation: Operation, result: ExecutionResult, millis: number, count: QueryCount) => {
+    Metrics.series(Metrics.requests, operation.type, codeOfResult(result)).unsafeUpdate(1, [])
+    Metrics.series(Metrics.requestSeconds, operation.type).unsafeUpdate(millis / 1_000, [])
+    Metrics.requestQueries.unsafeUpdate(count.queries, [])
+    if (result.errors !== undefined) countErrors(result)
+    if (millis < slowMillis) return Effect.succeed(result)
+    Metrics.slowRequests.unsafeUpdate(1, [])
+    // Never the variables: they hold what people say to each other, and passwords.
+    const facts = {
+      operation: operation.type,
+      name: operation.name ?? "",
+      millis,
+      queries: count.queries,
+      queryMillis: count.millis
+    }
+    return Effect.as(Effect.annotateLogs(Effect.logWarning("A slow request"), facts), result)
+  }
+
+  const run: Operations["run"] = (operation, variables, request) =>
+    Effect.flatMap(Effect.clock, (clock) => {
+      const begun = clock.unsafeCurrentTimeNanos()
+      const count: QueryCount = { queries: 0, millis: 0 }
+      const executed = Run.execute(request, (of) => operation.execute(of, variables))
+      return Effect.flatMap(Effect.locally(executed, currentQueryCount, count), (result) => {
+        const millis = Number(clock.unsafeCurrentTimeNanos() - begun) / 1e6
+        return result.errors === undefined
+          ? record(operation, result, millis, count)
+          : Effect.flatMap(Run.presented(result), (told) => record(operation, told, millis, count))
+      })
+    })
+
+  const subscribe: Operations["subscribe"] = (operation, variables, request) =>
+    Effect.gen(function* () {
+      const scope = yield* Effect.scope
+      const source = yield* Run.execute(request, (of) => operation.source(of, variables), scope)
+      if (!("stream" in source)) {
+        const told = yield* Run.presented(source)
+        countErrors(told)
+        Metrics.series(Metrics.requests, operation.type, codeOfResult(told)).unsafeUpdate(1, [])
+        return yield* Effect.fail(failed(told))
+      }
+      Metrics.series(Metrics.requests, operation.type, ok).unsafeUpdate(1, [])
+      const field = Metrics.series(Metrics.subscriptions, operation.rootField)
+      yield* Effect.acquireRelease(
+        Effect.sync(() => field.unsafeModify(1, [])),
+        () => Effect.sync(() => field.unsafeModify(-1, []))
+      )
+      // Loaders keep what they have read, so every event has its own.
+      const answer = (event: unknown) =>
+        Effect.flatMap(
+          Run.execute({ ...request, memo: new Map() }, (of) => operation.execute(of, variables, event)),
+          Run.presented
+        )
+      return source.stream.pipe(Stream.mapEffect(answer), Stream.catchAllCause(streamFailed))
+    })
+
+  return { prepare: prepared.prepare, run, subscribe }
+}

@@ -1,0 +1,54 @@
+import type { ConnectError } from "../errors.ts"
+import { errors } from "../errors.ts"
+import * as Failures from "../graphql/Failures.ts"
+import type { Answer } from "./Incoming.ts"
+
+/** On every answer of the API: it is data for the one who asked, and never a page, a script or a frame. */
+export const securityHeaders: Readonly<Record<string, string>> = {
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY",
+  "referrer-policy": "no-referrer",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'"
+}
+
+/** For those who come by https: they should never come by http again. */
+export const strictTransport = { "strict-transport-security": "max-age=31536000; includeSubDomains" } as const
+
+/** JSON that nobody keeps. */
+export const json = (status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): Answer => ({
+  status,
+  headers: {
+    "content-type": "application/json; charset=utf-8",
+    "cache-control": "no-store",
+    ...securityHeaders,
+    ...headers
+  },
+  body: JSON.stringify(body)
+})
+
+/** A whole request that failed, as GraphQL tells errors; with Retry-After where the error knows the time. */
+export const failure = (
+  error: ConnectError,
+  options: { readonly status?: number; readonly headers?: Readonly<Record<string, string>> } = {}
+): Answer =>
+  json(
+    options.status ?? errors[error._tag].status,
+    { errors: [Failures.format(error)] },
+    {
+      ...("retryAfterMillis" in error ? { "retry-after": String(Math.ceil(error.retryAfterMillis / 1_000)) } : {}),
+      ...options.headers
+    }
+  )
+
+/** Nothing at this path. */
+export const notFound: Answer = json(404, {
+  errors: [{ message: "Nothing is here", extensions: { code: "NOT_FOUND", retryable: false } }]
+})
+
+/** The path is right, the method is not. */
+export const methodNotAllowed = (allow: string): Answer =>
+  json(
+    405,
+    { errors: [{ message: `Only ${allow} here`, extensions: { code: "BAD_REQUEST", retryable: false } }] },
+    { allow }
+  )

@@ -1,0 +1,237 @@
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { Shape } from "../../../src/config/Settings.ts"
+import * as Settings from "../../../src/config/Settings.ts"
+import type { SessionId, UserId } from "../../../src/domain/Ids.ts"
+import * as Ids from "../../../src/domain/Ids.ts"
+import * as Uuid from "../../../src/domain/Uuid.ts"
+import { NotFound, RateLimited, SessionExpired } from "../../../src/errors.ts"
+import * as Batcher from "../../../src/graphql/Batcher.ts"
+import type { Part, RequestContext } from "../../../src/graphql/Part.ts"
+import { field, memo, plain, subscription, viewer } from "../../../src/graphql/Part.ts"
+import { RateLimiter } from "../../../src/rate/RateLimiter.ts"
+import type { EndReason } from "../../../src/session/Sessions.ts"
+import { Session, Sessions } from "../../../src/session/Sessions.ts"
+import { Health } from "../../../src/telemetry/Health.ts"
+import * as Http from "../../../layers/Http.ts"
+
+/** What the fixture's resolvers did, for tests to look at. */
+export class Journal extends Context.Tag("test/Journal")<
+  Journal,
+  { batches: Array<ReadonlyArray<string>>; opened: number; closed: number; interrupted: number }
+>() {}
+
+interface Live {
+  readonly session: Session
+  readonly ended: Deferred.Deferred<EndReason>
+}
+
+/** Sessions without a database: enough for what the HTTP surface asks of them. */
+const SessionsMemory = Layer.sync(Sessions, () => {
+  const live = new Map<string, Live>()
+  const end = (token: string, reason: EndReason) => {
+    const found = live.get(token)
+    live.delete(token)
+    return found === undefined ? Effect.void : Deferred.succeed(found.ended, reason)
+  }
+  return {
+    create: (userId, role, userAgent) =>
+      Effect.gen(function* () {
+        const id = (yield* Uuid.v7) as SessionId
+        const token = `token-${id}`
+        const session = new Session({
+          id,
+          userId,
+          role,
+          createdAt: new Date(0),
+          lastUsedAt: new Date(0),
+          expiresAt: new Date(8.64e15),
+          userAgent: Option.getOrNull(userAgent)
+        })
+        live.set(token, { session, ended: yield* Deferred.make<EndReason>() })
+        return { token, session }
+      }),
+    load: (token) => {
+      const found = live.get(token)
+      return found === undefined ? Effect.fail(new SessionExpired()) : Effect.succeed(found.session)
+    },
+    list: () => Effect.succeed([]),
+    revoke: (_, sessionId, reason) => {
+      const token = `token-${sessionId}`
+      return live.has(token) ? Effect.asVoid(end(token, reason)) : Effect.fail(new NotFound({ what: "Session" }))
+    },
+    revokeAll: (_, reason) =>
+      Effect.map(
+        Effect.forEach([...live.keys()], (token) => end(token, reason)),
+        (all) => all.length
+      ),
+    ended: (session) =>
+      Effect.suspend(() => {
+        const found = live.get(`token-${session.id}`)
+        return found === undefined ? Effect.succeed("revoked" as const) : Deferred.await(found.ended)
+      }),
+    stats: Effect.succeed({ active: 0, created: 0, ended: 0 })
+  }
+})
+
+/** The address 203.0.113.9 (documentation only) has no calls left; everybody else has. */
+const limiter = Layer.succeed(RateLimiter, {
+  consume: (...charges) =>
+    charges.some(({ key }) => key === "203.0.113.9")
+      ? Effect.fail(new RateLimited({ retryAfterMillis: 1_500 }))
+      : Effect.succeed(charges.map(({ rule }) => ({ rule: rule.name, limit: 10, remaining: 4, resetMillis: 900 })))
+})
+
+const health = Layer.sync(Health, () => {
+  let ready = true
+  return {
+    register: () => Effect.void,
+    report: Effect.sync(() => ({ status: "pass" as const, checks: {} })),
+    drain: Effect.sync(() => {
+      ready = false
+    }),
+    ready: Effect.sync(() => ready)
+  }
+})
+
+const person = (id: string, handle: string) => ({
+  id,
+  handle,
+  displayName: handle.toUpperCase(),
+  bio: null,
+  interests: ["chess"],
+  languages: ["en"],
+  region: null,
+  presence: "ONLINE",
+  createdAt: new Date(0)
+})
+
+const zero = "00000000-0000-7000-8000-00000000000"
+const people = new Map(["ada", "bob", "cyd"].map((handle, i) => [`${zero}${i}`, person(`${zero}${i}`, handle)]))
+const idOf = (handle: string) => [...people.values()].find((one) => one.handle === handle)?.id
+
+/** A part of our own over people in memory: every way a resolver can answer is in it. */
+export const part: Effect.Effect<Part, never, Sessions | Journal> = Effect.gen(function* () {
+  const sessions = yield* Sessions
+  const journal = yield* Journal
+
+  const load = (request: RequestContext, id: string) =>
+    memo(request, "people", () =>
+      Batcher.make((ids: ReadonlyArray<string>) => {
+        journal.batches.push([...ids])
+        return Effect.as(Effect.yieldNow(), people)
+      })
+    ).load(id)
+
+  const signIn = (request: RequestContext) =>
+    Effect.map(sessions.create(`${zero}0` as UserId, "USER", request.userAgent), ({ session, token }) => {
+      request.setSessionCookie(Option.some({ value: token, expiresAt: session.expiresAt }))
+      return { token, expiresAt: session.expiresAt, viewer: session }
+    })
+
+  const stuck = Effect.onInterrupt(Effect.never, () =>
+    Effect.sync(() => {
+      journal.interrupted++
+    })
+  )
+
+  const ticks = (everyMillis: number) =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        journal.opened++
+        return Stream.map(Stream.fromSchedule(Schedule.spaced(everyMillis)), (waiting) => ({
+          waiting,
+          matchesPerMinute: 0,
+          waitMillisP50: 0,
+          waitMillisP95: 0
+        }))
+      }),
+      () =>
+        Effect.sync(() => {
+          journal.closed++
+        })
+    )
+
+  return {
+    Query: {
+      queueStats: plain(() => ({ waiting: 3, matchesPerMinute: 0.5, waitMillisP50: 10, waitMillisP95: 20 })),
+      viewer: plain((_, request) => viewer(request)),
+      user: field(
+        Schema.Struct({
+          id: Schema.optional(Schema.NullOr(Ids.Global("User", Ids.UserId))),
+          handle: Schema.optional(
+            Schema.NullOr(Schema.String.pipe(Schema.maxLength(24, { message: () => "is too long" })))
+          )
+        }),
+        ({ id, handle }, request) =>
+          Effect.flatMap(load(request, id ?? idOf(handle ?? "") ?? ""), (found) =>
+            Option.isSome(found) ? Effect.succeed(found.value) : Effect.fail(new NotFound({ what: "User" }))
+          )
+      )
+    },
+    Mutation: {
+      signInAsGuest: field(Schema.Struct({ profile: Schema.optional(Schema.Unknown) }), (_, request) =>
+        signIn(request)
+      ),
+      signOut: plain((_, request) =>
+        Effect.gen(function* () {
+          const session = yield* viewer(request)
+          yield* sessions.revoke(session.userId, session.id, "signed_out")
+          request.setSessionCookie(Option.none())
+          return true
+        })
+      ),
+      leaveQueue: plain(() => stuck),
+      block: field(Schema.Struct({ userId: Schema.String }), () => Effect.dieMessage("the secret of the cellar"))
+    },
+    Subscription: {
+      queueStats: subscription(
+        Schema.Struct({
+          everyMillis: Schema.Int.pipe(Schema.filter((n) => (n >= 1 && n <= 60_000) || "must be 1 to 60000"))
+        }),
+        ({ everyMillis }) => ticks(everyMillis)
+      ),
+      inbox: subscription(Schema.Struct({}), (_, request) =>
+        Effect.map(viewer(request), () =>
+          Stream.concat(Stream.make({ _tag: "SessionRevoked", reason: "first" }), Stream.fail(new SessionExpired()))
+        )
+      )
+    },
+    types: {
+      Viewer: {
+        user: plain((session: Session, request) => Effect.map(load(request, session.userId), Option.getOrUndefined)),
+        blocked: field(Schema.Struct({ first: Schema.Int, after: Schema.optional(Schema.Unknown) }), (_, request) =>
+          Effect.map(
+            Effect.forEach([...people.keys()], (id) => load(request, id), { concurrency: "unbounded" }),
+            (all) => ({
+              edges: all.map((found) => ({ node: Option.getOrThrow(found), cursor: "c" })),
+              pageInfo: { hasNextPage: false, hasPreviousPage: false }
+            })
+          )
+        )
+      }
+    },
+    nodes: { User: (uuid) => people.get(uuid) ?? null }
+  }
+})
+
+/** A server of the fixture on a free port, with settings changed by `change`. */
+export const server = (change: (settings: Shape) => Shape = (settings) => settings) =>
+  Http.serve({ name: "fixture", port: 0, parts: [part] }).pipe(
+    Layer.provideMerge(Layer.mergeAll(SessionsMemory, health)),
+    Layer.provide(limiter),
+    Layer.provideMerge(
+      Layer.sync(Journal, () => ({ batches: [] as Array<ReadonlyArray<string>>, opened: 0, closed: 0, interrupted: 0 }))
+    ),
+    Layer.provide(
+      Settings.layerTest((settings) =>
+        change({ ...settings, http: { ...settings.http, explorer: true }, rateLimit: { enabled: true } })
+      )
+    )
+  )
