@@ -1,13 +1,15 @@
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
-import type * as ConfigError from "effect/ConfigError"
+import * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import type * as LogLevel from "effect/LogLevel"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
+import * as Variable from "./Variable.ts"
 
 /** The three presets of `NODE_ENV`. Without it, development. */
 export type Preset = "production" | "development" | "test"
@@ -115,110 +117,94 @@ export interface Shape {
 /** The settings in force. */
 export class Settings extends Context.Tag("@connect/Settings")<Settings, Shape>() {}
 
-const millis = (name: string, fallback: Duration.DurationInput) =>
-  Config.number(name).pipe(
-    Config.validate({ message: "is not a number of milliseconds, 0 or more", validation: (n) => n >= 0 }),
-    Config.map(Duration.millis),
-    Config.withDefault(Duration.decode(fallback))
-  )
-
-const count = (name: string, min: number, fallback: number) =>
-  Config.integer(name).pipe(
-    Config.validate({ message: `is not a whole number of at least ${min}`, validation: (n) => n >= min }),
-    Config.withDefault(fallback)
-  )
-
-const list = (name: string) =>
-  Config.string(name).pipe(
-    Config.map((text) =>
-      text
-        .split(",")
-        .map((part) => part.trim())
-        .filter((part) => part !== "")
-    ),
-    Config.withDefault([] as ReadonlyArray<string>)
-  )
-
-const widen = (fallback: readonly [number, number, number]) =>
-  Config.string("QUEUE_WIDEN").pipe(
-    Config.map((text) => text.split(",").map(Number)),
-    Config.validate({
-      message: "is not three rising numbers of milliseconds such as 3000,8000,15000",
-      validation: (n) => n.length === 3 && n.every((x, i) => x >= (n[i - 1] ?? 0))
-    }),
-    Config.withDefault(fallback),
-    Config.map((n) => [Duration.millis(n[0]!), Duration.millis(n[1]!), Duration.millis(n[2]!)] as const)
-  )
-
 const production = (preset: Preset) => preset === "production"
+
+/** The minimum that the preset has gives way to a smaller maximum; one that was set does not. */
+const poolSizes = (max: number, min: number): Config.Config<{ readonly poolMax: number; readonly poolMin: number }> =>
+  Config.all([
+    Variable.whole("DB_POOL_SIZE", 1, poolMaxOfAll, max),
+    Config.option(Variable.wholeOf("DB_POOL_MIN", 0, poolMaxOfAll))
+  ]).pipe(
+    Config.mapOrFail(([poolMax, set]) => {
+      const poolMin = Option.getOrElse(set, () => Math.min(min, poolMax))
+      return poolMin <= poolMax
+        ? Either.right({ poolMax, poolMin })
+        : Either.left(
+            ConfigError.InvalidData(["DB_POOL_MIN"], `expected at most DB_POOL_SIZE (${poolMax}), not ${poolMin}`)
+          )
+    })
+  )
+
+/** Postgres refuses more than its max_connections anyway. */
+const poolMaxOfAll = 1_000
 
 const shape = (preset: Preset): Config.Config<Shape> =>
   Config.all({
     preset: Config.succeed(preset),
-    logLevel: Config.literal(
-      "Debug",
-      "Info",
-      "Warning",
-      "Error"
-    )("LOG_LEVEL").pipe(
-      Config.withDefault(({ production: "Info", development: "Info", test: "Warning" } as const)[preset])
+    logLevel: Variable.oneOf(
+      "LOG_LEVEL",
+      ["Debug", "Info", "Warning", "Error"],
+      ({ production: "Info", development: "Debug", test: "Warning" } as const)[preset]
     ),
     http: Config.all({
-      host: Config.string("HOST").pipe(Config.withDefault("127.0.0.1")),
-      port: Config.option(Config.port("PORT").pipe(Config.orElse(() => Config.literal(0)("PORT")))),
-      requestTimeout: millis("REQUEST_TIMEOUT", production(preset) ? "30 seconds" : "10 seconds"),
-      bodyBytesMax: count("BODY_LIMIT", 1_024, 10_485_760),
-      slowRequestLog: Config.boolean("ENABLE_SLOW_REQUEST_LOGGING").pipe(Config.withDefault(preset !== "test")),
-      slowRequestThreshold: millis("SLOW_REQUEST_THRESHOLD", "1 second"),
-      responseCache: Config.boolean("ENABLE_RESPONSE_CACHE").pipe(Config.withDefault(production(preset))),
-      responseCacheTtl: count("RESPONSE_CACHE_TTL", 0, 300).pipe(Config.map(Duration.seconds)),
-      trustedProxies: list("TRUSTED_PROXIES"),
-      allowedOrigins: list("ALLOWED_ORIGINS"),
-      drainTimeout: millis("DRAIN_TIMEOUT", production(preset) ? "25 seconds" : "5 seconds"),
-      explorer: Config.boolean("ENABLE_GRAPHIQL").pipe(Config.withDefault(!production(preset)))
+      host: Variable.text("HOST", "an address to listen at").pipe(Config.withDefault("127.0.0.1")),
+      port: Config.option(Variable.wholeOf("PORT", 0, 65_535)),
+      requestTimeout: Variable.millis("REQUEST_TIMEOUT", production(preset) ? "30 seconds" : "10 seconds"),
+      bodyBytesMax: Variable.whole("BODY_LIMIT", 1_024, 1_073_741_824, 10_485_760),
+      slowRequestLog: Variable.flag("ENABLE_SLOW_REQUEST_LOGGING", preset !== "test"),
+      slowRequestThreshold: Variable.millis("SLOW_REQUEST_THRESHOLD", "1 second"),
+      responseCache: Variable.flag("ENABLE_RESPONSE_CACHE", production(preset)),
+      responseCacheTtl: Variable.whole("RESPONSE_CACHE_TTL", 0, 86_400, 300).pipe(Config.map(Duration.seconds)),
+      trustedProxies: Variable.list(
+        "TRUSTED_PROXIES",
+        "addresses such as 10.0.0.1, with commas between",
+        Variable.isAddress
+      ),
+      allowedOrigins: Variable.list("ALLOWED_ORIGINS", "origins such as https://example.org", Variable.isOrigin),
+      drainTimeout: Variable.millis("DRAIN_TIMEOUT", production(preset) ? "25 seconds" : "5 seconds"),
+      explorer: Variable.flag("ENABLE_GRAPHIQL", !production(preset))
     }),
     redis: Config.option(
       Config.all({
-        host: Config.nonEmptyString("REDIS_HOST"),
-        port: Config.port("REDIS_PORT").pipe(Config.withDefault(6379)),
-        password: Config.option(Config.redacted("REDIS_PASSWORD")),
+        host: Variable.text("REDIS_HOST", "a host name or address"),
+        port: Variable.whole("REDIS_PORT", 1, 65_535, 6_379),
+        password: Config.option(Variable.secret("REDIS_PASSWORD", "a password")),
         connectTimeout: Config.succeed(Duration.seconds(production(preset) ? 10 : 2)),
         connectionsMax: Config.succeed(50)
       })
     ),
     database: Config.all({
-      url: Config.option(Config.redacted("DATABASE_URL")),
-      dataDir: Config.nonEmptyString("DATA_DIR").pipe(Config.withDefault(".data")),
-      poolMax: count("DB_POOL_SIZE", 1, production(preset) ? 20 : 10),
-      poolMin: count("DB_POOL_MIN", 0, production(preset) ? 5 : 1),
+      url: Config.option(
+        Variable.secret("DATABASE_URL", "postgres://user:password@host:5432/name", Variable.isPostgresUrl)
+      ),
+      dataDir: Variable.text("DATA_DIR", "a folder").pipe(Config.withDefault(".data")),
+      pool: poolSizes(production(preset) ? 20 : 10, production(preset) ? 5 : 1),
       queryTimeout: Config.succeed(Duration.seconds(production(preset) ? 30 : 10)),
-      queryCache: Config.boolean("ENABLE_QUERY_CACHE").pipe(Config.withDefault(production(preset))),
-      queryLog: Config.boolean("ENABLE_QUERY_LOGGING").pipe(Config.withDefault(false)),
-      slowQueryThreshold: millis("SLOW_QUERY_THRESHOLD", "1 second")
-    }),
+      queryCache: Variable.flag("ENABLE_QUERY_CACHE", production(preset)),
+      queryLog: Variable.flag("ENABLE_QUERY_LOGGING", false),
+      slowQueryThreshold: Variable.millis("SLOW_QUERY_THRESHOLD", "1 second")
+    }).pipe(Config.map(({ pool, ...rest }) => ({ ...rest, ...pool }))),
     cache: Config.all({
       ttl: Config.succeed(Duration.seconds(3_600)),
       compression: Config.succeed(production(preset))
     }),
     session: Config.all({
-      perUserMax: count("SESSIONS_PER_USER", 1, 5),
+      perUserMax: Variable.whole("SESSIONS_PER_USER", 1, 1_000, 5),
       idle: Config.succeed(Duration.days(7)),
       absolute: Config.succeed(Duration.days(30))
     }),
     rateLimit: Config.all({
-      enabled: Config.boolean("ENABLE_RATE_LIMIT").pipe(Config.withDefault(production(preset)))
+      enabled: Variable.flag("ENABLE_RATE_LIMIT", production(preset))
     }),
     metrics: Config.all({
-      enabled: Config.boolean("ENABLE_METRICS").pipe(Config.withDefault(true)),
-      path: Config.string("PROMETHEUS_ENDPOINT").pipe(
-        Config.validate({ message: "is not a path that starts with /", validation: (path) => path.startsWith("/") }),
+      enabled: Variable.flag("ENABLE_METRICS", true),
+      path: Variable.text("PROMETHEUS_ENDPOINT", "a path that starts with /", (path) => path.startsWith("/")).pipe(
         Config.withDefault("/metrics")
       ),
-      otlpEndpoint: Config.option(Config.nonEmptyString("OTEL_EXPORTER_OTLP_ENDPOINT")),
-      traceSampleRate: Config.number("TRACE_SAMPLE_RATE").pipe(
-        Config.validate({ message: "is not between 0 and 1", validation: (n) => n >= 0 && n <= 1 }),
-        Config.withDefault(production(preset) ? 0.01 : 1)
-      )
+      otlpEndpoint: Config.option(
+        Variable.text("OTEL_EXPORTER_OTLP_ENDPOINT", "an address such as http://127.0.0.1:4318", Variable.isHttpUrl)
+      ),
+      traceSampleRate: Variable.share("TRACE_SAMPLE_RATE", production(preset) ? 0.01 : 1)
     }),
     user: Config.succeed({
       profileCacheTtl: Duration.minutes(30),
@@ -227,9 +213,9 @@ const shape = (preset: Preset): Config.Config<Shape> =>
     }),
     queuing: Config.all({
       matchCache: Config.succeed(true),
-      interval: millis("QUEUE_INTERVAL", "5 seconds"),
-      capacity: count("QUEUE_CAPACITY", 1, 1_000),
-      widenAfter: widen([3_000, 8_000, 15_000]),
+      interval: Variable.millis("QUEUE_INTERVAL", "5 seconds"),
+      capacity: Variable.whole("QUEUE_CAPACITY", 1, 1_000_000, 1_000),
+      widenAfter: Variable.risingMillis("QUEUE_WIDEN", [3_000, 8_000, 15_000]),
       ticketTtl: Config.succeed(Duration.minutes(10)),
       recentPairs: Config.succeed(Duration.minutes(30)),
       activeInteractionsMax: Config.succeed(10)
@@ -239,7 +225,7 @@ const shape = (preset: Preset): Config.Config<Shape> =>
 
 /** What each preset and environment variable means. A variable that cannot be read fails with its name and why. */
 export const fromEnvironment: Effect.Effect<Shape, ConfigError.ConfigError> = Effect.flatMap(
-  Config.literal("production", "development", "test")("NODE_ENV").pipe(Config.withDefault("development" as const)),
+  Variable.oneOf("NODE_ENV", ["production", "development", "test"], "development"),
   shape
 )
 
