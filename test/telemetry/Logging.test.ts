@@ -1,0 +1,32 @@
+import { expect, test } from "bun:test"
+import { fileURLToPath } from "node:url"
+
+/** What a program prints that logs under these settings. */
+const printed = (environment: Readonly<Record<string, string>>): ReadonlyArray<string> => {
+  const program = fileURLToPath(new URL("./logging.program.ts", import.meta.url))
+  const run = Bun.spawnSync([process.execPath, program], { env: { PATH: process.env["PATH"] ?? "", ...environment } })
+  expect(run.stderr.toString()).toBe("")
+  return run.stdout.toString().trimEnd().split("\n")
+}
+
+test("production logs one JSON object a line with the program's name, and no secrets", () => {
+  const lines = printed({ NODE_ENV: "production" }).map((line) => JSON.parse(line) as Record<string, unknown>)
+  expect(lines.map(({ logLevel, message }) => [logLevel, message])).toEqual([
+    ["INFO", ["starting", { password: "<redacted>" }]],
+    ["WARN", "first\nsecond"]
+  ])
+  expect(lines[0]?.["annotations"]).toEqual({ service: "user", token: "<redacted>" })
+})
+
+test("development logs text for people, debug included, and no secrets", () => {
+  const text = printed({}).join("\n")
+  expect(text).toContain("details")
+  expect(text).toContain("starting")
+  expect(text).not.toContain("hunter2")
+  expect(() => JSON.parse(text.split("\n")[0]!)).toThrow()
+})
+
+test("LOG_LEVEL decides what is logged", () => {
+  expect(printed({ NODE_ENV: "production", LOG_LEVEL: "warning" })).toHaveLength(1)
+  expect(printed({ NODE_ENV: "production", LOG_LEVEL: "debug" })).toHaveLength(3)
+})

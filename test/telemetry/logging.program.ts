@@ -1,0 +1,14 @@
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Telemetry from "../../layers/Telemetry.ts"
+import * as Settings from "../../src/config/Settings.ts"
+
+/** Logs at three levels, with a secret in a message and in an annotation. Run by Logging.test.ts. */
+const secret = Redacted.make("hunter2")
+
+Effect.gen(function* () {
+  yield* Effect.logDebug("details")
+  yield* Effect.logInfo("starting", { password: secret }).pipe(Effect.annotateLogs("token", secret))
+  yield* Effect.logWarning("first\nsecond")
+}).pipe(Effect.provide(Telemetry.layerRuntime("user").pipe(Layer.provide(Settings.layer))), Effect.runPromise)
