@@ -1,4 +1,4 @@
-import * as Rpc from "@effect/rpc/Rpc"
+import type * as Rpc from "@effect/rpc/Rpc"
 import * as RpcSchema from "@effect/rpc/RpcSchema"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -8,12 +8,15 @@ import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
-import { Cells, type Opened, type Shared, type Stats } from "./Cells.ts"
+import { Cells, within } from "./Cells.ts"
 import { DeadLetters, type DeadLetter } from "./DeadLetters.ts"
 import type { Activate, Definition } from "./Definition.ts"
+import type { Shared } from "./Kind.ts"
 import { Message } from "./Message.ts"
+import type { Stats } from "./Tally.ts"
+import type { Opened } from "./Turns.ts"
 
-export type { Stats } from "./Cells.ts"
+export type { Stats } from "./Tally.ts"
 export type { DeadLetter } from "./DeadLetters.ts"
 
 /** A failure that its actor type hands to the program. */
@@ -23,7 +26,7 @@ export interface Escalation {
 }
 
 /**
- * Where the actors live. Programs use it through `Actor.make(…)`'s `client` and `toLayer`, which know the types; this
+ * Where the actors live. Programs use it through `client` and `toLayer` of `Actor.make(…)`, which know the types; this
  * is the untyped side that a backend implements.
  */
 export class ActorSystem extends Context.Tag("@connect/ActorSystem")<
@@ -51,6 +54,8 @@ export class ActorSystem extends Context.Tag("@connect/ActorSystem")<
     readonly deadLetters: Effect.Effect<ReadonlyArray<DeadLetter>>
     /** Completes when an actor with the strategy `escalate` has failed. Race the program with it. */
     readonly escalated: Effect.Effect<Escalation>
+    /** Puts away this share (0 to 1) of the actors, of those that are idle, the longest idle first: when memory is short. */
+    readonly shed: (share: number) => Effect.Effect<number>
     /**
      * Finishes the mailboxes, then stops every actor. What is not done at the deadline is interrupted and answered with
      * ActorStopped; returns at most half a second after it. The number is of actors that were given up.
@@ -67,81 +72,121 @@ export interface Options {
 /** Time the actors get to finish unless told otherwise. */
 export const drainTimeoutDefault = Duration.seconds(5)
 
+type Types = Map<string, Cells>
+
+const cellsOf = (types: Types, definition: Definition): Cells => {
+  const cells = types.get(definition.name)
+  if (cells === undefined) throw new Error(`Actor ${definition.name} is not served here: provide its toLayer(…)`)
+  return cells
+}
+
+const send = (types: Types, definition: Definition, id: string, tag: string, payload: unknown, ask: boolean) =>
+  Effect.withFiberRuntime<unknown, unknown>((fiber) => {
+    const cells = cellsOf(types, definition)
+    const span = fiber.currentSpan
+    const trace = span !== undefined && span.sampled ? { span, tracer: fiber.currentTracer } : undefined
+    const message = new Message(tag, payload, ask, trace)
+    cells.offer(id, message)
+    if (message.outcome !== undefined) return message.outcome
+    if (!ask && message.accepted) return Effect.void
+    return Effect.async<unknown, unknown>((resume) => {
+      if (message.outcome !== undefined) return resume(message.outcome)
+      message.onSettled = resume
+      if (!ask) message.onAccepted = () => resume(Effect.void)
+      return Effect.sync(() => cells.abandon(message))
+    })
+  })
+
+const register = <R>(
+  types: Types,
+  shared: Shared,
+  stop: (cells: Cells) => Effect.Effect<unknown>,
+  definition: Definition,
+  activate: Activate,
+  services: Context.Context<R>
+): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    if (types.has(definition.name)) return yield* Effect.dieMessage(`Actor ${definition.name} is served twice`)
+    const { fiberRefs, runtimeFlags } = yield* Effect.runtime<never>()
+    // The scope and the span of the layer are not the actors': they would see them as their own.
+    const context = Context.omit(Scope.Scope, Tracer.ParentSpan)(services as Context.Context<never>) as typeof services
+    const own = context as Context.Context<never>
+    const runtime = Runtime.make({ context: own, fiberRefs, runtimeFlags })
+    const cells = new Cells({ definition, activate, context: own }, runtime, yield* Effect.clock, shared)
+    types.set(definition.name, cells)
+    yield* Effect.addFinalizer(() =>
+      Effect.zipRight(
+        stop(cells),
+        Effect.sync(() => types.delete(definition.name))
+      )
+    )
+  })
+
+/** Completes when no actor of any type has work: one that finishes may give work to another. */
+const whenQuiet = (all: Iterable<Cells>): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const busy = Array.from(all).filter((cells) => !cells.isQuiet)
+    if (busy.length === 0) return Effect.void
+    return Effect.zipRight(
+      Effect.forEach(busy, (cells) => cells.whenQuiet, { discard: true }),
+      Effect.zipRight(Effect.yieldNow(), whenQuiet(all))
+    )
+  })
+
 const make = (options: Options) =>
   Effect.gen(function* () {
-    const types = new Map<string, Cells>()
+    const types: Types = new Map()
     const escalation = yield* Deferred.make<Escalation>()
     const deadLetters = new DeadLetters()
     const clock = yield* Effect.clock
-    const drainMillis = Duration.toMillis(options.drainTimeout ?? drainTimeoutDefault)
-    let deadline: number | undefined
     const shared: Shared = {
       deadLetters,
       escalate: (actor, cause) => Deferred.unsafeDone(escalation, Effect.succeed({ actor, cause })),
       nested: 0
     }
-    const cellsOf = (definition: Definition): Cells => {
-      const cells = types.get(definition.name)
-      if (cells === undefined) throw new Error(`Actor ${definition.name} is not served here: provide its toLayer(…)`)
-      return cells
-    }
-    /** All types share one deadline, however many layers are released one after the other. */
-    const closeCells = (cells: Cells, millis: number) =>
-      Effect.suspend(() => cells.close((deadline ??= clock.unsafeCurrentTimeMillis() + millis)))
-
-    const send = (definition: Definition, id: string, tag: string, payload: unknown, ask: boolean) =>
-      Effect.withFiberRuntime<unknown, unknown>((fiber) => {
-        const cells = cellsOf(definition)
-        const span = fiber.currentSpan
-        const message = new Message(tag, payload, ask, span !== undefined && span.sampled ? span : undefined)
-        cells.offer(id, message)
-        if (message.outcome !== undefined) return message.outcome
-        if (!ask && message.accepted) return Effect.void
-        return Effect.async<unknown, unknown>((resume) => {
-          if (message.outcome !== undefined) return resume(message.outcome)
-          message.onSettled = resume
-          if (!ask) message.onAccepted = () => resume(Effect.void)
-          return Effect.sync(() => cells.abandon(message))
-        })
+    let deadline: number | undefined
+    /** Layers are released one after the other; all share the deadline that the first one set. */
+    const stopAll = (all: ReadonlyArray<Cells>, limit: Duration.DurationInput) =>
+      Effect.suspend(() => {
+        const now = clock.unsafeCurrentTimeMillis()
+        deadline ??= now + Duration.toMillis(limit)
+        for (const cells of all) cells.hurry()
+        return whenQuiet(all).pipe(
+          within(Math.max(0, deadline - now)),
+          Effect.zipRight(Effect.forEach(all, (cells) => cells.stop, { concurrency: "unbounded" })),
+          Effect.map((given) => given.reduce((sum, n) => sum + n, 0))
+        )
       })
 
     return ActorSystem.of({
       register: (definition, activate, context) =>
-        Effect.gen(function* () {
-          if (types.has(definition.name)) return yield* Effect.dieMessage(`Actor ${definition.name} is served twice`)
-          const runtime = yield* Effect.runtime<never>()
-          const own = Context.omit(
-            Scope.Scope,
-            Tracer.ParentSpan
-          )(context as Context.Context<never>) as Context.Context<never>
-          const cells = new Cells(
-            { definition, activate, context: own },
-            Runtime.make({ context: own, fiberRefs: runtime.fiberRefs, runtimeFlags: runtime.runtimeFlags }),
-            yield* Effect.clock,
-            shared
-          )
-          types.set(definition.name, cells)
-          yield* Effect.addFinalizer(() =>
-            Effect.zipRight(
-              closeCells(cells, drainMillis),
-              Effect.sync(() => types.delete(definition.name))
-            )
-          )
-        }),
-      ask: (definition, id, tag, payload) => send(definition, id, tag, payload, true),
-      tell: (definition, id, tag, payload) => Effect.asVoid(send(definition, id, tag, payload, false)),
+        register(
+          types,
+          shared,
+          (cells) => stopAll([cells], options.drainTimeout ?? drainTimeoutDefault),
+          definition,
+          activate,
+          context
+        ),
+      ask: (definition, id, tag, payload) => send(types, definition, id, tag, payload, true),
+      tell: (definition, id, tag, payload) => Effect.asVoid(send(types, definition, id, tag, payload, false)),
       stream: (definition, id, tag, payload) =>
         Stream.unwrap(
-          Effect.map(send(definition, id, tag, payload, true), (opened) => cellsOf(definition).open(opened as Opened))
+          Effect.map(send(types, definition, id, tag, payload, true), (opened) =>
+            cellsOf(types, definition).stream(opened as Opened)
+          )
         ),
       isActive: (definition, id) => Effect.sync(() => types.get(definition.name)?.isActive(id) ?? false),
       stats: Effect.sync(() => Array.from(types.values(), (cells) => cells.stats())),
       deadLetters: Effect.sync(() => deadLetters.list()),
       escalated: Deferred.await(escalation),
-      drain: (within) =>
-        Effect.forEach(types.values(), (cells) => closeCells(cells, Duration.toMillis(within)), {
-          concurrency: "unbounded"
-        }).pipe(Effect.map((given) => given.reduce((sum, n) => sum + n, 0)))
+      shed: (share) =>
+        Effect.sync(() => {
+          let count = 0
+          for (const cells of types.values()) count += cells.putAway(Math.ceil(cells.stats().active * share))
+          return count
+        }),
+      drain: (limit) => Effect.suspend(() => stopAll(Array.from(types.values()), limit))
     })
   })
 

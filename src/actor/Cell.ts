@@ -1,32 +1,30 @@
-import * as Effect from "effect/Effect"
-import * as ExecutionStrategy from "effect/ExecutionStrategy"
-import * as Exit from "effect/Exit"
 import type * as Cause from "effect/Cause"
 import type * as Fiber from "effect/Fiber"
-import { pipeArguments } from "effect/Pipeable"
-import * as Scope from "effect/Scope"
-import type { Due } from "./Deadlines.ts"
+import type * as Scope from "effect/Scope"
+import type { Due } from "./Alarm.ts"
 import type { Behaviour } from "./Definition.ts"
+import type { LazyScope } from "./LazyScope.ts"
 import type { Message } from "./Message.ts"
 
 /** What the drain fiber has to do before it takes the next message. */
 export type Duty = "none" | "recover" | "passivate"
 
 /**
- * One actor: its mailbox, and its state while it is active. Everything that an idle actor does not need is absent, so
- * that hundreds of thousands fit in a process.
+ * One actor: its mailbox, and its state while it is active. What an idle actor does not need is absent, so that hundreds
+ * of thousands fit in a process.
  */
 export class Cell implements Due {
   readonly id: string
   head: Message | undefined = undefined
   tail: Message | undefined = undefined
+  /** Messages in the mailbox, the ones whose sender has gone included. */
   depth = 0
   behaviour: Behaviour | undefined = undefined
-  scope: LazyScope | undefined = undefined
+  scope: (LazyScope & Scope.CloseableScope) | undefined = undefined
   /** Whether a drain fiber has this cell. */
   running = false
   duty: Duty = "none"
-  /** Counts activations, so that a late reply can tell that its actor is gone. */
+  /** Changes with each activation and each end of one, so that a late reply can tell that its actor is gone. */
   epoch = 0
   busy: Busy | undefined = undefined
   /** Times of failures in the window. */
@@ -58,56 +56,30 @@ export class Cell implements Due {
     this.depth--
     return message
   }
+
+  /** The part that only an actor at work has. */
+  work(): Busy {
+    return (this.busy ??= new Busy())
+  }
 }
 
-/** What only an actor at work has. */
+/** What an actor has besides while it is at work. */
 export class Busy {
   fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined = undefined
+  /** The message whose turn it is. */
   current: Message | undefined = undefined
   failure: Cause.Cause<unknown> | undefined = undefined
-  /** Senders that wait for room, oldest first. */
-  waiters: Array<Message> = []
-  /** Fibers that produce replies of turns which have ended. */
-  replies = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
-  /** Ends each open stream. */
-  streams = new Set<() => void>()
+  /** Senders that wait for room, oldest first; as many as the mailbox has places. */
+  readonly waiters: Array<Message> = []
+  /** Replies that are produced after their turn, by the fiber that does it; as many as the mailbox has places. */
+  readonly replies = new Map<Fiber.RuntimeFiber<unknown, unknown>, Message>()
+  /** Ends each open stream; as many as the mailbox has places. */
+  readonly streams = new Set<() => void>()
   /** Resumes the drain fiber when one of `replies` has ended. */
   wake: (() => void) | undefined = undefined
-}
 
-/** A Scope that is only made when something asks for it. */
-export class LazyScope {
-  readonly [Scope.ScopeTypeId]: Scope.ScopeTypeId = Scope.ScopeTypeId
-  readonly [Scope.CloseableScopeTypeId]: Scope.CloseableScopeTypeId = Scope.CloseableScopeTypeId
-  private inner: Scope.CloseableScope | undefined = undefined
-
-  get strategy(): ExecutionStrategy.ExecutionStrategy {
-    return ExecutionStrategy.sequential
-  }
-
-  /** Whether nothing was ever registered. */
-  get empty(): boolean {
-    return this.inner === undefined
-  }
-
-  private open(): Scope.CloseableScope {
-    return (this.inner ??= Effect.runSync(Scope.make()))
-  }
-
-  fork(strategy: ExecutionStrategy.ExecutionStrategy): Effect.Effect<Scope.CloseableScope> {
-    return Effect.suspend(() => Scope.fork(this.open(), strategy))
-  }
-
-  addFinalizer(finalizer: Scope.Scope.Finalizer): Effect.Effect<void> {
-    return Effect.suspend(() => Scope.addFinalizerExit(this.open(), finalizer))
-  }
-
-  close(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    return Effect.suspend(() => (this.inner === undefined ? Effect.void : Scope.close(this.inner, exit)))
-  }
-
-  pipe() {
-    // oxlint-disable-next-line prefer-rest-params
-    return pipeArguments(this, arguments)
+  /** Whether nothing keeps the actor at work. */
+  get over(): boolean {
+    return this.replies.size === 0 && this.streams.size === 0 && this.waiters.length === 0
   }
 }

@@ -26,9 +26,6 @@ export interface Definition {
 /** Messages that wait in one mailbox unless the actor says otherwise. */
 export const capacityDefault = 1_024
 
-/** Replies of one kind (streams, or replies after the turn) that one actor has open, as a multiple of its capacity. */
-export const openRepliesFactor = 1
-
 /** What an activation knows of itself. */
 export interface Self {
   readonly id: string

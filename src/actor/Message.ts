@@ -1,9 +1,15 @@
 import type * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
-import type { Due } from "./Deadlines.ts"
+import type { Due } from "./Alarm.ts"
 
 /** How a message ended. */
 export type Outcome = Exit.Exit<unknown, unknown>
+
+/** What the sender's trace needs to go on in the actor. */
+export interface Trace {
+  readonly span: Tracer.AnySpan
+  readonly tracer: Tracer.Tracer
+}
 
 /**
  * One message on its way through a mailbox. It is settled exactly once: with its reply, a typed failure, or nothing
@@ -14,7 +20,8 @@ export class Message implements Due {
   readonly payload: unknown
   /** Whether somebody waits for a reply. */
   readonly ask: boolean
-  readonly span: Tracer.AnySpan | undefined
+  /** Present when the sender has a span that is sampled. */
+  readonly trace: Trace | undefined
   /** Whether the mailbox has taken it; before that it may wait for room. */
   accepted = false
   arrivedMillis = 0
@@ -29,11 +36,11 @@ export class Message implements Due {
   later: Due | undefined = undefined
   listed = false
 
-  constructor(tag: string, payload: unknown, ask: boolean, span: Tracer.AnySpan | undefined) {
+  constructor(tag: string, payload: unknown, ask: boolean, trace: Trace | undefined) {
     this.tag = tag
     this.payload = payload
     this.ask = ask
-    this.span = span
+    this.trace = trace
   }
 
   /** The first outcome counts; later ones are dropped. */
