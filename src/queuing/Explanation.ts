@@ -1,3 +1,4 @@
+import * as Schema from "effect/Schema"
 import * as Levels from "./Levels.ts"
 import { noRegion, waiting } from "./Pool.ts"
 import type { Pool } from "./Pool.ts"
@@ -10,21 +11,25 @@ import type { Pool } from "./Pool.ts"
 export const rules = ["apart", "language", "interests", "region", "ownLevel", "partnerLevel"] as const
 export type Rule = (typeof rules)[number]
 
-/** Why a ticket waits. `failing` counts the other tickets by the first rule that each of them fails at that level. */
-export interface Explanation {
-  readonly ticketId: string
-  readonly level: number
-  readonly waitedMillis: number
-  /** When it widens; null at the last level. */
-  readonly widensInMillis: number | null
-  readonly others: number
-  readonly levels: ReadonlyArray<{
-    readonly level: Levels.Level
-    /** Tickets that pass every rule of the level; those of a reached level are about to be matched. */
-    readonly candidates: number
-    readonly failing: Readonly<Partial<Record<Rule, number>>>
-  }>
-}
+/** Why a ticket waits. */
+export const Explanation = Schema.Struct({
+  ticketId: Schema.String,
+  level: Schema.Int,
+  waitedMillis: Schema.Number,
+  /** Time until it widens; null at the last level. */
+  widensInMillis: Schema.NullOr(Schema.Number),
+  others: Schema.Int,
+  levels: Schema.Array(
+    Schema.Struct({
+      level: Schema.Int,
+      /** Others that pass every rule of the level; those of a reached level are about to be matched. */
+      candidates: Schema.Int,
+      /** The rest, counted by the first rule that each of them fails. */
+      failing: Schema.Record({ key: Schema.String, value: Schema.Int })
+    })
+  )
+})
+export type Explanation = typeof Explanation.Type
 
 export const explain = (pool: Pool, slot: number, now: number, dueAt: number): Explanation => {
   const others = [...pool.byId.values()].filter((other) => other !== slot && pool.state[other] === waiting)

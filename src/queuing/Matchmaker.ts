@@ -1,4 +1,5 @@
 import { none } from "./Buckets.ts"
+import type { Sum } from "./Digest.ts"
 import * as Explanation from "./Explanation.ts"
 import * as Levels from "./Levels.ts"
 import { anyRegionKind, held, interestKind, languageKind, noRegion, Pool, regionKind, waiting } from "./Pool.ts"
@@ -17,6 +18,8 @@ export interface Avoided {
 export interface Proposal {
   readonly first: string
   readonly second: string
+  /** Whose tickets they are, in that order. */
+  readonly users: readonly [string, string]
   readonly level: Levels.Level
   readonly score: number
   readonly sharedInterests: ReadonlyArray<string>
@@ -46,6 +49,9 @@ export class Matchmaker {
   private readonly pointsPerMilli: number
   private now = 0
   private proposals: Array<Proposal> = []
+  /** Tickets that another process looks after: here only `sweep` looks for their partners. */
+  private readonly foreign = new Set<number>()
+  /** Those of them that have arrived or widened since the last sweep. */
   private readonly unsearched = new Set<number>()
 
   /** Scratch of one search: the searcher, rarity by interest and its stamp, candidates seen, the best so far. */
@@ -83,11 +89,12 @@ export class Matchmaker {
   }
 
   /**
-   * Adds a ticket at the index's time and looks for its partner; with `search` false that waits for `sweep` (another
-   * process looks already). False when the index is full. A ticket that is here already is left as it is; an older
-   * one of the same user goes.
+   * Adds a ticket at the index's time and looks for its partner. False when the index is full. A ticket that is here
+   * already is left as it is; an older one of the same user goes. A `foreign` ticket is one that another process looks
+   * after, so that the two do not claim the same pairs at the same moment: others find it, and `sweep` finds it a
+   * partner if that process has not.
    */
-  add(entrant: Entrant, avoid: Iterable<Avoided> = [], search = true): boolean {
+  add(entrant: Entrant, avoid: Iterable<Avoided> = [], foreign = false): boolean {
     const { pool } = this
     if (pool.byId.has(entrant.id)) return true
     const earlier = pool.byUser.get(entrant.userId)
@@ -99,8 +106,8 @@ export class Matchmaker {
       const other = pool.byUser.get(userId)
       if (other !== undefined && other !== slot) pool.avoidance.add(slot, other, until)
     }
-    if (search) this.search(slot)
-    else this.unsearched.add(slot)
+    if (foreign) this.foreign.add(slot)
+    this.seek(slot)
     return true
   }
 
@@ -146,7 +153,7 @@ export class Matchmaker {
       if (done === max) return false
       this.now = Math.max(this.now, due)
       this.pool.widen(slot)
-      if (this.pool.state[slot] === waiting && !this.unsearched.has(slot)) this.search(slot)
+      if (this.pool.state[slot] === waiting) this.seek(slot)
     }
     this.now = Math.max(this.now, now)
     return true
@@ -158,7 +165,7 @@ export class Matchmaker {
     return slot === none ? undefined : this.dueAt(slot)
   }
 
-  /** Looks for partners of those who were added without a search and of those who may meet again by now. */
+  /** Looks for partners of foreign tickets that still wait, and of those who may meet again by now. */
   sweep(): void {
     const again = [...this.unsearched, ...this.pool.avoidance.expire(this.now)]
     this.unsearched.clear()
@@ -174,9 +181,15 @@ export class Matchmaker {
     return this.proposals.length
   }
 
-  /** Every ticket here: its id, and whether a proposal holds it. */
-  *tickets(): Generator<{ readonly id: string; readonly held: boolean }> {
-    for (const [id, slot] of this.pool.byId) yield { id, held: this.pool.state[slot] === held }
+  /** Every ticket here: its id, when it was made, and whether a proposal holds it. */
+  *tickets(): Generator<{ readonly id: string; readonly createdAt: number; readonly held: boolean }> {
+    for (const [id, slot] of this.pool.byId)
+      yield { id, createdAt: this.pool.createdAt[slot]!, held: this.pool.state[slot] === held }
+  }
+
+  /** The groups of tickets in which the index and the database differ. */
+  differing(database: ReadonlyMap<number, Sum>): ReadonlyArray<number> {
+    return this.pool.digest.differing(database)
   }
 
   /** Why a ticket still waits. Looks at every other ticket: for people who ask, not for every request. */
@@ -186,6 +199,7 @@ export class Matchmaker {
   }
 
   private forget(slot: number): void {
+    this.foreign.delete(slot)
     this.unsearched.delete(slot)
     this.pool.delete(slot)
   }
@@ -205,6 +219,11 @@ export class Matchmaker {
       if (difference < 0 || (difference === 0 && pool.before(slot, next))) next = slot
     }
     return next
+  }
+
+  private seek(slot: number): void {
+    if (this.foreign.has(slot)) this.unsearched.add(slot)
+    else this.search(slot)
   }
 
   private search(slot: number): void {
@@ -313,6 +332,13 @@ export class Matchmaker {
       this.unsearched.delete(one)
       pool.hold(one)
     }
-    this.proposals.push({ first: pool.ids[slot]!, second: pool.ids[partner]!, level, score, sharedInterests })
+    this.proposals.push({
+      first: pool.ids[slot]!,
+      second: pool.ids[partner]!,
+      users: [pool.users[slot]!, pool.users[partner]!],
+      level,
+      score,
+      sharedInterests
+    })
   }
 }

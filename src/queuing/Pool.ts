@@ -1,5 +1,6 @@
 import { Avoidance } from "./Avoidance.ts"
 import { Buckets, none } from "./Buckets.ts"
+import { Digest } from "./Digest.ts"
 import * as Dictionary from "./Dictionary.ts"
 import * as Levels from "./Levels.ts"
 
@@ -44,6 +45,7 @@ export class Pool {
   readonly ids: Array<string> = []
   readonly users: Array<string> = []
   readonly avoidance = new Avoidance()
+  readonly digest = new Digest()
   readonly interests = Dictionary.make()
   readonly languages = Dictionary.make()
   readonly regions = Dictionary.make()
@@ -90,6 +92,7 @@ export class Pool {
     this.region[slot] = entrant.region === null ? noRegion : this.regions.take(entrant.region)
     this.byId.set(entrant.id, slot)
     this.byUser.set(entrant.userId, slot)
+    this.digest.add(entrant.id, entrant.createdAt)
     this.first[slot] = this.allocate(slot, entrant)
     this.age(slot)
     this.linkAll(slot)
@@ -144,6 +147,7 @@ export class Pool {
     buckets.release(this.ageing[slot]!)
     if (this.region[slot] !== noRegion) this.regions.release(this.region[slot]!)
     this.avoidance.remove(slot)
+    this.digest.remove(this.ids[slot]!, this.createdAt[slot]!)
     this.byId.delete(this.ids[slot]!)
     if (this.byUser.get(this.users[slot]!) === slot) this.byUser.delete(this.users[slot]!)
     this.ids[slot] = ""

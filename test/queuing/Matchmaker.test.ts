@@ -338,13 +338,13 @@ test("two who just met may be matched when that time is over", () => {
   expect(pairs(matchmaker)).toEqual([[ticketId(1), ticketId(2)]])
 })
 
-test("a ticket added without a search is found by others, and by the sweep", () => {
+test("another process's ticket is found by others, and by the sweep", () => {
   const matchmaker = index()
-  matchmaker.add(entrant(1), [], false)
-  matchmaker.add(entrant(2), [], false)
+  matchmaker.add(entrant(1), [], true)
+  matchmaker.add(entrant(2), [], true)
   matchmaker.add(entrant(3))
   expect(pairs(matchmaker)).toEqual([[ticketId(3), ticketId(1)]])
-  matchmaker.add(entrant(4), [], false)
+  matchmaker.add(entrant(4), [], true)
   expect(pairs(matchmaker)).toEqual([])
   matchmaker.sweep()
   expect(pairs(matchmaker)).toEqual([[ticketId(2), ticketId(4)]])

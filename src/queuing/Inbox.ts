@@ -1,0 +1,122 @@
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { Broadcast, type Signal } from "../broadcast/Broadcast.ts"
+import { orUnavailable } from "../database/SqlErrors.ts"
+import type { DatabaseUnavailable, NotFound } from "../errors.ts"
+import { Interactions } from "../interaction/Interactions.ts"
+import type { Action } from "../moderation/Action.ts"
+import { type ActionRow, columns as actionColumns, fromRow as actionFromRow } from "../moderation/ActionRow.ts"
+import type { Session } from "../session/Sessions.ts"
+import { Queue } from "./Queue.ts"
+import { type InboxSignal, inboxTopic } from "./Signal.ts"
+import type { Match, Ticket } from "./Ticket.ts"
+
+/** What an inbox shows, under the names that GraphQL gives it. */
+export type InboxEvent =
+  | { readonly _tag: "TicketUpdated"; readonly ticket: Ticket }
+  | { readonly _tag: "MatchFound"; readonly match: Match }
+  | { readonly _tag: "RestrictionPosted"; readonly action: Action }
+  | { readonly _tag: "SessionRevoked"; readonly reason: string }
+
+/** Matches that one stream remembers having shown, so that an announcement repeated is not an event repeated. */
+export const shownMax = 64
+
+/** What concerns one person, on every device. */
+export class Inbox extends Context.Tag("@connect/Inbox")<
+  Inbox,
+  {
+    /**
+     * Starts with what the person would have seen had they been here: their waiting ticket, or their match while its
+     * interaction goes on; so again whenever something may have been missed. Then what happens, each match once.
+     */
+    readonly events: (
+      session: Session
+    ) => Effect.Effect<Stream.Stream<InboxEvent, DatabaseUnavailable>, never, Scope.Scope>
+  }
+>() {}
+
+const make = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const broadcast = yield* Broadcast
+  const queue = yield* Queue
+  const interactions = yield* Interactions
+
+  /** What has gone since it was signalled is not shown. */
+  const shown = (
+    load: Effect.Effect<InboxEvent, NotFound | DatabaseUnavailable>
+  ): Effect.Effect<Option.Option<InboxEvent>, DatabaseUnavailable> =>
+    Effect.asSome(load).pipe(Effect.catchTag("NotFound", () => Effect.succeedNone))
+
+  const current = ({ userId }: Session) =>
+    Effect.gen(function* () {
+      const ticket = Option.getOrUndefined(yield* queue.ticketOf(userId))
+      if (ticket === undefined) return Option.none<InboxEvent>()
+      if (ticket.state === "WAITING") return Option.some<InboxEvent>({ _tag: "TicketUpdated", ticket })
+      const match = (yield* queue.matchesOf([ticket.id])).get(ticket.id)
+      if (match === undefined) return Option.none<InboxEvent>()
+      const found = yield* interactions.byIds([match.interactionId])
+      return found.get(match.interactionId)?.state === "ACTIVE"
+        ? Option.some<InboxEvent>({ _tag: "MatchFound", match })
+        : Option.none<InboxEvent>()
+    })
+
+  const load = (
+    session: Session,
+    signal: InboxSignal
+  ): Effect.Effect<Option.Option<InboxEvent>, DatabaseUnavailable> => {
+    const { id, userId } = session
+    switch (signal._tag) {
+      case "TicketUpdated":
+        return shown(
+          Effect.map(queue.ticket(signal.ticketId, userId), (ticket): InboxEvent => ({ _tag: "TicketUpdated", ticket }))
+        )
+      case "MatchFound":
+        return shown(
+          Effect.map(queue.match(signal.matchId, userId), (match): InboxEvent => ({ _tag: "MatchFound", match }))
+        )
+      case "RestrictionPosted":
+        return sql<ActionRow>`
+select ${actionColumns(sql)} from moderation_actions a
+where a.id = ${signal.actionId}::uuid and a.subject_id = ${userId}::uuid`.pipe(
+          Effect.map((rows) =>
+            Option.map(Option.fromNullable(rows[0]), (row): InboxEvent => ({
+              _tag: "RestrictionPosted",
+              action: actionFromRow(row)
+            }))
+          ),
+          orUnavailable
+        )
+      case "SessionRevoked": {
+        const concerned = signal.sessionIds === undefined || signal.sessionIds.includes(id)
+        return Effect.succeed(
+          concerned ? Option.some({ _tag: "SessionRevoked", reason: signal.reason }) : Option.none()
+        )
+      }
+    }
+  }
+
+  const events = (session: Session) =>
+    Effect.map(broadcast.subscribe<InboxSignal>(inboxTopic(session.userId)), (signals) => {
+      const matches = new Set<string>()
+      const isNew = (event: InboxEvent): boolean => {
+        if (event._tag !== "MatchFound") return true
+        if (matches.has(event.match.id)) return false
+        matches.add(event.match.id)
+        if (matches.size > shownMax) for (const oldest of matches) return matches.delete(oldest)
+        return true
+      }
+      return Stream.concat(Stream.succeed<Signal<InboxSignal>>({ _tag: "Gap" }), signals).pipe(
+        Stream.mapEffect((signal) => (signal._tag === "Gap" ? current(session) : load(session, signal.message))),
+        Stream.filterMap(Option.filter(isNew))
+      )
+    })
+
+  return Inbox.of({ events })
+})
+
+export const layer = Layer.effect(Inbox, make)

@@ -1,0 +1,115 @@
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { InteractionId, MatchId, TicketId } from "../domain/Ids.ts"
+import { NotFound } from "../errors.ts"
+import * as Batcher from "../graphql/Batcher.ts"
+import { field, memo, type Part, plain, type RequestContext, subscription, viewer } from "../graphql/Part.ts"
+import { Interactions } from "../interaction/Interactions.ts"
+import type { Session } from "../session/Sessions.ts"
+import { Inbox } from "./Inbox.ts"
+import { JoinInput, Queue } from "./Queue.ts"
+import type { Match, Ticket } from "./Ticket.ts"
+
+/** How often `queueStats` may report, and how often it does when nothing is said, in milliseconds. */
+export const everyMillisMin = 250
+export const everyMillisMax = 60_000
+export const everyMillisDefault = 1_000
+
+const Every = Schema.Struct({
+  everyMillis: Schema.optional(
+    Schema.NullOr(
+      Schema.Int.pipe(
+        Schema.filter(
+          (millis) =>
+            (millis >= everyMillisMin && millis <= everyMillisMax) ||
+            `is not between ${everyMillisMin} and ${everyMillisMax}`
+        )
+      )
+    )
+  )
+})
+const Join = Schema.Struct({ input: JoinInput })
+
+/** One batch per request for each kind of thing that tickets and matches show. */
+const loaders = Effect.gen(function* () {
+  const queue = yield* Queue
+  const interactions = yield* Interactions
+  const matchKey = Symbol("match")
+  const interactionKey = Symbol("interaction")
+  return {
+    match: (request: RequestContext, id: TicketId) =>
+      memo(request, matchKey, () => Batcher.make(queue.matchesOf)).load(id),
+    interaction: (request: RequestContext, id: InteractionId) =>
+      memo(request, interactionKey, () => Batcher.make(interactions.byIds)).load(id)
+  }
+})
+
+const types = Effect.gen(function* () {
+  const queue = yield* Queue
+  const load = yield* loaders
+  return {
+    Ticket: {
+      waitedMillis: plain((ticket: Ticket) =>
+        Effect.map(Clock.currentTimeMillis, (now) =>
+          Math.max(0, (ticket.endedAt?.getTime() ?? now) - ticket.createdAt.getTime())
+        )
+      ),
+      match: plain((ticket: Ticket, request) =>
+        ticket.state === "MATCHED" ? Effect.map(load.match(request, ticket.id), Option.getOrNull) : null
+      )
+    },
+    Match: {
+      interaction: plain((match: Match, request) =>
+        Effect.flatMap(
+          load.interaction(request, match.interactionId),
+          Option.match({
+            onNone: () => Effect.fail(new NotFound({ what: "Interaction" })),
+            onSome: Effect.succeed
+          })
+        )
+      )
+    },
+    Viewer: {
+      ticket: plain((session: Session) => Effect.map(queue.ticketOf(session.userId), Option.getOrNull))
+    }
+  } satisfies Part["types"]
+})
+
+/** What the queuing service resolves: joining, leaving, the inbox and the figures of the queue. */
+export const part: Effect.Effect<Part, never, Queue | Inbox | Interactions> = Effect.gen(function* () {
+  const queue = yield* Queue
+  const inbox = yield* Inbox
+  return {
+    Query: { queueStats: plain(() => queue.stats) },
+    Mutation: {
+      joinQueue: field(Join, ({ input }, request) =>
+        Effect.flatMap(viewer(request), ({ userId }) => queue.join(userId, input))
+      ),
+      leaveQueue: plain((_, request) => Effect.flatMap(viewer(request), ({ userId }) => queue.leave(userId)))
+    },
+    Subscription: {
+      inbox: {
+        subscribe: (_, request) => Effect.flatMap(viewer(request), (session) => inbox.events(session))
+      },
+      queueStats: subscription(Every, ({ everyMillis }) =>
+        Effect.succeed(
+          Stream.repeatEffectWithSchedule(
+            queue.stats,
+            Schedule.spaced(Duration.millis(everyMillis ?? everyMillisDefault))
+          )
+        )
+      )
+    },
+    types: yield* types,
+    nodes: {
+      Ticket: (uuid, request) =>
+        Effect.flatMap(viewer(request), ({ userId }) => queue.ticket(uuid as TicketId, userId)),
+      Match: (uuid, request) => Effect.flatMap(viewer(request), ({ userId }) => queue.match(uuid as MatchId, userId))
+    }
+  }
+})
