@@ -104,7 +104,6 @@ const start = <E, R>(program: Program<E, R>) =>
       {
         host: http.host,
         port: Option.getOrElse(http.port, () => program.port),
-        bodyBytesMax: http.bodyBytesMax,
         idleSeconds,
         socketPath: graphqlPath
       }

@@ -4,6 +4,7 @@ import type { Shape } from "../../src/config/Settings.ts"
 import * as answers from "../../src/request/answers.ts"
 import type { Answer, Handler } from "../../src/request/Incoming.ts"
 import type { Health } from "../../src/telemetry/Health.ts"
+import * as HealthReport from "../../src/telemetry/Health.ts"
 import * as Prometheus from "../../src/telemetry/Prometheus.ts"
 
 const read =
@@ -29,7 +30,13 @@ export const routes = (
   },
   {
     path: "/health",
-    handler: read(Effect.map(health.report, (report) => answers.json(report.status === "fail" ? 503 : 200, report)))
+    handler: read(
+      Effect.map(health.report, (report) =>
+        answers.json(report.status === "fail" ? 503 : 200, HealthReport.toJson(report), {
+          "content-type": HealthReport.contentType
+        })
+      )
+    )
   },
   ...(metrics.enabled
     ? [

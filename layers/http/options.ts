@@ -5,7 +5,6 @@ export interface Options {
   readonly host: string
   /** 0 takes a free one. */
   readonly port: number
-  readonly bodyBytesMax: number
   /** A connection on which nothing moves is closed; longer than a request may take. */
   readonly idleSeconds: number
   readonly socketPath: string

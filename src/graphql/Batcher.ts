@@ -7,8 +7,11 @@ import * as Runtime from "effect/Runtime"
 /** Keys of one batch at most; what comes beyond goes into a batch of its own. */
 export const batchKeysMax = 1_000
 
-/** A batch waits for the next turn of the scheduler while it grows, this many turns at most. */
-export const turnsMax = 8
+/** A batch starts when it has not grown for this many turns of the scheduler: a fork and a join in between take two. */
+export const quietTurns = 3
+
+/** A batch that keeps growing starts after this many turns all the same. */
+export const turnsMax = 16
 
 /** Loads by key, many at once. Made per request: what it has loaded it keeps, so it must not outlive the request. */
 export interface Batcher<K, A, E> {
@@ -69,9 +72,11 @@ export const make = <K, A, E = never>(
   /** Siblings resume in the same turn or the next ones; waiting while the batch grows takes them all. */
   const gather = (batch: Batch<K, A, E>, schedule: (task: () => void) => void, start: () => void): void => {
     let size = 0
+    let quiet = 0
     let turns = 0
     const turn = (): void => {
-      if (batch.keys.length === size || ++turns > turnsMax || batch.keys.length >= batchKeysMax) return start()
+      quiet = batch.keys.length === size ? quiet + 1 : 0
+      if (quiet === quietTurns || ++turns === turnsMax || batch.keys.length >= batchKeysMax) return start()
       size = batch.keys.length
       schedule(turn)
     }

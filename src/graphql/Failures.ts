@@ -54,11 +54,22 @@ export const fromCause = (cause: Cause.Cause<unknown>): Error => {
   return failure === undefined ? new Error("A resolver failed", { cause }) : toGraphQLError(failure)
 }
 
-/** The issues of arguments that their Schema refuses, with dotted paths. */
-export const fromIssue = (issue: ParseResult.ParseIssue): ValidationFailed =>
-  new ValidationFailed({
-    issues: ArrayFormatter.formatIssueSync(issue).map(({ path, message }) => ({ path: path.join("."), message }))
+/** What the alternatives of an optional argument have to say: nothing, when another one says more. */
+const isAbsence = (message: string): boolean => /^Expected (null|undefined)\b/.test(message)
+
+/**
+ * The issues of arguments that their Schema refuses, with dotted paths. They never repeat the value: it may be long, or
+ * a secret.
+ */
+export const fromIssue = (issue: ParseResult.ParseIssue): ValidationFailed => {
+  const all = ArrayFormatter.formatIssueSync(issue).map(({ path, message }) => ({ path: path.join("."), message }))
+  const said = new Set(all.filter(({ message }) => !isAbsence(message)).map(({ path }) => path))
+  return new ValidationFailed({
+    issues: all
+      .filter(({ path, message }) => !isAbsence(message) || !said.has(path))
+      .map(({ path, message }) => ({ path, message: message.replace(/, actual .*$/s, "") }))
   })
+}
 
 /** Logs a defect and returns what may be said of it. */
 export const internal = (cause: Cause.Cause<unknown>): Effect.Effect<GraphQLFormattedError> =>

@@ -60,5 +60,10 @@ export const fromSearch = (search: string): Effect.Effect<Parameters, BadRequest
 }
 
 /** Whether the body says that it is JSON in UTF-8. */
-export const isJson = (incoming: Incoming): boolean =>
-  /^application\/json *(;|$)(?!.*charset *= *"?(?!utf-?8))/i.test(incoming.header("content-type") ?? "")
+export const isJson = (incoming: Incoming): boolean => {
+  const type = incoming.header("content-type")
+  if (type === "application/json") return true
+  if (type === undefined || !/^application\/json *(;|$)/i.test(type)) return false
+  const charset = /charset *= *"?([^";\s]+)/i.exec(type)?.[1]
+  return charset === undefined || /^utf-?8$/i.test(charset)
+}

@@ -7,6 +7,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Shape } from "../../../src/config/Settings.ts"
+import * as Supervised from "../../../src/actor/Supervised.ts"
 import * as Settings from "../../../src/config/Settings.ts"
 import type { SessionId, UserId } from "../../../src/domain/Ids.ts"
 import * as Ids from "../../../src/domain/Ids.ts"
@@ -18,7 +19,7 @@ import { field, memo, plain, subscription, viewer } from "../../../src/graphql/P
 import { RateLimiter } from "../../../src/rate/RateLimiter.ts"
 import type { EndReason } from "../../../src/session/Sessions.ts"
 import { Session, Sessions } from "../../../src/session/Sessions.ts"
-import { Health } from "../../../src/telemetry/Health.ts"
+import * as Health from "../../../src/telemetry/Health.ts"
 import * as Http from "../../../layers/Http.ts"
 
 /** What the fixture's resolvers did, for tests to look at. */
@@ -86,18 +87,6 @@ const limiter = Layer.succeed(RateLimiter, {
     charges.some(({ key }) => key === "203.0.113.9")
       ? Effect.fail(new RateLimited({ retryAfterMillis: 1_500 }))
       : Effect.succeed(charges.map(({ rule }) => ({ rule: rule.name, limit: 10, remaining: 4, resetMillis: 900 })))
-})
-
-const health = Layer.sync(Health, () => {
-  let ready = true
-  return {
-    register: () => Effect.void,
-    report: Effect.sync(() => ({ status: "pass" as const, checks: {} })),
-    drain: Effect.sync(() => {
-      ready = false
-    }),
-    ready: Effect.sync(() => ready)
-  }
 })
 
 const person = (id: string, handle: string) => ({
@@ -224,7 +213,7 @@ export const part: Effect.Effect<Part, never, Sessions | Journal> = Effect.gen(f
 /** A server of the fixture on a free port, with settings changed by `change`. */
 export const server = (change: (settings: Shape) => Shape = (settings) => settings) =>
   Http.serve({ name: "fixture", port: 0, parts: [part] }).pipe(
-    Layer.provideMerge(Layer.mergeAll(SessionsMemory, health)),
+    Layer.provideMerge(Layer.mergeAll(SessionsMemory, Layer.provide(Health.layer, Supervised.Registry.layer))),
     Layer.provide(limiter),
     Layer.provideMerge(
       Layer.sync(Journal, () => ({ batches: [] as Array<ReadonlyArray<string>>, opened: 0, closed: 0, interrupted: 0 }))
