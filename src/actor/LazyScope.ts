@@ -23,6 +23,11 @@ export class LazyScope {
     return this.inner === undefined
   }
 
+  /** What `Effect.forkIn` and `forkScoped` read of a scope, past its interface. */
+  get state(): unknown {
+    return (this.open() as unknown as { readonly state: unknown }).state
+  }
+
   fork(strategy: ExecutionStrategy.ExecutionStrategy): Effect.Effect<Scope.CloseableScope> {
     return Effect.suspend(() => Scope.fork(this.open(), strategy))
   }
