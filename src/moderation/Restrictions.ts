@@ -31,8 +31,9 @@ export const cachedMax = 10_000
 export const actionsMax = 100
 
 /**
- * What moderation forbids a person now. An action counts from `startsAt` until just before `expiresAt` by the Clock: at
- * that instant it has no effect, without any job.
+ * What moderation forbids a person now. An action counts from when it is written until just before `expiresAt` by the
+ * Clock: at that instant it has no effect, without any job. `startsAt` is not looked at, so that a node whose clock is
+ * behind applies it at once too.
  */
 export class Restrictions extends Context.Tag("@connect/Restrictions")<
   Restrictions,
@@ -56,9 +57,7 @@ export class Restrictions extends Context.Tag("@connect/Restrictions")<
 
 /** Whether the action has an effect at this time. */
 export const isInForce = (action: Action, nowMillis: number): boolean =>
-  action.revokedAt === null &&
-  action.startsAt.getTime() <= nowMillis &&
-  (action.expiresAt === null || nowMillis < action.expiresAt.getTime())
+  action.revokedAt === null && (action.expiresAt === null || nowMillis < action.expiresAt.getTime())
 
 const lasting: ReadonlySet<Kind> = new Set<Lasting>(["WARN", "MUTE", "SHADOW_BAN", "BAN"])
 
