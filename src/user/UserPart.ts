@@ -11,7 +11,7 @@ import { field, memo, type Part, plain, type RequestContext, viewer } from "../g
 import { InteractionActor } from "../interaction/InteractionActor.ts"
 import { Interactions } from "../interaction/Interactions.ts"
 import { Sessions, type Session } from "../session/Sessions.ts"
-import * as AuthPart from "./AuthPart.ts"
+import * as Authentication from "./Authentication.ts"
 import { Blocks } from "./Blocks.ts"
 import { Presence, type State } from "./Presence.ts"
 import { ProfileInput, type User } from "./User.ts"
@@ -142,7 +142,7 @@ const mutations = Effect.gen(function* () {
     updateProfile: field(UpdateProfile, ({ input }, request) =>
       Effect.gen(function* () {
         const { userId } = yield* viewer(request)
-        yield* AuthPart.refuseUnfit(input)
+        yield* Authentication.refuseUnfit(input)
         yield* presence.touch(userId)
         return yield* users.updateProfile(userId, input)
       })
@@ -166,7 +166,6 @@ const mutations = Effect.gen(function* () {
 export const part = Effect.gen(function* () {
   const users = yield* Users
   const sessions = yield* Sessions
-  const auth = yield* AuthPart.part
 
   return {
     Query: {
@@ -184,7 +183,7 @@ export const part = Effect.gen(function* () {
         Effect.flatMap(viewer(request), () => users.search({ text, first, after: after ?? null }))
       )
     },
-    Mutation: { ...auth.Mutation, ...(yield* mutations) },
+    Mutation: { ...(yield* Authentication.mutations), ...(yield* mutations) },
     types: yield* types,
     nodes: {
       User: (uuid, request) =>

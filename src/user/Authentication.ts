@@ -49,7 +49,7 @@ export const refuseUnfit = (profile: ProfileInput, handle?: string): Effect.Effe
   )
 
 /** Signing up, in and out: the mutations that make, change and end sessions. */
-export const part = Effect.gen(function* () {
+export const mutations = Effect.gen(function* () {
   const users = yield* Users
   const sessions = yield* Sessions
   const limiter = yield* RateLimiter
@@ -86,56 +86,54 @@ export const part = Effect.gen(function* () {
     })
 
   return {
-    Mutation: {
-      signUp: field(SignUp, ({ handle, password, email, profile }, request) =>
-        Effect.gen(function* () {
-          yield* limiter.consume({ rule: rules.signUp, key: request.address })
-          yield* refuseUnfit(profile ?? {}, handle)
-          const account = yield* users.create({ handle, password, email: email ?? null, profile: profile ?? {} })
-          return yield* begin(account, request)
-        })
-      ),
-      signIn: field(SignIn, ({ handle, password }, request) =>
-        Effect.gen(function* () {
-          yield* limiter.consume({ rule: rules.signIn, key: request.address })
-          const account = yield* users.authenticate(handle, password)
-          yield* refuseBanned(account)
-          return yield* begin(account, request)
-        })
-      ),
-      signInAsGuest: field(SignInAsGuest, ({ profile }, request) =>
-        Effect.gen(function* () {
-          yield* limiter.consume({ rule: rules.signUp, key: request.address })
-          yield* refuseUnfit(profile ?? {})
-          return yield* begin(yield* users.createGuest(profile ?? {}), request)
-        })
-      ),
-      signOut: plain((_: unknown, request) =>
-        Effect.gen(function* () {
-          yield* end(yield* viewer(request))
-          request.setSessionCookie(Option.none())
-          return true
-        })
-      ),
-      revokeSession: field(RevokeSession, ({ id }, request) =>
-        Effect.gen(function* () {
-          const session = yield* viewer(request)
-          yield* sessions.revoke(session.userId, id, "revoked")
-          if (id === session.id) request.setSessionCookie(Option.none())
-          return true
-        })
-      ),
-      revokeAllSessions: field(RevokeAllSessions, ({ exceptCurrent }, request) =>
-        Effect.gen(function* () {
-          const session = yield* viewer(request)
-          if (exceptCurrent ?? true) return yield* sessions.revokeAll(session.userId, "revoked", session.id)
-          request.setSessionCookie(Option.none())
-          return yield* sessions.revokeAll(session.userId, "revoked")
-        })
-      ),
-      changePassword: field(ChangePassword, (args, request) =>
-        Effect.flatMap(viewer(request), (session) => changePassword(session, args, request))
-      )
-    }
-  } satisfies Part
+    signUp: field(SignUp, ({ handle, password, email, profile }, request) =>
+      Effect.gen(function* () {
+        yield* limiter.consume({ rule: rules.signUp, key: request.address })
+        yield* refuseUnfit(profile ?? {}, handle)
+        const account = yield* users.create({ handle, password, email: email ?? null, profile: profile ?? {} })
+        return yield* begin(account, request)
+      })
+    ),
+    signIn: field(SignIn, ({ handle, password }, request) =>
+      Effect.gen(function* () {
+        yield* limiter.consume({ rule: rules.signIn, key: request.address })
+        const account = yield* users.authenticate(handle, password)
+        yield* refuseBanned(account)
+        return yield* begin(account, request)
+      })
+    ),
+    signInAsGuest: field(SignInAsGuest, ({ profile }, request) =>
+      Effect.gen(function* () {
+        yield* limiter.consume({ rule: rules.signUp, key: request.address })
+        yield* refuseUnfit(profile ?? {})
+        return yield* begin(yield* users.createGuest(profile ?? {}), request)
+      })
+    ),
+    signOut: plain((_: unknown, request) =>
+      Effect.gen(function* () {
+        yield* end(yield* viewer(request))
+        request.setSessionCookie(Option.none())
+        return true
+      })
+    ),
+    revokeSession: field(RevokeSession, ({ id }, request) =>
+      Effect.gen(function* () {
+        const session = yield* viewer(request)
+        yield* sessions.revoke(session.userId, id, "revoked")
+        if (id === session.id) request.setSessionCookie(Option.none())
+        return true
+      })
+    ),
+    revokeAllSessions: field(RevokeAllSessions, ({ exceptCurrent }, request) =>
+      Effect.gen(function* () {
+        const session = yield* viewer(request)
+        if (exceptCurrent ?? true) return yield* sessions.revokeAll(session.userId, "revoked", session.id)
+        request.setSessionCookie(Option.none())
+        return yield* sessions.revokeAll(session.userId, "revoked")
+      })
+    ),
+    changePassword: field(ChangePassword, (args, request) =>
+      Effect.flatMap(viewer(request), (session) => changePassword(session, args, request))
+    )
+  } satisfies Part["Mutation"]
 })
