@@ -116,7 +116,11 @@ const eventRow = (interactionId: string, event: NumberedEvent) => {
   }
 }
 
-/** The statement takes two texts: JSON is the same for every driver, whatever is inside the strings. */
+/**
+ * The statement takes two texts: JSON is the same for every driver, whatever is inside the strings. Written so that the
+ * planner, who knows nothing of their sizes, has no way to compare each row with each: the lookups are lateral, and
+ * `in` is asked as a value, which makes it a hash table.
+ */
 const commit = (sql: SqlClient.SqlClient, appends: ReadonlyArray<Append>) => {
   const interactions = JSON.stringify(appends.map(interactionRow))
   const events = JSON.stringify(
@@ -130,6 +134,11 @@ with wanted as materialized (
   select * from jsonb_to_recordset(${events}::text::jsonb) as h
     (interaction_id uuid, seq int, kind smallint, at timestamptz, message_id uuid, state smallint, user_id uuid,
      client_key text, body text, body_hash text)
+), taken as materialized (
+  select h.interaction_id from happened h cross join lateral (
+    select 1 from messages m
+    where m.interaction_id = h.interaction_id and m.sender_id = h.user_id and m.client_key = h.client_key limit 1
+  ) as stored where h.kind = 1
 ), won as (
   update interactions i set
     last_seq = w.next,
@@ -137,26 +146,23 @@ with wanted as materialized (
     ended_at = coalesce(w.ended_at, i.ended_at),
     end_reason = coalesce(w.reason, i.end_reason)
   from wanted w
-  where i.id = w.id and i.last_seq = w.expected and (i.state = 0 or not w.only_active) and not exists (
-    select from happened h join messages m
-      on m.interaction_id = h.interaction_id and m.sender_id = h.user_id and m.client_key = h.client_key
-    where h.interaction_id = w.id and h.kind = 1)
+  where i.id = w.id and i.last_seq = w.expected and (i.state = 0 or not w.only_active)
+    and w.id not in (select interaction_id from taken)
   returning i.id
+), written as materialized (
+  select * from happened h where (h.interaction_id in (select id from won)) is true
 ), said as (
   insert into messages (id, interaction_id, seq, sender_id, client_key, body, body_hash, state, created_at)
-  select h.message_id, h.interaction_id, h.seq, h.user_id, h.client_key, h.body, decode(h.body_hash, 'hex'), h.state, h.at
-  from happened h join won on won.id = h.interaction_id where h.kind = 1
+  select message_id, interaction_id, seq, user_id, client_key, body, decode(body_hash, 'hex'), state, at
+  from written where kind = 1
 ), changed as (
-  update messages m set state = h.state
-  from happened h join won on won.id = h.interaction_id where h.kind = 2 and m.id = h.message_id
+  update messages m set state = w.state from written w where w.kind = 2 and m.id = w.message_id
 ), parted as (
-  update participants p set left_at = coalesce(p.left_at, h.at)
-  from happened h join won on won.id = h.interaction_id
-  where h.kind = 3 and p.interaction_id = h.interaction_id and p.user_id = h.user_id
+  update participants p set left_at = coalesce(p.left_at, w.at) from written w
+  where w.kind = 3 and p.interaction_id = w.interaction_id and p.user_id = w.user_id
 ), logged as (
   insert into events (interaction_id, seq, kind, message_id, user_id, created_at)
-  select h.interaction_id, h.seq, h.kind, h.message_id, h.user_id, h.at
-  from happened h join won on won.id = h.interaction_id
+  select interaction_id, seq, kind, message_id, user_id, at from written
 )
 select id from won`
 }
