@@ -3,10 +3,15 @@ import { delimiter, dirname, join, resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import { StartupError } from "../../src/config/StartupError.ts"
 
+interface Owner {
+  readonly uid: number
+  readonly gid: number
+}
+
 /** Under whose account the server's processes run. */
 export interface PostgresAccount {
   /** Set when the program is root: Postgres refuses to run as root. */
-  readonly owner: { readonly uid: number; readonly gid: number } | undefined
+  readonly owner: Owner | undefined
   /** Words to put before each command, so that `owner` gets through folders that only root may enter. */
   readonly prefix: ReadonlyArray<string>
 }
@@ -16,13 +21,13 @@ const nobody = 65_534
 
 const executable = 0o1
 
-/** The first folder above or at `path` that `nobody` may not pass through. */
-const obstacle = (path: string): string | undefined => {
+/** The first folder above or at `path` that `owner` may not pass through. */
+const obstacle = (owner: Owner, path: string): string | undefined => {
   const parent = dirname(path)
-  const above = parent === path ? undefined : obstacle(parent)
+  const above = parent === path ? undefined : obstacle(owner, parent)
   if (above !== undefined || !existsSync(path)) return above
   const { gid, mode, uid } = statSync(path)
-  const shift = uid === nobody ? 6 : gid === nobody ? 3 : 0
+  const shift = uid === owner.uid ? 6 : gid === owner.gid ? 3 : 0
   return ((mode >> shift) & executable) === executable ? undefined : path
 }
 
@@ -46,18 +51,19 @@ const setpriv = (): string | undefined =>
     .find((path) => existsSync(path))
 
 /**
- * The account for a server that has to reach `paths`. An ordinary user keeps their own. Root becomes `nobody`, and
- * where a folder on the way is closed to `nobody` (a checkout below /root or `mktemp -d`), goes through `setpriv` with
+ * The account for a server that has to reach `paths`. An ordinary user keeps their own. Root becomes the owner of the
+ * data folder that there is already, else `nobody`, and
+ * where a folder on the way is closed to it (a checkout below /root or `mktemp -d`), goes through `setpriv` with
  * the one capability that opens folders. Fails where neither works.
  */
 export const forPaths = (
   paths: ReadonlyArray<string>,
-  uid = process.getuid?.()
+  dataOwner: Owner | undefined
 ): Effect.Effect<PostgresAccount, StartupError> =>
   Effect.suspend((): Effect.Effect<PostgresAccount, StartupError> => {
-    if (uid !== 0) return Effect.succeed({ owner: undefined, prefix: [] })
-    const owner = { uid: nobody, gid: nobody }
-    const closed = paths.map((path) => obstacle(resolve(path))).find((path) => path !== undefined)
+    if (process.getuid?.() !== 0) return Effect.succeed({ owner: undefined, prefix: [] })
+    const owner = dataOwner === undefined || dataOwner.uid === 0 ? { uid: nobody, gid: nobody } : dataOwner
+    const closed = paths.map((path) => obstacle(owner, resolve(path))).find((path) => path !== undefined)
     if (closed === undefined) return Effect.succeed({ owner, prefix: [] })
     const command = setpriv()
     const capability = passingCapability()
@@ -73,8 +79,8 @@ export const forPaths = (
       owner,
       prefix: [
         command,
-        `--reuid=${nobody}`,
-        `--regid=${nobody}`,
+        `--reuid=${owner.uid}`,
+        `--regid=${owner.gid}`,
         "--clear-groups",
         `--inh-caps=+${capability}`,
         `--ambient-caps=+${capability}`,

@@ -62,7 +62,7 @@ const settings: Readonly<Record<string, string>> = {
   timezone: "UTC"
 }
 
-/** `nothing but the language`: neither the PG* variables of a developer nor their locale may change the server. */
+/** Neither the PG* variables of a developer nor their locale may change the server. */
 const environment = (binaries: PostgresBinaries): Record<string, string> => ({
   PATH: process.env["PATH"] ?? "/usr/bin:/bin",
   LC_ALL: "C",
@@ -175,7 +175,9 @@ rm -rf -- "$@"`
 
 const startWatchdog = (options: PostgresServerOptions, pid: number): ChildProcess => {
   const args = ["-c", watchdogScript, String(pid), String(pid), ...(options.orphanFolders ?? [options.socketFolder])]
-  const child = launch({ ...options, program: "/bin/sh", args, output: "pipe", input: "pipe" })
+  // As ourselves: it deletes folders of ours and may signal whomever we may.
+  const account = { owner: undefined, prefix: [] }
+  const child = launch({ ...options, account, program: "/bin/sh", args, output: "pipe", input: "pipe" })
   child.once("error", () => {})
   child.unref()
   // A pipe is a socket here and knows `unref`, which the type of a writable does not say.

@@ -53,6 +53,8 @@ export interface Shape {
   readonly database: {
     /** `DATABASE_URL`. Absent: embedded Postgres in `dataDir`. */
     readonly url: Option.Option<Redacted.Redacted>
+    /** `DB_DRIVER`: pg (every runtime), bun (Bun's own client), pglite (embedded in this process). auto: the best there is. */
+    readonly driver: "auto" | "pg" | "bun" | "pglite"
     /** `DATA_DIR`, `.data` by default. */
     readonly dataDir: string
     /** `DB_POOL_SIZE`, `DB_POOL_MIN`. */
@@ -177,6 +179,7 @@ const shape = (preset: Preset): Config.Config<Shape> =>
       url: Config.option(
         Variable.secret("DATABASE_URL", "postgres://user:password@host:5432/name", Variable.isPostgresUrl)
       ),
+      driver: Variable.oneOf("DB_DRIVER", ["auto", "pg", "bun", "pglite"], "auto"),
       dataDir: Variable.text("DATA_DIR", "a folder").pipe(Config.withDefault(".data")),
       pool: poolSizes(production(preset) ? 20 : 10, production(preset) ? 5 : 1),
       queryTimeout: Config.succeed(Duration.seconds(production(preset) ? 30 : 10)),

@@ -1,4 +1,4 @@
-import { mkdtempSync, chmodSync, rmSync } from "node:fs"
+import { chmodSync, mkdtempSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -52,7 +52,7 @@ const start = (folder: string, tcpPort: number) =>
     const account = yield* PostgresAccount.forPaths([folder, binaries.postgres])
     const socketFolder = yield* Effect.promise(() => PostgresServer.privateFolder(account, join(folder, "s-")))
     const parent = yield* Effect.promise(() => PostgresServer.privateFolder(account, join(folder, "d-")))
-    const pid = yield* PostgresServer.start({
+    yield* PostgresServer.start({
       binaries,
       account,
       dataFolder: join(parent, "postgres"),
@@ -61,20 +61,16 @@ const start = (folder: string, tcpPort: number) =>
       settings: { fsync: "off", listen_addresses: "127.0.0.1", port: String(tcpPort) },
       orphanFolders: [folder]
     })
-    return { pid, socketFolder }
+    return socketFolder
   })
 
 const launch = async (): Promise<Shared> => {
   const folder = mkdtempSync(join(tmpdir(), "connect-test-"))
   chmodSync(folder, 0o755)
   const tcpPort = await freePort()
-  // The scope is never closed: the process's end stops the server, and its watchdog when there is no time for that.
+  // The scope is never closed: `bun test` ends without an exit event, so the watchdog stops the server and cleans up.
   const scope = Effect.runSync(Scope.make())
-  const { pid, socketFolder } = await Effect.runPromise(Scope.extend(start(folder, tcpPort), scope))
-  process.once("exit", () => {
-    process.kill(pid, "SIGQUIT")
-    rmSync(folder, { recursive: true, force: true })
-  })
+  const socketFolder = await Effect.runPromise(Scope.extend(start(folder, tcpPort), scope))
   const server = { socketFolder, tcpPort }
   await admin(server, "postgres", `create database ${template}`)
   await admin(server, template, core)

@@ -1,0 +1,144 @@
+import type * as SqlClient from "@effect/sql/SqlClient"
+import { SqlError } from "@effect/sql/SqlError"
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import { join } from "node:path"
+import * as Settings from "../src/config/Settings.ts"
+import { StartupError } from "../src/config/StartupError.ts"
+import type { Database, Stats } from "../src/database/Database.ts"
+import type { Driver } from "../src/database/Driver.ts"
+import * as Migrations from "../src/database/Migrations.ts"
+import * as Postgres from "../src/database/Postgres.ts"
+import { type Address, databaseOf, describe } from "./database/Address.ts"
+import * as BunSqlDriver from "./database/BunSqlDriver.ts"
+import * as DataDir from "./database/DataDir.ts"
+import * as EmbeddedPostgres from "./database/EmbeddedPostgres.ts"
+import * as PgDriver from "./database/PgDriver.ts"
+import * as PgliteDriver from "./database/PgliteDriver.ts"
+import * as PostgresBinaries from "./database/PostgresBinaries.ts"
+
+type DatabaseSettings = Settings.Shape["database"]
+
+const onBun = process.versions["bun"] !== undefined
+
+/** The driver for a server at `address`: pg, or on Bun the one over Bun.SQL where it is asked for. */
+export const driverFor = (
+  address: Address,
+  { driver, queryTimeout }: Pick<DatabaseSettings, "driver" | "queryTimeout">
+): Effect.Effect<Driver, StartupError> => {
+  const options = { address, statementMillisMax: Duration.toMillis(queryTimeout) }
+  if (driver !== "bun") return Effect.sync(() => PgDriver.make(options))
+  return onBun
+    ? BunSqlDriver.make(options)
+    : new StartupError({
+        what: "DB_DRIVER=bun works only on Bun",
+        where: "this runtime has no Bun.SQL",
+        fix: "Set DB_DRIVER to pg, or leave it out."
+      })
+}
+
+/** The driver's own words with what could be the password taken out. */
+const reasonOf = (error: SqlError, address: Address): string => {
+  const text = error.cause instanceof Error && error.cause.message !== "" ? error.cause.message : error.message
+  const code = (error.cause as { readonly code?: unknown } | undefined)?.code
+  const reason = text === "" || text === undefined ? String(code ?? "no answer") : text
+  const password = "url" in address ? new URL(Redacted.value(address.url)).password : ""
+  return password === "" ? reason : reason.replaceAll(password, "***").replaceAll(decodeURIComponent(password), "***")
+}
+
+const unreachable = (error: SqlError, address: Address) =>
+  new StartupError({
+    what: "Postgres is not reachable",
+    where: `${describe(address)} (${reasonOf(error, address)})`,
+    fix: "Start it there or correct DATABASE_URL; without DATABASE_URL the program brings its own Postgres."
+  })
+
+/** One connection, to say early and clearly what is wrong. */
+const probe = (driver: Driver, address: Address): Effect.Effect<void, StartupError> =>
+  Effect.async<void, SqlError>((resume) => {
+    driver.connect((outcome) => {
+      if (Either.isLeft(outcome)) return resume(Effect.fail(outcome.left))
+      outcome.right.close()
+      resume(Effect.void)
+    })
+  }).pipe(Effect.mapError((error) => unreachable(error, address)))
+
+type Services = Context.Context<SqlClient.SqlClient | Database>
+
+interface Source {
+  readonly driver: Driver
+  readonly backend: Stats["backend"]
+  readonly name: string
+}
+
+const migrated = (
+  { backend, driver, name }: Source,
+  settings: DatabaseSettings
+): Effect.Effect<Services, StartupError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const services = yield* Postgres.make({ backend, driver, name, settings })
+    yield* Migrations.run({ lock: backend !== "pglite" }).pipe(
+      Effect.provide(services),
+      Effect.catchAll((error) =>
+        error instanceof StartupError
+          ? error
+          : new StartupError({
+              what: "The database's tables could not be made",
+              where: `${name} (${String((error.cause as Error | undefined)?.message ?? error.message)})`,
+              fix: "Give the user of DATABASE_URL the right to create tables and the extension pg_trgm, or set it to an empty database."
+            })
+      )
+    )
+    return services
+  })
+
+/** The database at a URL (or another address of a running server), migrated. */
+export const connect = (
+  address: Address,
+  settings: DatabaseSettings,
+  backend: Stats["backend"] = "postgres"
+): Effect.Effect<Services, StartupError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const driver = yield* driverFor(address, settings)
+    yield* probe(driver, address)
+    return yield* migrated({ driver, backend, name: databaseOf(address) }, settings)
+  })
+
+const pglite = (folder: string, settings: DatabaseSettings) =>
+  Effect.flatMap(PgliteDriver.make(folder), (driver) =>
+    migrated({ driver, backend: "pglite", name: "postgres" }, settings)
+  )
+
+/** Our own server in `DATA_DIR`; PGlite where no Postgres for this platform came with the program. */
+const embedded = (settings: DatabaseSettings): Effect.Effect<Services, StartupError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const dataDir = yield* DataDir.acquire(settings.dataDir)
+    const pgliteFolder = join(dataDir.path, "pglite")
+    if (settings.driver === "pglite") return yield* pglite(pgliteFolder, settings)
+    const binaries = yield* PostgresBinaries.locate(join(dataDir.path, "lib"))
+    if (Option.isNone(binaries)) {
+      yield* Effect.logWarning(
+        `No Postgres for ${process.platform}-${process.arch} came with the program: the data is kept by PGlite, inside this process`
+      )
+      return yield* pglite(pgliteFolder, settings)
+    }
+    const address = yield* EmbeddedPostgres.start(dataDir, binaries.value)
+    const driver = yield* driverFor(address, settings)
+    return yield* migrated({ driver, backend: "embedded", name: databaseOf(address) }, settings)
+  })
+
+/** The database that the settings name: `DATABASE_URL`, else an embedded one in `DATA_DIR`. Migrated. */
+export const layer: Layer.Layer<SqlClient.SqlClient | Database, StartupError, Settings.Settings> = Layer.scopedContext(
+  Effect.flatMap(Settings.Settings, ({ database }) =>
+    Option.match(database.url, {
+      onNone: () => embedded(database),
+      onSome: (url) => connect({ url }, database)
+    })
+  )
+)

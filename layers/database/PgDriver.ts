@@ -1,0 +1,121 @@
+import { type Socket, connect } from "node:net"
+import { SqlError } from "@effect/sql/SqlError"
+import * as Either from "effect/Either"
+import * as Redacted from "effect/Redacted"
+import Pg from "pg"
+import type { Driver, DriverConnection, DriverStatement } from "../../src/database/Driver.ts"
+import { applicationName, type ConnectOptions, connectMillisMax } from "./Address.ts"
+
+/** Statements that get a name, and so a plan kept by the server; later ones run without. */
+export const preparedMax = 1_000
+
+/** A longer statement carries rows in its text and will not come again. */
+const preparedLengthMax = 4_000
+
+/** A private part of pg that `cancel` needs: the key that the server gave at the start, and where it was reached. */
+interface Internals {
+  readonly processID: number | null
+  readonly secretKey: number | null
+  readonly connection: { readonly stream: Socket }
+}
+
+const failure = (cause: unknown) =>
+  new SqlError({ cause, message: cause instanceof Error ? cause.message : String(cause) })
+
+/** The protocol's CancelRequest, on a connection of its own: it must not wait for one of the pool's. */
+const cancelRequest = (client: Pg.Client): void => {
+  const { processID, secretKey } = client as unknown as Internals
+  if (processID === null || secretKey === null) return
+  const packet = Buffer.alloc(16)
+  packet.writeInt32BE(16, 0)
+  packet.writeInt32BE(80_877_102, 4)
+  packet.writeInt32BE(processID, 8)
+  packet.writeInt32BE(secretKey, 12)
+  const socket = client.host.startsWith("/")
+    ? connect(`${client.host}/.s.PGSQL.${client.port}`)
+    : connect(client.port, client.host)
+  // A cancel is best effort: the statement's time limit and the pool's upkeep see to the rest.
+  socket.once("error", () => socket.destroy())
+  socket.once("connect", () => socket.end(packet))
+}
+
+/** Names by text, the same on every connection. */
+const makeNames = () => {
+  const names = new Map<string, string>()
+  return (sql: string): string | undefined => {
+    const known = names.get(sql)
+    if (known !== undefined) return known
+    if (names.size >= preparedMax || sql.length > preparedLengthMax) return undefined
+    const name = `c${names.size}`
+    names.set(sql, name)
+    return name
+  }
+}
+
+const queryOf = (statement: DriverStatement, nameOf: (sql: string) => string | undefined): Pg.QueryConfig => {
+  const name = statement.prepare ? nameOf(statement.sql) : undefined
+  return {
+    text: statement.sql,
+    ...(statement.params.length === 0 && name === undefined ? {} : { values: [...statement.params] }),
+    ...(statement.arrays ? { rowMode: "array" as const } : {}),
+    ...(name === undefined ? {} : { name })
+  }
+}
+
+const wrap = (client: Pg.Client, nameOf: (sql: string) => string | undefined): DriverConnection => {
+  let open = true
+  client.on("error", () => (open = false))
+  client.on("end", () => (open = false))
+  return {
+    isOpen: () => open,
+    run: (statement, done) => {
+      let running = true
+      client.query(
+        queryOf(statement, nameOf),
+        (error: Error | null, result: Pg.QueryResult | Array<Pg.QueryResult>) => {
+          running = false
+          if (error !== null && error !== undefined) return done(Either.left(failure(error)))
+          const last = Array.isArray(result) ? result.at(-1) : result
+          done(Either.right({ rows: last?.rows ?? [], affected: last?.rowCount ?? 0 }))
+        }
+      )
+      return () => {
+        if (running) cancelRequest(client)
+      }
+    },
+    close: () => {
+      open = false
+      client.end(() => {})
+      // `end` waits for what runs; a connection that is closed here is not waited for.
+      setTimeout(() => (client as unknown as Internals).connection.stream.destroy(), 100).unref()
+    }
+  }
+}
+
+const config = ({ address, statementMillisMax }: ConnectOptions): Pg.ClientConfig => ({
+  ...("url" in address
+    ? { connectionString: Redacted.value(address.url) }
+    : { host: address.socketFolder, port: address.port, user: address.user, database: address.database }),
+  connectionTimeoutMillis: connectMillisMax,
+  statement_timeout: statementMillisMax,
+  application_name: applicationName,
+  keepAlive: true
+})
+
+/** Connections through `pg`, for every runtime, with named prepared statements. */
+export const make = (options: ConnectOptions): Driver => {
+  const nameOf = makeNames()
+  return {
+    name: "pg",
+    connectionsMax: Number.POSITIVE_INFINITY,
+    connect: (done) => {
+      const client = new Pg.Client(config(options))
+      const connection = wrap(client, nameOf)
+      client.connect((error: Error | null) => {
+        if (error === null || error === undefined) return done(Either.right(connection))
+        connection.close()
+        done(Either.left(failure(error)))
+      })
+    }
+  }
+}

@@ -1,0 +1,66 @@
+import { SqlError } from "@effect/sql/SqlError"
+import type { PGlite } from "@electric-sql/pglite"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type * as Scope from "effect/Scope"
+import { StartupError } from "../../src/config/StartupError.ts"
+import type { Driver, DriverConnection, DriverResult, DriverStatement } from "../../src/database/Driver.ts"
+
+const failure = (cause: unknown) =>
+  new SqlError({ cause, message: cause instanceof Error ? cause.message : String(cause) })
+
+/** int8 as text, like the other drivers: a number would lose digits. */
+const parsers = { 20: (value: string) => value }
+
+const run = async (db: PGlite, { arrays, params, prepare, sql }: DriverStatement): Promise<DriverResult> => {
+  const rowMode = arrays ? "array" : "object"
+  const result =
+    params.length === 0 && !prepare
+      ? (await db.exec(sql, { rowMode, parsers })).at(-1)
+      : await db.query(sql, [...params], { rowMode, parsers })
+  return { rows: result?.rows ?? [], affected: result?.affectedRows || (result?.rows.length ?? 0) }
+}
+
+/** PGlite has one session for all: a connection that ends has to leave it without a transaction. */
+const wrap = (db: PGlite): DriverConnection => {
+  let open = true
+  return {
+    isOpen: () => open && !db.closed,
+    close: () => {
+      open = false
+      if (!db.closed) db.exec("rollback").catch(() => {})
+    },
+    run: (statement, done) => {
+      run(db, statement).then(
+        (result) => done(Either.right(result)),
+        (error: unknown) => done(Either.left(failure(error)))
+      )
+      // It runs on this thread: there is nobody to ask, and nothing happens before it is done anyway.
+      return () => {}
+    }
+  }
+}
+
+/** Postgres inside this process, in `folder` or in memory. One connection; closed with the scope. */
+export const make = (folder: string | undefined): Effect.Effect<Driver, StartupError, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.tryPromise({
+        try: async () => {
+          const [{ PGlite: Class }, { pg_trgm }] = await Promise.all([
+            import("@electric-sql/pglite"),
+            import("@electric-sql/pglite/contrib/pg_trgm")
+          ])
+          return Class.create({ ...(folder === undefined ? {} : { dataDir: folder }), extensions: { pg_trgm } })
+        },
+        catch: (error) =>
+          new StartupError({
+            what: "PGlite could not open its data folder",
+            where: `${folder ?? "memory"}\n${error instanceof Error ? error.message : String(error)}`,
+            fix: "Set DATA_DIR to another folder, or DATABASE_URL to a Postgres server."
+          })
+      }),
+      (db) => Effect.promise(() => db.close())
+    ),
+    (db): Driver => ({ name: "pglite", connectionsMax: 1, connect: (done) => done(Either.right(wrap(db))) })
+  )

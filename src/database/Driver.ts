@@ -1,0 +1,40 @@
+import type { SqlError } from "@effect/sql/SqlError"
+import type * as Either from "effect/Either"
+
+/** One statement. `params` hold what `Parameters.encode` returns. */
+export interface DriverStatement {
+  readonly sql: string
+  readonly params: ReadonlyArray<unknown>
+  /** Rows as arrays of values in column order, and not as objects. */
+  readonly arrays: boolean
+  /** Whether the server may keep the plan under a name for the next time. */
+  readonly prepare: boolean
+}
+
+/** What came back. `affected` counts the rows that the statement returned or changed. */
+export interface DriverResult {
+  readonly rows: ReadonlyArray<unknown>
+  readonly affected: number
+}
+
+export type Outcome<A> = Either.Either<A, SqlError>
+
+/**
+ * One connection, used by one caller at a time. Callbacks, because a statement then costs its caller one suspension and
+ * an interruption can leave at once while the connection is still busy.
+ */
+export interface DriverConnection {
+  /** Runs one statement and calls `done` once. The returned function asks the server to cancel it; `done` still comes. */
+  readonly run: (statement: DriverStatement, done: (outcome: Outcome<DriverResult>) => void) => () => void
+  readonly isOpen: () => boolean
+  /** Ends the connection at once, whatever it does. */
+  readonly close: () => void
+}
+
+/** How to open connections with one library. */
+export interface Driver {
+  readonly name: "pg" | "bun" | "pglite"
+  /** Connections it can hold at most, when there is such a limit. */
+  readonly connectionsMax: number
+  readonly connect: (done: (outcome: Outcome<DriverConnection>) => void) => void
+}

@@ -1,0 +1,101 @@
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import type * as Settings from "../config/Settings.ts"
+import { DatabaseUnavailable } from "../errors.ts"
+import * as Metrics from "../telemetry/Metrics.ts"
+import * as Client from "./Client.ts"
+import { Database, type Stats } from "./Database.ts"
+import type { Driver } from "./Driver.ts"
+import * as Observer from "./Observer.ts"
+import * as Pool from "./Pool.ts"
+import { isUnavailable } from "./SqlErrors.ts"
+
+export interface Options {
+  readonly driver: Driver
+  readonly backend: Stats["backend"]
+  /** The database's name, for traces. */
+  readonly name: string
+  readonly settings: Settings.Shape["database"]
+}
+
+/** How long a ping may take. */
+export const pingLimit = Duration.seconds(1)
+
+const ping = (sql: SqlClient.SqlClient): Database["Type"]["ping"] =>
+  Effect.timed(sql`select 1`).pipe(
+    Effect.map(([took]) => took),
+    Effect.catchAll((error) =>
+      isUnavailable(error) ? new DatabaseUnavailable({ cause: error.cause }) : Effect.die(error)
+    ),
+    Effect.timeoutFail({
+      duration: pingLimit,
+      onTimeout: () => new DatabaseUnavailable({ cause: new Error(`No answer within ${Duration.format(pingLimit)}`) })
+    })
+  )
+
+/** Gauges are set on each sweep: a scrape reads what was true a moment ago. */
+const setGauges = (pool: Pool.Pool): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { inUse, max, open, waiting } = pool.figures()
+    return Effect.all(
+      [
+        Metric.set(Metrics.poolInUse, inUse),
+        Metric.set(Metrics.poolMax, max),
+        Metric.set(Metrics.poolOpen, open),
+        Metric.set(Metrics.poolWaiting, waiting)
+      ],
+      { discard: true }
+    )
+  })
+
+/** SqlClient and Database over one driver: the pool, its upkeep, and the observer of every statement. */
+export const make = ({
+  backend,
+  driver,
+  name,
+  settings
+}: Options): Effect.Effect<Context.Context<SqlClient.SqlClient | Database>, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const clock = yield* Effect.clock
+    const pool = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        Pool.make({
+          driver,
+          max: settings.poolMax,
+          min: settings.poolMin,
+          now: () => clock.unsafeCurrentTimeMillis()
+        })
+      ),
+      (opened) => Effect.sync(opened.close)
+    )
+    yield* Effect.sync(pool.sweep).pipe(
+      Effect.zipRight(setGauges(pool)),
+      Effect.repeat(Schedule.spaced(Duration.millis(Pool.sweepMillis))),
+      Effect.forkScoped
+    )
+    const observer = Observer.make({
+      slowMillis: Duration.toMillis(settings.slowQueryThreshold),
+      log: settings.queryLog
+    })
+    const sql = yield* Client.make(pool, observer, name)
+    const { observed } = observer
+    return Context.make(SqlClient.SqlClient, sql).pipe(
+      Context.add(Database, {
+        stats: Effect.sync(() => ({
+          backend,
+          pool: pool.figures(),
+          queries: observed.queries,
+          failures: observed.failures,
+          slow: observed.slow,
+          meanMillis: observed.queries === 0 ? 0 : observed.millis / observed.queries
+        })),
+        slowQueries: Effect.sync(observer.slowQueries),
+        ping: ping(sql)
+      })
+    )
+  })
