@@ -1,0 +1,207 @@
+import { expect } from "bun:test"
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import fc from "fast-check"
+import * as Broadcast from "../../src/broadcast/Broadcast.ts"
+import * as Settings from "../../src/config/Settings.ts"
+import * as Ids from "../../src/domain/Ids.ts"
+import { NotFound, SessionExpired } from "../../src/errors.ts"
+import * as Sessions from "../../src/session/Sessions.ts"
+import * as Token from "../../src/session/Token.ts"
+import type { Store } from "../../src/store/Store.ts"
+import * as StoreMemory from "../../src/store/StoreMemory.ts"
+import { withLayer } from "../kit/effect.ts"
+import * as Postgres from "../kit/Postgres.ts"
+import * as Redis from "../kit/Redis.ts"
+
+const perUserMax = 3
+
+const settings = Settings.layerTest((shape) => ({ ...shape, session: { ...shape.session, perUserMax } }))
+
+const user = (role = 0) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const id = yield* Ids.make(Ids.UserId)
+    const handle = `u${id.replaceAll("-", "").slice(-20)}`
+    yield* sql`insert into users (id, handle, display_name, role, created_at, updated_at)
+      values (${id}::uuid, ${handle}, 'Somebody', ${role}, now(), now())`
+    return id
+  })
+
+const signIn = (userId: Ids.UserId) =>
+  Effect.flatMap(Sessions.Sessions, (sessions) => sessions.create(userId, "USER", Option.some("Firefox")))
+
+const contract = (name: string, store: Layer.Layer<Store>) =>
+  withLayer(
+    `Sessions: ${name}`,
+    Sessions.layer.pipe(
+      Layer.provideMerge(
+        Layer.mergeAll(Postgres.layerDatabase, settings, Layer.provideMerge(Broadcast.layerStore, store))
+      )
+    ),
+    (it) => {
+      it("a token loads its session, with the role that the user has", () =>
+        Effect.gen(function* () {
+          const sessions = yield* Sessions.Sessions
+          const userId = yield* user(1)
+          const { session, token } = yield* signIn(userId)
+          expect(Token.wellFormed(token)).toBe(true)
+          for (let n = 0; n < 3; n++) {
+            const loaded = yield* sessions.load(token)
+            expect(loaded.id).toBe(session.id)
+            expect(loaded.role).toBe("MODERATOR")
+            expect(loaded.userAgent).toBe("Firefox")
+          }
+        }))
+
+      it("only the token's hash is kept", () =>
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const { session, token } = yield* signIn(yield* user())
+          const [row] = yield* sql`select s::text as text from sessions s where id = ${session.id}::uuid`
+          expect(JSON.stringify(row)).not.toContain(token)
+          expect(JSON.stringify(row)).toContain(Buffer.from(Token.bytes(Token.hash(token))).toString("hex"))
+        }))
+
+      it("tokens that are unknown or malformed are refused", () =>
+        Effect.gen(function* () {
+          const sessions = yield* Sessions.Sessions
+          const unknown = yield* Token.make
+          for (const token of ["", "x", unknown.slice(1), `${unknown} `, unknown, unknown])
+            expect(yield* Effect.flip(sessions.load(token))).toBeInstanceOf(SessionExpired)
+        }))
+
+      it("above the limit the session unused for longest ends", () =>
+        Effect.gen(function* () {
+          const sessions = yield* Sessions.Sessions
+          const userId = yield* user()
+          const made = yield* Effect.replicateEffect(signIn(userId), perUserMax + 1)
+          expect(yield* Effect.flip(sessions.load(made[0]!.token))).toBeInstanceOf(SessionExpired)
+          for (const { token } of made.slice(1)) yield* sessions.load(token)
+          expect((yield* sessions.list(userId)).length).toBe(perUserMax)
+        }))
+
+      it("a revoked session is refused at once and its waiter learns why", () =>
+        Effect.gen(function* () {
+          const sessions = yield* Sessions.Sessions
+          const userId = yield* user()
+          const { session, token } = yield* signIn(userId)
+          yield* sessions.load(token)
+          const waiter = yield* Effect.fork(sessions.ended(session))
+          yield* Effect.yieldNow()
+          yield* sessions.revoke(userId, session.id, "signed_out")
+          expect(yield* Effect.flip(sessions.load(token))).toBeInstanceOf(SessionExpired)
+          expect(yield* Fiber.join(waiter)).toBe("signed_out")
+          // Who comes too late for the signal still learns it.
+          expect(yield* sessions.ended(session)).toBe("signed_out")
+        }))
+
+      it("nobody can revoke another user's session, or one that is over", () =>
+        Effect.gen(function* () {
+          const sessions = yield* Sessions.Sessions
+          const userId = yield* user()
+          const { session } = yield* signIn(userId)
+          expect(yield* Effect.flip(sessions.revoke(yield* user(), session.id, "revoked"))).toBeInstanceOf(NotFound)
+          yield* sessions.revoke(userId, session.id, "revoked")
+          expect(yield* Effect.flip(sessions.revoke(userId, session.id, "revoked"))).toBeInstanceOf(NotFound)
+        }))
+
+      it("revoking all but one leaves that one", () =>
+        Effect.gen(function* () {
+          const sessions = yield* Sessions.Sessions
+          const userId = yield* user()
+          const made = yield* Effect.replicateEffect(signIn(userId), perUserMax)
+          const kept = made[1]!
+          for (const { token } of made) yield* sessions.load(token)
+          expect(yield* sessions.revokeAll(userId, "password_changed", kept.session.id)).toBe(perUserMax - 1)
+          for (const { session, token } of made) {
+            const alive = yield* Effect.isSuccess(sessions.load(token))
+            expect(alive).toBe(session.id === kept.session.id)
+          }
+        }))
+
+      it("a sweep ends what has expired and deletes what ended long ago", () =>
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const sessions = yield* Sessions.Sessions
+          const userId = yield* user()
+          const expired = yield* signIn(userId)
+          const ancient = yield* signIn(userId)
+          yield* sql`update sessions set expires_at = now() - interval '1 minute' where id = ${expired.session.id}::uuid`
+          yield* sql`update sessions set ended_at = now() - interval '31 days' where id = ${ancient.session.id}::uuid`
+          expect(yield* sessions.sweep).toEqual({ expired: 1, deleted: 1 })
+          expect(yield* Effect.flip(sessions.load(expired.token))).toBeInstanceOf(SessionExpired)
+          expect(yield* sessions.ended(expired.session)).toBe("expired")
+          expect(yield* sessions.sweep).toEqual({ expired: 0, deleted: 0 })
+        }))
+
+      it("a session in use is renewed by the look-up in the database", () =>
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const sessions = yield* Sessions.Sessions
+          const { session, token } = yield* signIn(yield* user())
+          yield* sql`update sessions set last_used_at = now() - interval '1 hour', expires_at = now() + interval '1 hour'
+            where id = ${session.id}::uuid`
+          const loaded = yield* sessions.load(token)
+          expect(Date.now() - loaded.lastUsedAt.getTime()).toBeLessThan(10_000)
+          expect(loaded.expiresAt.getTime() - Date.now()).toBeGreaterThan(Duration.toMillis("6 days"))
+        }))
+
+      it("many sign-ins of one user at once never leave more sessions than the limit", () =>
+        Effect.gen(function* () {
+          const sessions = yield* Sessions.Sessions
+          const runtime = yield* Effect.runtime<SqlClient.SqlClient | Sessions.Sessions>()
+          const run = <A, E>(effect: Effect.Effect<A, E, SqlClient.SqlClient | Sessions.Sessions>) =>
+            Effect.runPromise(Effect.provide(effect, runtime))
+          yield* Effect.promise(() =>
+            fc.assert(
+              fc.asyncProperty(fc.scheduler(), fc.integer({ min: 2, max: 8 }), async (scheduler, count) => {
+                const userId = await run(user())
+                const create = scheduler.scheduleFunction(() => run(signIn(userId)))
+                const all = Array.from({ length: count }, () => create())
+                await scheduler.waitAll()
+                const made = await Promise.all(all)
+                const live = await run(sessions.list(userId))
+                expect(live.length).toBe(Math.min(count, perUserMax))
+                const loads = await Promise.all(made.map(({ token }) => run(Effect.isSuccess(sessions.load(token)))))
+                expect(loads.filter((ok) => ok).length).toBe(live.length)
+              }),
+              { numRuns: 8 }
+            )
+          )
+        }))
+    }
+  )
+
+contract("store in memory", StoreMemory.layer)
+contract("store on Redis", Redis.layerStore)
+
+withLayer("Sessions of two processes", Layer.mergeAll(Postgres.layerDatabase, settings), (it) =>
+  it("a session revoked on one is over on the other at once, its sockets included", () =>
+    Effect.gen(function* () {
+      const node = Effect.map(
+        Layer.build(
+          Layer.fresh(Sessions.layer).pipe(
+            Layer.provide(Layer.fresh(Layer.provideMerge(Broadcast.layerStore, Redis.layerStore)))
+          )
+        ),
+        (context) => Context.get(context, Sessions.Sessions)
+      )
+      const here = yield* node
+      const there = yield* node
+      const userId = yield* user()
+      const { session, token } = yield* here.create(userId, "USER", Option.none())
+      yield* Effect.all([here.load(token), there.load(token)])
+      const waiter = yield* Effect.fork(there.ended(session))
+      yield* Effect.sleep("20 millis")
+      yield* here.revoke(userId, session.id, "revoked")
+      expect(yield* Fiber.join(waiter)).toBe("revoked")
+      yield* Effect.flip(there.load(token)).pipe(Effect.retry({ schedule: Schedule.spaced("1 millis"), times: 100 }))
+    }))
+)
