@@ -65,12 +65,13 @@ export class ActorSystem extends Context.Tag("@connect/ActorSystem")<
 >() {}
 
 export interface Options {
-  /** Time the actors get to finish when the layer is released. */
-  readonly drainTimeout?: Duration.DurationInput
+  /** Time the actors get to finish when the layer is released, or at a drain that names no other. */
+  readonly drainTimeout: Duration.DurationInput
+  /** Time that finalizers get after that. */
+  readonly grace: Duration.DurationInput
 }
 
-/** Time the actors get to finish unless told otherwise. */
-export const drainTimeoutDefault = Duration.seconds(5)
+export const defaults: Options = { drainTimeout: "5 seconds", grace: "250 millis" }
 
 type Types = Map<string, Cells>
 
@@ -133,7 +134,7 @@ const whenQuiet = (all: Iterable<Cells>): Effect.Effect<void> =>
     )
   })
 
-const make = (options: Options) =>
+const make = ({ drainTimeout, grace }: Options) =>
   Effect.gen(function* () {
     const types: Types = new Map()
     const escalation = yield* Deferred.make<Escalation>()
@@ -153,21 +154,16 @@ const make = (options: Options) =>
         for (const cells of all) cells.hurry()
         return whenQuiet(all).pipe(
           within(Math.max(0, deadline - now)),
-          Effect.zipRight(Effect.forEach(all, (cells) => cells.stop, { concurrency: "unbounded" })),
+          Effect.zipRight(
+            Effect.forEach(all, (cells) => cells.stop(Duration.toMillis(grace)), { concurrency: "unbounded" })
+          ),
           Effect.map((given) => given.reduce((sum, n) => sum + n, 0))
         )
       })
 
     return ActorSystem.of({
       register: (definition, activate, context) =>
-        register(
-          types,
-          shared,
-          (cells) => stopAll([cells], options.drainTimeout ?? drainTimeoutDefault),
-          definition,
-          activate,
-          context
-        ),
+        register(types, shared, (cells) => stopAll([cells], drainTimeout), definition, activate, context),
       ask: (definition, id, tag, payload) => send(types, definition, id, tag, payload, true),
       tell: (definition, id, tag, payload) => Effect.asVoid(send(types, definition, id, tag, payload, false)),
       stream: (definition, id, tag, payload) =>
@@ -191,7 +187,11 @@ const make = (options: Options) =>
   })
 
 /** Actors in this process. */
-export const layerLocalWith = (options: Options): Layer.Layer<ActorSystem> => Layer.effect(ActorSystem, make(options))
+export const layerLocalWith = (options: Partial<Options>): Layer.Layer<ActorSystem> =>
+  Layer.effect(ActorSystem, make({ ...defaults, ...options }))
 
 /** Actors in this process, with five seconds to finish when the layer is released. */
 export const layerLocal: Layer.Layer<ActorSystem> = layerLocalWith({})
+
+/** Actors in this process that are given up at once when the layer is released: nobody moves a test's clock then. */
+export const layerTest: Layer.Layer<ActorSystem> = layerLocalWith({ drainTimeout: 0, grace: 0 })

@@ -13,9 +13,6 @@ import type { Message } from "./Message.ts"
 import { Tally, type Stats } from "./Tally.ts"
 import { type Opened, Turns } from "./Turns.ts"
 
-/** Time that finalizers get after the deadline of a drain. */
-export const closeGraceMillis = 250
-
 /** Scopes of one type that are closed at the same time at the end. */
 const closeConcurrency = 16
 
@@ -105,23 +102,27 @@ export class Cells {
   }
 
   /**
-   * Refuses and interrupts what is left and closes the scopes. Returns within `closeGraceMillis` whatever the handlers
-   * and finalizers do; the count is of actors that had work.
+   * Refuses and interrupts what is left and closes the scopes. Returns within `graceMillis` whatever the handlers and
+   * finalizers do; the count is of actors that had work.
    */
-  readonly stop: Effect.Effect<number> = Effect.suspend(() => {
-    if (this.kind.closing) return Effect.succeed(0)
-    this.kind.closing = true
-    const given = this.turns.giveUp()
-    const left = Array.from(this.mailboxes.all).filter((cell) => cell.busy !== undefined || cell.scope?.empty === false)
-    return Effect.forEach(left, (cell) => this.turns.end(cell, Exit.void), {
-      concurrency: closeConcurrency,
-      discard: true
-    }).pipe(within(closeGraceMillis), Effect.zipRight(Effect.sync(() => this.mailboxes.stop())), Effect.as(given))
-  })
+  stop(graceMillis: number): Effect.Effect<number> {
+    return Effect.suspend(() => {
+      if (this.kind.closing) return Effect.succeed(0)
+      this.kind.closing = true
+      const given = this.turns.giveUp()
+      const open = Array.from(this.mailboxes.all).filter(
+        ({ busy, scope }) => busy !== undefined || scope?.empty === false
+      )
+      return Effect.forEach(open, (cell) => this.turns.end(cell, Exit.void), {
+        concurrency: closeConcurrency,
+        discard: true
+      }).pipe(within(graceMillis), Effect.zipRight(Effect.sync(() => this.mailboxes.stop())), Effect.as(given))
+    })
+  }
 }
 
 /** Runs for at most that long; what still runs then is interrupted without waiting for it. */
 export const within =
   (millis: number) =>
   <A>(effect: Effect.Effect<A>): Effect.Effect<void> =>
-    effect.pipe(Effect.interruptible, Effect.disconnect, Effect.timeoutOption(millis), Effect.asVoid)
+    effect.pipe(Effect.disconnect, Effect.interruptible, Effect.timeoutOption(millis), Effect.asVoid)

@@ -47,7 +47,7 @@ const counters = Counter.toLayer(() =>
   })
 )
 
-const system = counters.pipe(Layer.provideMerge(ActorSystem.layerLocal))
+const system = counters.pipe(Layer.provideMerge(ActorSystem.layerTest))
 
 it("an ask gives the reply and the state stays between messages", () =>
   Effect.gen(function* () {
