@@ -2,7 +2,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { Settings } from "../src/config/Settings.ts"
 import type { StartupError } from "../src/config/StartupError.ts"
@@ -71,7 +70,7 @@ const draining = answers.failure(new Overloaded({ retryAfterMillis: 5_000 }), { 
 export interface Program<E, R> {
   readonly name: string
   readonly port: number
-  readonly parts: ReadonlyArray<Effect.Effect<Part, E, R>>
+  readonly parts: Effect.Effect<ReadonlyArray<Part>, E, R>
   readonly routes?: ReadonlyArray<Route>
 }
 
@@ -80,7 +79,7 @@ const start = <E, R>(program: Program<E, R>) =>
     const { http, metrics } = yield* Settings
     const health = yield* Health
     const gate = yield* Gate.Gate
-    const parts = yield* Effect.all(program.parts)
+    const parts = yield* program.parts
     const operations = Operations.make(yield* Effect.sync(() => assemble(parts)), { http })
     const sockets = yield* GraphqlSocket.make({ operations, gate, http })
     const graphql = GraphqlHttp.make({ operations, gate, http })
@@ -116,10 +115,7 @@ const start = <E, R>(program: Program<E, R>) =>
         yield* health.drain
         yield* sockets.drain
         yield* requests.drain(http.drainTimeout)
-        yield* Effect.repeat(Effect.sync(sockets.size), {
-          until: (left) => left === 0,
-          schedule: Schedule.spaced("10 millis")
-        }).pipe(Effect.timeoutOption("1 second"))
+        yield* Requests.emptied(sockets.size, "1 second")
       })
     )
     const shown = bound.host === "0.0.0.0" ? "127.0.0.1" : bound.host.includes(":") ? `[${bound.host}]` : bound.host

@@ -25,8 +25,19 @@ import * as Http from "../../../layers/Http.ts"
 /** What the fixture's resolvers did, for tests to look at. */
 export class Journal extends Context.Tag("test/Journal")<
   Journal,
-  { batches: Array<ReadonlyArray<string>>; opened: number; closed: number; interrupted: number }
+  {
+    batches: Array<ReadonlyArray<string>>
+    opened: number
+    closed: number
+    interrupted: number
+    reports: number
+    feedsOpened: number
+    feedsClosed: number
+  }
 >() {}
+
+/** The size of what each event of `moderationFeed` says. */
+export const reportBytes = 65_536
 
 interface Live {
   readonly session: Session
@@ -77,6 +88,7 @@ const SessionsMemory = Layer.sync(Sessions, () => {
         const found = live.get(`token-${session.id}`)
         return found === undefined ? Effect.succeed("revoked" as const) : Deferred.await(found.ended)
       }),
+    sweep: Effect.succeed({ expired: 0, deleted: 0 }),
     stats: Effect.succeed({ active: 0, created: 0, ended: 0 })
   }
 })
@@ -177,6 +189,9 @@ export const part: Effect.Effect<Part, never, Sessions | Journal> = Effect.gen(f
         })
       ),
       leaveQueue: plain(() => stuck),
+      revokeAllSessions: field(Schema.Struct({ exceptCurrent: Schema.Boolean }), () =>
+        Effect.as(Effect.sleep("300 millis"), 7)
+      ),
       block: field(Schema.Struct({ userId: Schema.String }), () => Effect.dieMessage("the secret of the cellar"))
     },
     Subscription: {
@@ -185,6 +200,17 @@ export const part: Effect.Effect<Part, never, Sessions | Journal> = Effect.gen(f
           everyMillis: Schema.Int.pipe(Schema.filter((n) => (n >= 1 && n <= 60_000) || "must be 1 to 60000"))
         }),
         ({ everyMillis }) => ticks(everyMillis)
+      ),
+      moderationFeed: subscription(Schema.Struct({}), () =>
+        Effect.sync(() => {
+          journal.feedsOpened++
+          return Stream.repeatEffect(
+            Effect.as(
+              Effect.tap(Effect.yieldNow(), () => void journal.reports++),
+              { details: "x".repeat(reportBytes) }
+            )
+          ).pipe(Stream.ensuring(Effect.sync(() => void journal.feedsClosed++)))
+        })
       ),
       inbox: subscription(Schema.Struct({}), (_, request) =>
         Effect.map(viewer(request), () =>
@@ -212,11 +238,19 @@ export const part: Effect.Effect<Part, never, Sessions | Journal> = Effect.gen(f
 
 /** A server of the fixture on a free port, with settings changed by `change`. */
 export const server = (change: (settings: Shape) => Shape = (settings) => settings) =>
-  Http.serve({ name: "fixture", port: 0, parts: [part] }).pipe(
+  Http.serve({ name: "fixture", port: 0, parts: Effect.all([part]) }).pipe(
     Layer.provideMerge(Layer.mergeAll(SessionsMemory, Layer.provide(Health.layer, Supervised.Registry.layer))),
     Layer.provide(limiter),
     Layer.provideMerge(
-      Layer.sync(Journal, () => ({ batches: [] as Array<ReadonlyArray<string>>, opened: 0, closed: 0, interrupted: 0 }))
+      Layer.sync(Journal, () => ({
+        batches: [] as Array<ReadonlyArray<string>>,
+        opened: 0,
+        closed: 0,
+        interrupted: 0,
+        reports: 0,
+        feedsOpened: 0,
+        feedsClosed: 0
+      }))
     ),
     Layer.provide(
       Settings.layerTest((settings) =>

@@ -1,0 +1,27 @@
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as ActorSystem from "../src/actor/ActorSystem.ts"
+import * as Supervised from "../src/actor/Supervised.ts"
+import * as Broadcast from "../src/broadcast/Broadcast.ts"
+import * as Cursor from "../src/graphql/Cursor.ts"
+import * as RateLimiter from "../src/rate/RateLimiter.ts"
+import * as Sessions from "../src/session/Sessions.ts"
+import { Store } from "../src/store/Store.ts"
+import * as Database from "./Database.ts"
+import * as StoreLayer from "./Store.ts"
+import * as Telemetry from "./Telemetry.ts"
+
+/** Fan-out within this process, or through Redis where the Store is there. */
+const broadcast = Layer.unwrapEffect(
+  Effect.map(Store, ({ backend }) => (backend === "redis" ? Broadcast.layerStore : Broadcast.layerLocal))
+)
+
+/**
+ * What every program stands on, as the settings say: embedded Postgres or DATABASE_URL, memory or Redis, and what is
+ * built on the two. Built once for a process, however many programs run in it.
+ */
+export const layer = Sessions.layer.pipe(
+  Layer.provideMerge(Layer.mergeAll(RateLimiter.layer, broadcast, Cursor.layer, Telemetry.layer)),
+  Layer.provideMerge(Layer.mergeAll(Database.layer, StoreLayer.layer)),
+  Layer.provideMerge(Layer.mergeAll(ActorSystem.layerLocal, Supervised.Registry.layer))
+)

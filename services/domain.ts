@@ -1,0 +1,62 @@
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Passwords from "../layers/Passwords.ts"
+import * as CommunicationPart from "../src/communication/CommunicationPart.ts"
+import * as Messages from "../src/communication/Messages.ts"
+import type { Part } from "../src/graphql/Part.ts"
+import * as History from "../src/history/History.ts"
+import * as HistoryPart from "../src/history/HistoryPart.ts"
+import * as EventLog from "../src/interaction/EventLog.ts"
+import * as InteractionActor from "../src/interaction/InteractionActor.ts"
+import * as InteractionPart from "../src/interaction/InteractionPart.ts"
+import * as Interactions from "../src/interaction/Interactions.ts"
+import * as ReadMarks from "../src/interaction/ReadMarks.ts"
+import * as Actions from "../src/moderation/Actions.ts"
+import * as Audit from "../src/moderation/Audit.ts"
+import * as ModerationPart from "../src/moderation/ModerationPart.ts"
+import * as Reports from "../src/moderation/Reports.ts"
+import * as Restrictions from "../src/moderation/Restrictions.ts"
+import * as Inbox from "../src/queuing/Inbox.ts"
+import * as Queue from "../src/queuing/Queue.ts"
+import * as QueueActor from "../src/queuing/QueueActor.ts"
+import * as QueuingPart from "../src/queuing/QueuingPart.ts"
+import * as Blocks from "../src/user/Blocks.ts"
+import * as Presence from "../src/user/Presence.ts"
+import * as UserActor from "../src/user/UserActor.ts"
+import * as UserPart from "../src/user/UserPart.ts"
+import * as Users from "../src/user/Users.ts"
+
+/** The six services that make up the schema; the gateway and `all` serve it whole. */
+const services = {
+  user: Effect.all([UserPart.part]),
+  queuing: Effect.all([QueuingPart.part]),
+  interaction: Effect.all([InteractionPart.part]),
+  communication: Effect.all([CommunicationPart.part]),
+  history: Effect.all([HistoryPart.part]),
+  moderation: Effect.all([ModerationPart.part])
+}
+
+/** The types' fields without the operations: what another service's operations may reach. */
+const typesOf = ({ nodes, types }: Part): Part => ({
+  ...(types === undefined ? {} : { types }),
+  ...(nodes === undefined ? {} : { nodes })
+})
+
+/** The whole schema. */
+export const whole = Effect.map(Effect.all(Object.values(services)), (parts): ReadonlyArray<Part> => parts.flat())
+
+/** One service's operations, on the types of all. */
+export const only = (name: keyof typeof services): typeof whole =>
+  Effect.map(Effect.all(services), (parts) =>
+    Object.entries(parts).flatMap(([service, own]) => (service === name ? own : own.map(typesOf)))
+  )
+
+/** The actors: who owns a user's presence, the queue and the interactions in this process. */
+const actors = Layer.mergeAll(UserActor.layer, QueueActor.layer, InteractionActor.layer)
+
+/** What the resolvers work with, on top of the environment. */
+export const layer = Layer.mergeAll(Actions.layer, Inbox.layer, Messages.layer).pipe(
+  Layer.provideMerge(Layer.mergeAll(Queue.layer, Presence.layer, actors)),
+  Layer.provideMerge(Layer.mergeAll(Users.layer, Blocks.layer, Interactions.layer, History.layer, Reports.layer)),
+  Layer.provideMerge(Layer.mergeAll(Passwords.layer, Restrictions.layer, Audit.layer, EventLog.layer, ReadMarks.layer))
+)

@@ -1,0 +1,8 @@
+import * as domain from "./domain.ts"
+import { isMain } from "./isMain.ts"
+import { launch, type Program } from "./launch.ts"
+
+/** The whole schema for clients, beside the other programs on the same Postgres and Redis: `bun services/gateway.ts`. */
+export const gateway: Program = { name: "gateway", port: 4000, parts: domain.whole }
+
+if (isMain(import.meta)) launch(gateway)

@@ -1,0 +1,8 @@
+import * as domain from "./domain.ts"
+import { isMain } from "./isMain.ts"
+import { launch, type Program } from "./launch.ts"
+
+/** Reports, actions and the audit log: `bun services/moderation.ts`. */
+export const moderation: Program = { name: "moderation", port: 4006, parts: domain.only("moderation") }
+
+if (isMain(import.meta)) launch(moderation)

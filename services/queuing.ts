@@ -1,0 +1,8 @@
+import * as domain from "./domain.ts"
+import { isMain } from "./isMain.ts"
+import { launch, type Program } from "./launch.ts"
+
+/** The queue, matching and the inbox: `bun services/queuing.ts`. */
+export const queuing: Program = { name: "queuing", port: 4002, parts: domain.only("queuing") }
+
+if (isMain(import.meta)) launch(queuing)
