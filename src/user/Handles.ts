@@ -29,8 +29,7 @@ const read = (text: string): string => text.replace(/[013457]/g, (digit) => digi
 export const isReserved = (handle: string): boolean => {
   const bare = handle.replaceAll("_", "")
   return (
-    reserved.has(read(bare)) ||
-    official.has(read(bare.replaceAll("1", "l"))) ||
+    [bare, bare.replaceAll("1", "l")].some((name) => reserved.has(read(name))) ||
     official.has(read(bare.replace(/\d+$/, "")))
   )
 }
