@@ -113,7 +113,8 @@ export class Dialogue {
         input: { interactionId: this.interactionId, clientKey, body }
       })
       this.ackMillis.push(performance.now() - started)
-      this.acknowledged.push({ ...sendMessage, senderId: sendMessage.sender.id })
+      const { sender, ...message } = sendMessage
+      this.acknowledged.push({ ...message, senderId: sender.id })
     } catch (error) {
       if (!(error instanceof GraphqlFailure)) throw error
       this.waiting.delete(clientKey)
