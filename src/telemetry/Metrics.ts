@@ -119,6 +119,7 @@ export const cacheMisses = counter("connect_cache_misses_total", "Reads a cache 
 export const cacheSeconds = latency("connect_cache_read_duration_seconds", "Time of a cache read.", "cache")
 export const cacheFailures = counter("connect_cache_failures_total", "Cache calls the store failed.", "cache")
 export const cacheEvictions = counter("connect_cache_evictions_total", "Near entries dropped for room.", "cache")
+export const cacheStale = counter("connect_cache_stale_total", "Old values served as the lookup failed.", "cache")
 export const cacheLost = counter("connect_cache_lost_total", "Writes behind that were given up.", "cache")
 export const cacheEntries = gauge("connect_cache_near_entries", "Entries of the near cache.", "cache")
 

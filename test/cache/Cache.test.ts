@@ -3,13 +3,16 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
 import * as Broadcast from "../../src/broadcast/Broadcast.ts"
 import * as Cache from "../../src/cache/Cache.ts"
 import * as Settings from "../../src/config/Settings.ts"
-import { Conflict } from "../../src/errors.ts"
+import { Conflict, StoreUnavailable } from "../../src/errors.ts"
+import { Store } from "../../src/store/Store.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { it } from "../kit/effect.ts"
 
@@ -30,7 +33,7 @@ const counted = (
   more: Partial<Cache.Options<string, typeof Profile.Type, typeof Profile.Encoded, never, never>> = {}
 ) =>
   Effect.gen(function* () {
-    const rows = new Map([["ada", { name: "Ada" }]])
+    const rows = new Map<string, typeof Profile.Type>([["ada", { name: "Ada" }]])
     const asked: Array<string> = []
     const cache = yield* Cache.make({
       ...options,
@@ -184,3 +187,138 @@ it("absence is remembered only with negativeTtl", () =>
     yield* mindful.cache.get("bob")
     expect(mindful.asked).toEqual(["bob", "bob"])
   }).pipe(Effect.provide(services)))
+
+/** A memory store that fails while `down.now`. */
+const flaky = (down: { now: boolean }) =>
+  Layer.effect(
+    Store,
+    Effect.map(StoreMemory.make(), (store): typeof Store.Service => {
+      const away = new StoreUnavailable({ operation: "test", cause: new Error("away") })
+      const orAway = <A>(effect: Effect.Effect<A, StoreUnavailable>) => Effect.suspend(() => (down.now ? away : effect))
+      return {
+        ...store,
+        getMany: (keys) => orAway(store.getMany(keys)),
+        set: (key, value, settings) => orAway(store.set(key, value, settings)),
+        setMany: (entries, ttl) => orAway(store.setMany(entries, ttl)),
+        run: (script, keys, args) => orAway(store.run(script, keys, args))
+      }
+    })
+  )
+
+it("a store that is away costs only the lookup", () => {
+  const down = { now: true }
+  return Effect.gen(function* () {
+    const { asked, cache } = yield* counted({ near: { entriesMax: 1, ttl: "1 millis" } })
+    for (let n = 0; n < 3; n++) {
+      expect(yield* cache.get("ada")).toEqual(Option.some({ name: "Ada" }))
+      yield* TestClock.adjust("1 second")
+    }
+    expect(asked.length).toBe(3)
+  }).pipe(Effect.provide(Layer.mergeAll(flaky(down), Broadcast.layerLocal, Settings.layerTest())))
+})
+
+it("an invalidation that the store did not take is made up for when it is back, and until then the store is not read", () => {
+  const down = { now: false }
+  return Effect.gen(function* () {
+    const { cache, rows } = yield* counted()
+    yield* cache.get("ada")
+    yield* settle
+    down.now = true
+    rows.set("ada", { name: "Lady Ada" })
+    yield* cache.invalidate("ada")
+    down.now = false
+    expect(yield* cache.get("ada")).toEqual(Option.some({ name: "Lady Ada" }))
+    yield* TestClock.adjust("1 second")
+    const other = yield* counted()
+    other.rows.set("ada", { name: "Lady Ada" })
+    expect(yield* other.cache.get("ada")).toEqual(Option.some({ name: "Lady Ada" }))
+  }).pipe(Effect.provide(Layer.mergeAll(flaky(down), Broadcast.layerLocal, Settings.layerTest())))
+})
+
+it("a value set through is answered here and elsewhere without a lookup", () =>
+  Effect.gen(function* () {
+    const here = yield* counted()
+    const there = yield* counted()
+    yield* there.cache.get("ada")
+    yield* here.cache.set("ada", { name: "Countess" })
+    yield* settle
+    expect(yield* here.cache.get("ada")).toEqual(Option.some({ name: "Countess" }))
+    expect(yield* there.cache.get("ada")).toEqual(Option.some({ name: "Countess" }))
+    expect(here.asked).toEqual([])
+  }).pipe(Effect.provide(services)))
+
+/** A cache that writes behind into `written`, failing the first `failures` times. */
+const behind = (failures = 0) =>
+  Effect.gen(function* () {
+    const written: Array<ReadonlyArray<readonly [string, { readonly name: string }]>> = []
+    let left = failures
+    const cache = yield* Cache.make({
+      ...options,
+      writeMany: (entries) =>
+        Effect.suspend(() => (left-- > 0 ? Effect.fail("not now") : Effect.sync(() => void written.push(entries))))
+    })
+    return { cache, written }
+  })
+
+it("values set behind are readable at once and written in one batch, the newest of each key", () =>
+  Effect.gen(function* () {
+    const { cache, written } = yield* behind()
+    yield* cache.setBehind("ada", { name: "1" })
+    yield* cache.setBehind("bob", { name: "2" })
+    yield* cache.setBehind("ada", { name: "3" })
+    expect(yield* cache.get("ada")).toEqual(Option.some({ name: "3" }))
+    expect(written).toEqual([])
+    yield* TestClock.adjust("100 millis")
+    expect(written.map((batch) => Object.fromEntries(batch))).toEqual([{ ada: { name: "3" }, bob: { name: "2" } }])
+  }).pipe(Effect.provide(services)))
+
+it("a batch behind is tried again, and given up and counted after five times", () =>
+  Effect.gen(function* () {
+    const patient = yield* behind(Cache.behindTries - 1)
+    const hopeless = yield* behind(Cache.behindTries)
+    yield* patient.cache.setBehind("ada", { name: "1" })
+    yield* hopeless.cache.setBehind("ada", { name: "1" })
+    yield* TestClock.adjust("1 minute")
+    expect(patient.written.length).toBe(1)
+    expect((yield* patient.cache.stats).lost).toBe(0)
+    expect((yield* hopeless.cache.stats).lost).toBe(1)
+  }).pipe(Effect.provide(services), Logger.withMinimumLogLevel(LogLevel.None)))
+
+it("what waits behind is written when the scope closes", () =>
+  Effect.gen(function* () {
+    const { written } = yield* Effect.scoped(Effect.tap(behind(), ({ cache }) => cache.setBehind("ada", { name: "1" })))
+    expect(written.length).toBe(1)
+  }).pipe(Effect.provide(services)))
+
+it("at its bound the near cache drops what was not read", () =>
+  Effect.gen(function* () {
+    const { cache, rows } = yield* counted({ near: { entriesMax: 10, ttl: "1 minute" } })
+    for (let n = 0; n < 30; n++) rows.set(`id${n}`, { name: "x" })
+    yield* cache.get("ada")
+    for (let n = 0; n < 30; n++) {
+      yield* cache.get(`id${n}`)
+      yield* cache.get("ada")
+    }
+    const { evictions, nearEntries, storeHits } = yield* cache.stats
+    expect({ evictions, nearEntries, storeHits }).toEqual({ evictions: 21, nearEntries: 10, storeHits: 0 })
+  }).pipe(Effect.provide(services)))
+
+it("large values are compressed in the store when settings say so, and come back the same", () =>
+  Effect.gen(function* () {
+    const store = yield* Store
+    const bio = "ünïcødé and again ".repeat(1_000)
+    const first = yield* counted()
+    yield* first.cache.set("ada", { name: "Ada", bio })
+    const text = Option.getOrThrow(yield* store.get("cache:profile:ada"))
+    expect(text.length).toBeLessThan(bio.length / 5)
+    const second = yield* counted()
+    expect(yield* second.cache.get("ada")).toEqual(Option.some({ name: "Ada", bio }))
+  }).pipe(
+    Effect.provide(
+      Layer.mergeAll(
+        StoreMemory.layer,
+        Broadcast.layerLocal,
+        Settings.layerTest((shape) => ({ ...shape, cache: { ...shape.cache, compression: true } }))
+      )
+    )
+  ))
