@@ -54,9 +54,12 @@ export const only = (name: keyof typeof services): typeof whole =>
 /** The actors: who owns a user's presence, the queue and the interactions in this process. */
 const actors = Layer.mergeAll(UserActor.layer, QueueActor.layer, InteractionActor.layer)
 
-/** What the resolvers work with, on top of the environment. */
-export const layer = Layer.mergeAll(Actions.layer, Inbox.layer, Messages.layer).pipe(
-  Layer.provideMerge(Layer.mergeAll(Queue.layer, Presence.layer, actors)),
-  Layer.provideMerge(Layer.mergeAll(Users.layer, Blocks.layer, Interactions.layer, History.layer, Reports.layer)),
-  Layer.provideMerge(Layer.mergeAll(Passwords.layer, Restrictions.layer, Audit.layer, EventLog.layer, ReadMarks.layer))
-)
+/** What the resolvers work with, on top of the environment; the tests exchange the layers that they seed a fault in. */
+export const layerWith = (eventLog: typeof EventLog.layer, queue: typeof Queue.layer) =>
+  Layer.mergeAll(Actions.layer, Inbox.layer, Messages.layer).pipe(
+    Layer.provideMerge(Layer.mergeAll(queue, Presence.layer, actors)),
+    Layer.provideMerge(Layer.mergeAll(Users.layer, Blocks.layer, Interactions.layer, History.layer, Reports.layer)),
+    Layer.provideMerge(Layer.mergeAll(Passwords.layer, Restrictions.layer, Audit.layer, eventLog, ReadMarks.layer))
+  )
+
+export const layer = layerWith(EventLog.layer, Queue.layer)

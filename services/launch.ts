@@ -41,7 +41,7 @@ const welcome = (program: Program, url: string, settings: Settings.Shape): strin
     `ready in ${Math.round(performance.now())} ms; Ctrl-C stops it`
   ].join("\n")
 
-const serve = (program: Program) =>
+const serve = (program: Program, layer: typeof domain.layer) =>
   Effect.gen(function* () {
     const { url } = yield* Http.Address
     yield* print(welcome(program, url, yield* Settings.Settings))
@@ -49,7 +49,7 @@ const serve = (program: Program) =>
   }).pipe(
     Effect.provide(
       Http.serve(program).pipe(
-        Layer.provide(domain.layer),
+        Layer.provide(layer),
         Layer.provide(Environment.layer),
         Layer.provide(Telemetry.layerRuntime(program.name)),
         Layer.provideMerge(Settings.layer)
@@ -65,9 +65,9 @@ const explained = (cause: Cause.Cause<unknown>): string => {
 }
 
 /** Runs a program until SIGINT or SIGTERM, then drains it. A start that fails says why and exits with 1. */
-export const launch = (program: Program): void =>
+export const launch = (program: Program, layer = domain.layer): void =>
   NodeRuntime.runMain(
-    serve(program).pipe(
+    serve(program, layer).pipe(
       Effect.tapErrorCause((cause) => (Cause.isInterruptedOnly(cause) ? Effect.void : complain(explained(cause))))
     ),
     { disableErrorReporting: true, disablePrettyLogger: true }

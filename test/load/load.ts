@@ -26,6 +26,8 @@ const promised = { p50: 50, p95: 200, p99: 500 }
 const commandsPerUser = 10
 /** A candidate fails when one of this many runs does. */
 const runsWhileShrinking = 3
+/** After this long the smallest plan found so far is good enough. */
+const shrinkMillisMax = 60_000
 
 class Broken extends Error {}
 
@@ -82,19 +84,20 @@ const main = async (): Promise<number> => {
   const server = values.url === undefined ? await startServer() : undefined
   const url = (values.url ?? server!.url).replace(/\/$/, "")
   const started = performance.now()
-  let shrinking = false
+  let shrinkingSince: number | undefined
   let done = 0
   const property = fc.asyncProperty(
     fc.commands(commands(users), { maxCommands: users * commandsPerUser, size: "max" }),
     async (plan) => {
-      for (let i = 0; i < (shrinking ? runsWhileShrinking : 1); i++) {
+      if (shrinkingSince !== undefined && performance.now() - shrinkingSince > shrinkMillisMax) return
+      for (let i = 0; i < (shrinkingSince === undefined ? 1 : runsWhileShrinking); i++) {
         const broken = await runPlan(url, users, plan)
         if (broken.length === 0) continue
-        if (!shrinking) process.stderr.write(`plan ${done + 1} broke ${broken.length} invariants; shrinking\n`)
-        shrinking = true
+        if (shrinkingSince === undefined) process.stderr.write(`plan ${done + 1} broke invariants; shrinking\n`)
+        shrinkingSince ??= performance.now()
         throw new Broken(broken.slice(0, 10).join("\n"))
       }
-      if (!shrinking)
+      if (shrinkingSince === undefined)
         process.stderr.write(
           `plan ${++done}/${plans}: ${tally.requests} requests, ${tally.acknowledged} acknowledged\n`
         )
@@ -108,10 +111,11 @@ const main = async (): Promise<number> => {
   await server?.stop()
   const latencyMillis = percentiles(latencies)
   const missed = (["p50", "p95", "p99"] as const).filter((p) => latencyMillis[p] > promised[p])
+  const smallest = result.failed ? String(result.counterexample?.[0]).split(/,(?=user \d)/).length : 0
   if (result.failed) {
     const [plan] = result.counterexample ?? []
     process.stdout.write(`\nThe smallest plan that fails, after ${result.numShrinks} shrinks:\n`)
-    for (const line of String(plan).split(",")) process.stdout.write(`  ${line}\n`)
+    for (const line of String(plan).split(/,(?=user \d)/)) process.stdout.write(`  ${line}\n`)
     process.stdout.write(
       `${result.errorInstance instanceof Error ? result.errorInstance.message : String(result.errorInstance)}\n`
     )
@@ -121,7 +125,7 @@ const main = async (): Promise<number> => {
   }
   for (const p of missed) process.stdout.write(`${p} is ${latencyMillis[p]} ms; promised are ${promised[p]} ms\n`)
   process.stdout.write(
-    `${JSON.stringify({ users, ...tally, failed: result.failed, shrinks: result.numShrinks, seed: result.seed, latencyMillis, seconds: Math.round((performance.now() - started) / 100) / 10 })}\n`
+    `${JSON.stringify({ users, ...tally, failed: result.failed, shrinks: result.numShrinks, smallest, seed: result.seed, latencyMillis, seconds: Math.round((performance.now() - started) / 100) / 10 })}\n`
   )
   return result.failed || missed.length > 0 ? 1 : 0
 }

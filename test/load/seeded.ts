@@ -1,0 +1,95 @@
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { all } from "../../services/all.ts"
+import * as domain from "../../services/domain.ts"
+import { launch } from "../../services/launch.ts"
+import * as EventLog from "../../src/interaction/EventLog.ts"
+import * as Queue from "../../src/queuing/Queue.ts"
+
+/** Wraps the real event log. */
+const eventLog = (wrap: (real: EventLog.EventLog["Type"]) => EventLog.EventLog["Type"]): typeof EventLog.layer =>
+  Layer.effect(EventLog.EventLog, Effect.map(EventLog.EventLog, wrap)).pipe(Layer.provide(EventLog.layer))
+
+/** Two messages that are committed together exchange their numbers after both senders have been told theirs. */
+const wrongOrder = eventLog((real) => ({
+  ready: (writer) =>
+    // Waiting a little brings more messages into one commit.
+    Effect.delay(
+      real.ready({
+        ...writer,
+        take: (eventsMax) => {
+          const append = writer.take(eventsMax)
+          const said = append?.events.filter((event) => event._tag === "MessageAdded") ?? []
+          if (append === undefined || said.length < 2) return append
+          const [a, b] = said as [(typeof said)[0], (typeof said)[0]]
+          const swapped = append.events.map((event) =>
+            event === a
+              ? { ...b, seq: a.seq, message: { ...b.message, seq: a.seq } }
+              : event === b
+                ? { ...a, seq: b.seq, message: { ...a.message, seq: b.seq } }
+                : event
+          )
+          return { ...append, events: swapped }
+        }
+      }),
+      "20 millis"
+    )
+}))
+
+/** Senders are told before anything is written, and one commit in ten is then lost. */
+const acknowledgedBeforeCommit = eventLog((real) => {
+  let commits = 0
+  const once = (append: EventLog.Append): EventLog.Writer => {
+    let taken = false
+    return {
+      interactionId: append.interactionId,
+      take: () => {
+        if (taken) return undefined
+        taken = true
+        return append
+      },
+      settle: () => false
+    }
+  }
+  return {
+    ready: (writer) =>
+      Effect.suspend(() => {
+        const appends: Array<EventLog.Append> = []
+        for (let more = true; more;) {
+          const append = writer.take(64)
+          if (append !== undefined && ++commits % 10 !== 0) appends.push(append)
+          more = append !== undefined && writer.settle({ _tag: "Committed" })
+        }
+        return Effect.forEach(appends, (append) => real.ready(once(append)), { discard: true })
+      })
+  }
+})
+
+/** A ticket that was matched waits again, as if its claim had not been marked. */
+const doubleMatch: typeof Queue.layer = Layer.effect(
+  Queue.Queue,
+  Effect.gen(function* () {
+    const real = yield* Queue.Queue
+    const sql = yield* SqlClient.SqlClient
+    const unmark = (ticketId: string) =>
+      sql`with gone as (delete from match_tickets where ticket_id = ${ticketId}::uuid)
+          update tickets set state = 0, ended_at = null where id = ${ticketId}::uuid and state = 1`
+    return {
+      ...real,
+      join: (userId: Parameters<typeof real.join>[0], input: Queue.JoinInput) =>
+        Effect.tap(real.join(userId, input), ({ id }) => Effect.forkDaemon(Effect.delay(unmark(id), "50 millis")))
+    }
+  })
+).pipe(Layer.provide(Queue.layer))
+
+const layers = {
+  "wrong-order": domain.layerWith(wrongOrder, Queue.layer),
+  "acknowledged-before-commit": domain.layerWith(acknowledgedBeforeCommit, Queue.layer),
+  "double-match": domain.layerWith(EventLog.layer, doubleMatch)
+}
+
+/** The faults that a server can be started with: `bun test/load/seeded.ts FAULT`, for the load test to find. */
+export type Fault = keyof typeof layers
+
+launch(all, layers[process.argv[2] as Fault])
