@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as os from "node:os"
-import * as process from "node:process"
+import process from "node:process"
 import { Process } from "../../src/telemetry/Process.ts"
 
 /** This process, read through `node:process`, which Bun and Deno have too. */

@@ -108,9 +108,6 @@ const fibers = (registry: typeof Supervised.Registry.Service): Effect.Effect<Out
   Effect.gen(function* () {
     const reports = yield* registry.report
     const now = yield* Clock.currentTimeMillis
-    for (const report of reports) {
-      yield* Metric.set(Metrics.series(Metrics.fibersRunning, report.name), report.state === "running" ? 1 : 0)
-    }
     const observed = { supervised: reports.length, restarts: reports.reduce((sum, { restarts }) => sum + restarts, 0) }
     const down = reports.filter(({ state }) => state === "failed")
     if (down.length > 0) return { status: "fail", details: `Stays down: ${namesOf(down)}`, observed }
