@@ -177,11 +177,10 @@ const make = ({ drainTimeout, grace }: Options) =>
       deadLetters: Effect.sync(() => deadLetters.list()),
       escalated: Deferred.await(escalation),
       shed: (share) =>
-        Effect.sync(() => {
-          let count = 0
-          for (const cells of types.values()) count += cells.putAway(Math.ceil(cells.stats().active * share))
-          return count
-        }),
+        Effect.map(
+          Effect.forEach(types.values(), (cells) => cells.putAway(Math.ceil(cells.stats().active * share))),
+          (counts) => counts.reduce((sum, n) => sum + n, 0)
+        ),
       drain: (limit) => Effect.suspend(() => stopAll(Array.from(types.values()), limit))
     })
   })

@@ -65,15 +65,23 @@ export class Alarm<A extends Due> {
     due.listed = false
   }
 
-  /** Lets `count` of them expire now, the ones that are due first; returns how many there were. */
-  hasten(count: number): number {
-    for (let done = 0; done < count; done++) {
-      const due = this.head
-      if (due === undefined) return done
-      this.remove(due)
-      this.expire(due)
-    }
-    return count
+  /** Lets `count` of them expire now, the ones that are due first, in slices; the result is how many there were. */
+  hasten(count: number): Effect.Effect<number> {
+    let done = 0
+    return Effect.map(
+      Effect.whileLoop({
+        while: () => done < count && this.head !== undefined,
+        body: () => Effect.sleep(0),
+        step: () => {
+          for (let left = Math.min(sliceMax, count - done); left > 0 && this.head !== undefined; left--, done++) {
+            const due = this.head
+            this.remove(due)
+            this.expire(due)
+          }
+        }
+      }),
+      () => done
+    )
   }
 
   /** Ends the fiber; nothing expires any more. */

@@ -55,7 +55,7 @@ export class Cells {
     return this.kind.tally.stats()
   }
 
-  putAway(count: number): number {
+  putAway(count: number): Effect.Effect<number> {
     return this.turns.putAway(count)
   }
 

@@ -69,8 +69,8 @@ export class Turns {
     this.idle.remove(cell)
   }
 
-  /** Puts away `count` idle actors, the ones idle for longest first; returns how many there were. */
-  putAway(count: number): number {
+  /** Puts away `count` idle actors, the ones idle for longest first; the result is how many there were. */
+  putAway(count: number): Effect.Effect<number> {
     return this.idle.hasten(count)
   }
 
