@@ -20,7 +20,8 @@ const broadcast = Layer.unwrapEffect(
  * What every program stands on, as the settings say: embedded Postgres or DATABASE_URL, memory or Redis, and what is
  * built on the two. Built once for a process, however many programs run in it.
  */
-export const layer = Sessions.layer.pipe(
+export const layer = Telemetry.layerSessions.pipe(
+  Layer.provideMerge(Sessions.layer),
   Layer.provideMerge(Layer.mergeAll(RateLimiter.layer, broadcast, Cursor.layer, Telemetry.layer)),
   Layer.provideMerge(Layer.mergeAll(Database.layer, StoreLayer.layer)),
   Layer.provideMerge(Layer.mergeAll(ActorSystem.layerLocal, Supervised.Registry.layer))

@@ -4,6 +4,7 @@ import * as Option from "effect/Option"
 import type * as Supervised from "../src/actor/Supervised.ts"
 import { Settings } from "../src/config/Settings.ts"
 import type { Database } from "../src/database/Database.ts"
+import type { Sessions } from "../src/session/Sessions.ts"
 import type { Store } from "../src/store/Store.ts"
 import * as Alerts from "../src/telemetry/Alerts.ts"
 import * as checks from "../src/telemetry/checks.ts"
@@ -21,6 +22,9 @@ export const layer: Layer.Layer<
 > = Layer.mergeAll(Alerts.layer(), checks.layer, Process.sampler, Layer.effectDiscard(Metrics.register)).pipe(
   Layer.provideMerge(Layer.merge(Health.layer, ProcessLayer.layer))
 )
+
+/** The health check of the sessions, for programs that know them. */
+export const layerSessions: Layer.Layer<never, never, Health.Health | Sessions> = checks.layerSessions
 
 /**
  * Logs and traces under the program's name. Provide it below everything else: a fiber logs and traces as the layer it

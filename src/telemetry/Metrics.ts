@@ -135,6 +135,10 @@ export const slowQueries = counter("connect_database_slow_queries_total", "SQL s
 export const poolInUse = gauge("connect_database_pool_in_use", "Connections of the pool that are running a statement.")
 export const poolOpen = gauge("connect_database_pool_open", "Connections of the pool that are open.")
 export const poolMax = gauge("connect_database_pool_max", "Connections the pool may have.")
+export const poolWaitSeconds = latency(
+  "connect_database_pool_wait_seconds",
+  "Time a statement waited for a connection."
+)
 export const poolWaiting = gauge("connect_database_pool_waiting", "Statements waiting for a connection.")
 
 export const sessionsActive = gauge("connect_session_active", "Live sessions.")

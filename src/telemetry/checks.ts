@@ -62,7 +62,18 @@ const database = (database: typeof Database.Service): Effect.Effect<Outcome> =>
     yield* Metric.set(Metrics.poolWaiting, pool.waiting)
     if (elapsed._tag === "Left") return { status: "fail", details: elapsed.left.message, observed: { backend } }
     const roundTripMillis = rounded(Duration.toMillis(elapsed.right))
-    const observed = { backend, roundTripMillis, ...pool, queries, failures, slow, meanMillis: rounded(meanMillis) }
+    const observed = {
+      backend,
+      roundTripMillis,
+      poolMax: pool.max,
+      poolOpen: pool.open,
+      poolInUse: pool.inUse,
+      poolWaiting: pool.waiting,
+      queries,
+      failures,
+      slow,
+      meanMillis: rounded(meanMillis)
+    }
     if (pool.waiting > 0 && pool.inUse >= pool.max) {
       return { status: "warn", details: "All connections are in use and statements wait", observed }
     }

@@ -107,7 +107,7 @@ it("without the store the program is degraded and stays ready", () =>
 it("a pool where statements wait is a warning", () =>
   Effect.gen(function* () {
     const { checks } = yield* reportIn({ stats: { ...stats, pool: { max: 20, open: 20, inUse: 20, waiting: 3 } } })
-    expect(checks["database"]).toMatchObject({ status: "warn", observed: { waiting: 3 } })
+    expect(checks["database"]).toMatchObject({ status: "warn", observed: { poolWaiting: 3 } })
   }))
 
 it("memory warns above 80 % of what may be used and fails above 95 %", () =>
