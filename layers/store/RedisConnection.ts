@@ -2,6 +2,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { Redis, type RedisOptions } from "ioredis"
 import { StartupError } from "../../src/config/StartupError.ts"
@@ -15,23 +16,26 @@ export interface Address {
   readonly connectTimeout: Duration.Duration
 }
 
-/** A command that Redis has not answered by then fails. */
+/** A caller waits this long for Redis. */
 export const commandTimeoutMillis = 50
+
+/** The driver's own limit, for what has no caller of ours: greetings, subscriptions, heartbeats. */
+const driverTimeoutMillis = 500
 
 /** Between two tries to connect again: 50 ms, 100 ms, … up to this. */
 export const reconnectMaxMillis = 400
 
-/** How often a server that is still loading its data is asked again at start. */
-const loadingPauseMillis = 100
+/** How often a server that is away or still loading its data is tried again at start, until `connectTimeout`. */
+const startPauseMillis = 100
 
 type Options = Omit<RedisOptions, "replyMapping">
 
-const options = (address: Address, commandTimeout: number): Options => ({
+const options = (address: Address): Options => ({
   host: address.host,
   port: address.port,
   ...(Option.isSome(address.password) ? { password: Redacted.value(address.password.value) } : {}),
   connectTimeout: Duration.toMillis(address.connectTimeout),
-  commandTimeout,
+  commandTimeout: driverTimeoutMillis,
   lazyConnect: true,
   // A dead Redis must fail at once; queueing commands for its return makes every caller wait.
   enableOfflineQueue: false,
@@ -45,50 +49,45 @@ const options = (address: Address, commandTimeout: number): Options => ({
   reconnectOnError: (error) => error.message.startsWith("READONLY")
 })
 
+const refused = (cause: unknown): boolean => cause instanceof Error && /NOAUTH|WRONGPASS|AUTH/.test(cause.message)
+
 const startupError = (address: Address, cause: unknown): StartupError => {
-  const message = cause instanceof Error ? cause.message : String(cause)
-  const refused = /NOAUTH|WRONGPASS|AUTH/.test(message)
+  const wrongPassword = refused(cause)
   return new StartupError({
-    what: refused ? "Redis refuses the password" : `Redis cannot be reached (${message})`,
+    what: wrongPassword
+      ? "Redis refuses the password"
+      : `Redis cannot be reached (${cause instanceof Error ? cause.message : String(cause)})`,
     where: `${address.host}:${address.port}`,
-    fix: refused
+    fix: wrongPassword
       ? "Set REDIS_PASSWORD to Redis's password."
       : "Start Redis there, or set REDIS_HOST and REDIS_PORT to where it is, or unset REDIS_HOST to run without Redis."
   })
 }
 
-/** Answers PING when the promise resolves. A server that is loading its data is waited for. */
-const begin = async (redis: Redis, note: (error: unknown) => void): Promise<void> => {
-  await redis.connect()
-  while (true) {
-    const error = await redis.ping().then(
-      () => undefined,
-      (reason: Error) => reason
-    )
-    if (error === undefined) return
-    note(error)
-    if (!error.message.startsWith("LOADING")) throw error
-    await new Promise((resolve) => setTimeout(resolve, loadingPauseMillis))
-  }
-}
-
-/** Ready when the Effect returns; afterwards it connects again by itself whenever the connection is lost. */
-export const connect = (
-  address: Address,
-  more: Options = {},
-  commandTimeout: number = commandTimeoutMillis
-): Effect.Effect<Redis, StartupError, Scope.Scope> =>
+/**
+ * Ready when the Effect returns; afterwards it connects again by itself whenever the connection is lost. At start a
+ * server that is away or loading is tried until `connectTimeout`; a wrong password fails at once.
+ */
+export const connect = (address: Address, more: Options = {}): Effect.Effect<Redis, StartupError, Scope.Scope> =>
   Effect.gen(function* () {
     let last: unknown = new Error("no answer")
-    const note = (error: unknown) => void (last = error)
     const redis = yield* Effect.acquireRelease(
-      Effect.sync(() => new Redis({ ...options(address, commandTimeout), ...more })),
+      Effect.sync(() => new Redis({ ...options(address), ...more })),
       (open) => Effect.sync(() => open.disconnect())
     )
     // Without a listener an error event would end the process; the calls that fail carry the error.
-    redis.on("error", note)
+    redis.on("error", (error) => void (last = error))
     redis.on("reconnecting", () => Metrics.storeReconnects.unsafeUpdate(1, []))
-    yield* Effect.tryPromise({ try: () => begin(redis, note), catch: () => startupError(address, last) }).pipe(
+    yield* Effect.tryPromise({
+      // It connects by itself from the first try on; a "closed" error says less than the one noted before.
+      try: () => (redis.status === "wait" ? redis.connect().then(() => redis.ping()) : redis.ping()),
+      catch: (error) => {
+        if (redis.status === "ready") last = error
+        return last
+      }
+    }).pipe(
+      Effect.retry({ schedule: Schedule.spaced(startPauseMillis), while: (error) => !refused(error) }),
+      Effect.mapError((error) => startupError(address, error)),
       Effect.timeoutFail({ duration: address.connectTimeout, onTimeout: () => startupError(address, last) })
     )
     return redis

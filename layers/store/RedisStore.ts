@@ -10,11 +10,9 @@ import { StoreUnavailable } from "../../src/errors.ts"
 import { type Script, Store, ttlMillis } from "../../src/store/Store.ts"
 import * as Metrics from "../../src/telemetry/Metrics.ts"
 import { Breaker } from "./Breaker.ts"
+import { Deadlines } from "./Deadlines.ts"
 import { RedisChannels } from "./RedisChannels.ts"
 import * as RedisConnection from "./RedisConnection.ts"
-
-/** The subscriber's commands are rare and nobody's request waits for them. */
-const subscriberTimeoutMillis = 1_000
 
 /** Replies that say what state the server is in, not that the program asked for nonsense. */
 const serverState =
@@ -26,6 +24,7 @@ const noLabels: ReadonlyArray<never> = []
 
 const caller = (redis: Redis): Call => {
   const breaker = new Breaker()
+  const deadlines = new Deadlines(RedisConnection.commandTimeoutMillis)
   const succeeded = Metrics.series(Metrics.storeCommands, "ok")
   const failed = Metrics.series(Metrics.storeCommands, "failed")
   const unavailable = (operation: string, cause: unknown) => {
@@ -36,16 +35,22 @@ const caller = (redis: Redis): Call => {
     Effect.async((resume) => {
       const started = performance.now()
       if (!breaker.allows(started)) return resume(unavailable(operation, new Error("Redis does not answer")))
+      const call = deadlines.add(started, () => {
+        if (breaker.timedOut(performance.now())) redis.disconnect(true)
+        resume(unavailable(operation, new Error("Redis did not answer in time")))
+      })
       send().then(
         (reply) => {
+          // Also of a reply that comes too late for its caller: Redis answers again.
           breaker.answered()
+          if (!deadlines.settle(call)) return
           succeeded.unsafeUpdate(1, noLabels)
           Metrics.storeSeconds.unsafeUpdate((performance.now() - started) / 1_000, noLabels)
           resume(Effect.succeed(reply))
         },
         (error: Error) => {
           if (error instanceof ReplyError) breaker.answered()
-          else if (error.message === "Command timed out" && breaker.timedOut(performance.now())) redis.disconnect(true)
+          if (!deadlines.settle(call)) return
           const mistake = error instanceof ReplyError && !serverState.test(error.message)
           resume(mistake ? Effect.die(error) : unavailable(operation, error))
         }
@@ -196,7 +201,7 @@ export const make = (
 ): Effect.Effect<typeof Store.Service, StartupError, Scope.Scope> =>
   Effect.gen(function* () {
     const redis = yield* RedisConnection.connect(address, { enableAutoPipelining: true })
-    const subscriber = yield* RedisConnection.connect(address, {}, subscriberTimeoutMillis)
+    const subscriber = yield* RedisConnection.connect(address)
     const call = caller(redis)
     const channels = yield* Effect.acquireRelease(
       Effect.sync(() => new RedisChannels(subscriber)),

@@ -94,6 +94,11 @@ export class MemoryState implements MemoryData {
     this.evict(key)
   }
 
+  /** A string; undefined also when the key holds another kind of value. */
+  text(key: string): string | undefined {
+    return this.live(key)?.value.kind === "string" ? this.read(key, "string")?.text : undefined
+  }
+
   get(key: string): string | null {
     return this.read(key, "string")?.text ?? null
   }

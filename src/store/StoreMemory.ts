@@ -37,7 +37,7 @@ const collections = (state: MemoryState, at: <A>(f: () => A) => Effect.Effect<A>
   hashGetAll: (key: string) => at(() => Object.fromEntries(state.read(key, "hash")?.fields ?? [])),
   hashRemove: (key: string, ...fields: ReadonlyArray<string>) =>
     at(() => {
-      const value = state.read(key, "hash")
+      const value = fields.length === 0 ? undefined : state.read(key, "hash")
       let removed = 0
       let units = 0
       for (const field of value === undefined ? [] : fields) {
@@ -143,7 +143,8 @@ export const make = (limits: Bounds = bounds): Effect.Effect<typeof Store.Servic
     return Store.of({
       backend: "memory",
       get: (key) => at(() => Option.fromNullable(state.get(key))),
-      getMany: (keys) => at(() => keys.map((key) => Option.fromNullable(state.get(key)))),
+      // A value of another kind is absent to MGET, though a mistake to GET.
+      getMany: (keys) => at(() => keys.map((key) => Option.fromNullable(state.text(key)))),
       set: (key, value, options) =>
         at(() => {
           if (options?.onlyIfAbsent === true && state.has(key)) return false

@@ -3,6 +3,7 @@ import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
@@ -64,6 +65,19 @@ it.live("a stopped Redis fails calls within their timeout, then without waiting,
     yield* redis.resume
     expect(yield* recovery(store)).toBeLessThan(1_000)
     expect(yield* store.get("key")).toEqual(Option.some("1"))
+  })
+)
+
+it.live("a pause of this process does not fail calls that Redis has answered meanwhile", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.shared
+    const store = yield* RedisStore.make(Redis.address(redis))
+    const reading = yield* Effect.fork(store.get("key"))
+    // The command leaves the process; then nothing is read for longer than a caller waits.
+    yield* Effect.promise(() => new Promise((resolve) => setImmediate(() => setImmediate(resolve))))
+    const until = performance.now() + 120
+    while (performance.now() < until);
+    yield* Fiber.join(reading)
   })
 )
 
