@@ -24,7 +24,7 @@ const expected = new Set([
 ])
 
 /** A user in the queue waits this long for a match before the next command finds them without an interaction. */
-const matchMillisMax = 250
+const matchMillisMax = 1_000
 
 const sendMessage = /* GraphQL */ `
   mutation Send($input: SendMessageInput!) {
@@ -56,6 +56,8 @@ export class VirtualUser {
   private chain: Promise<void> = Promise.resolve()
   private keys = 0
   private waiting = false
+  /** One wait for each ticket: whoever is the odd one out does not wait again and again. */
+  private patient = false
   private onMatch: (() => void) | undefined
 
   constructor(url: string, handle: string) {
@@ -116,6 +118,7 @@ export class VirtualUser {
       await this.timed(this.person.join(`join-${this.keys++}`))
       this.joinedAt.push(startedAt)
       this.waiting = true
+      this.patient = true
     })
   }
 
@@ -128,7 +131,8 @@ export class VirtualUser {
 
   /** The newest interaction that has not ended; waits a little for one when in the queue. */
   private async part(): Promise<Part | undefined> {
-    if (this.waiting)
+    if (this.waiting && this.patient) {
+      this.patient = false
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, matchMillisMax)
         this.onMatch = () => {
@@ -136,6 +140,7 @@ export class VirtualUser {
           resolve()
         }
       })
+    }
     return this.parts.findLast((part) => !part.reader.ended)
   }
 

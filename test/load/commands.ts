@@ -1,9 +1,11 @@
 import fc from "fast-check"
 import type { VirtualUser } from "./VirtualUser.ts"
 
-/** What a plan knows of its users while it is generated and shrunk: who has signed up. */
+/** What a plan knows of its users while it is generated and shrunk: who has signed up, and who has been in the queue. */
 export interface Model {
   readonly signedUp: Set<number>
+  readonly joined: Set<number>
+  ran: number
 }
 
 /** The users of a plan, made when they sign up. */
@@ -21,6 +23,7 @@ const command = (
 ): Command => ({
   check: ready,
   run: async (model, world) => {
+    model.ran++
     learn(model)
     act(world)
   },
@@ -36,8 +39,23 @@ const signUp = (user: number): Command =>
     (model) => model.signedUp.add(user)
   )
 
+const join = (user: number): Command =>
+  command(
+    "joins",
+    user,
+    (world) => world[user]!.join(),
+    (model) => model.signedUp.has(user),
+    (model) => model.joined.add(user)
+  )
+
+/** A command of somebody who has been in the queue. */
 const simple = (title: string, act: (user: VirtualUser) => void) => (user: number) =>
-  command(title, user, (world) => act(world[user]!))
+  command(
+    title,
+    user,
+    (world) => act(world[user]!),
+    (model) => model.joined.has(user)
+  )
 
 /** Text as people write it, and as it breaks things: emoji, quotes, percent signs, right-to-left, line ends. */
 const bodies = fc.oneof(
@@ -48,9 +66,14 @@ const bodies = fc.oneof(
 /** The commands of a plan over `users` virtual users. */
 export const commands = (users: number): Array<fc.Arbitrary<Command>> => {
   const user = fc.nat(users - 1)
-  const sends = fc
-    .tuple(user, bodies)
-    .map(([by, body]) => command(`sends ${JSON.stringify(body)}`, by, (world) => world[by]!.send(body)))
+  const sends = fc.tuple(user, bodies).map(([by, body]) =>
+    command(
+      `sends ${JSON.stringify(body)}`,
+      by,
+      (world) => world[by]!.send(body),
+      (model) => model.joined.has(by)
+    )
+  )
   const blocks = fc
     .tuple(user, user)
     .filter(([by, whom]) => by !== whom)
@@ -65,9 +88,11 @@ export const commands = (users: number): Array<fc.Arbitrary<Command>> => {
   return [
     user.map(signUp),
     user.map(signUp),
-    user.map(simple("joins", (each) => each.join())),
-    user.map(simple("joins", (each) => each.join())),
+    user.map(join),
+    user.map(join),
     user.map(simple("leaves the queue", (each) => each.leave())),
+    sends,
+    sends,
     sends,
     sends,
     sends,

@@ -23,7 +23,7 @@ The last line of the output is one JSON object. Exits with 1 when an invariant i
 /** features.md, section 4. */
 const promised = { p50: 50, p95: 200, p99: 500 }
 /** Commands of a plan, per virtual user. */
-const commandsPerUser = 10
+const commandsPerUser = 40
 /** A candidate fails when one of this many runs does. */
 const runsWhileShrinking = 3
 /** After this long the smallest plan found so far is good enough. */
@@ -49,7 +49,10 @@ const runPlan = async (
   const run = `${Date.now().toString(36).slice(-5)}${(tally.plans++).toString(36)}`
   const world = Array.from({ length: users }, (_, i) => new VirtualUser(url, `v${run}_${i}`))
   try {
-    await fc.asyncModelRun(() => ({ model: { signedUp: new Set<number>() }, real: world }), plan)
+    await fc.asyncModelRun(
+      () => ({ model: { signedUp: new Set<number>(), joined: new Set<number>() }, real: world }),
+      plan
+    )
     await Promise.all(world.map((user) => user.idle()))
     return await judge(world)
   } finally {
