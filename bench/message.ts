@@ -38,7 +38,7 @@ const database = Layer.unwrapScoped(
     yield* Effect.addFinalizer(() => Effect.promise(() => rm(folder, { recursive: true, force: true })))
     yield* Effect.promise(() => chmod(folder, 0o755))
     const binaries = Option.getOrThrow(yield* PostgresBinaries.locate(join(folder, "lib")))
-    const account = yield* PostgresAccount.forPaths([folder, binaries.postgres])
+    const account = yield* PostgresAccount.forPaths([folder, binaries.postgres], undefined)
     const host = yield* Effect.promise(() => PostgresServer.privateFolder(account, join(folder, "s-")))
     const parent = yield* Effect.promise(() => PostgresServer.privateFolder(account, join(folder, "d-")))
     yield* PostgresServer.start({
@@ -95,6 +95,12 @@ const ours = Effect.gen(function* () {
   const { ask } = yield* InteractionActor.InteractionActor.client
   const all = yield* talks
   const millis: Array<number> = []
+  // The first message of each finds its actor asleep.
+  yield* Effect.forEach(
+    all,
+    ({ bob, id }) => ask(id).Send({ userId: bob, clientKey: "first", body, state: "VISIBLE" }),
+    { concurrency: "unbounded", discard: true }
+  )
   const startedAt = performance.now()
   yield* Effect.forEach(
     all,

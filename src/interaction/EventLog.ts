@@ -2,7 +2,6 @@ import { createHash } from "node:crypto"
 import * as SqlClient from "@effect/sql/SqlClient"
 import type * as SqlError from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
-import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -25,6 +24,10 @@ export const eventsPerWriterMax = 64
 export const writersPerCommitMax = 256
 /** Tries again of a commit that the database rolled back for a collision. */
 export const collisionRetriesMax = 3
+/** Commits at once: while Postgres writes one, this process works on the answers and the next sends of the other. */
+export const commitsAtOnce = 2
+/** Turns of the scheduler that a commit waits at most while more becomes ready. */
+export const gatherTurnsMax = 32
 /** Interactions waiting for a commit at most; beyond that `ready` fails with Overloaded. */
 export const writersWaitingMax = 10_000
 
@@ -259,11 +262,20 @@ const make = Effect.gen(function* () {
   const queue = yield* Queue.dropping<Writer>(writersWaitingMax)
   const more: Array<Writer> = []
 
-  const next = Effect.suspend(() => {
+  /**
+   * Lets those who were just answered come back before the next commit: otherwise the first of them starts a commit of
+   * its own, and all others wait for it. Costs a few turns of the scheduler and no time.
+   */
+  const gathered = (size: number, turns: number): Effect.Effect<void> =>
+    Effect.flatMap(Effect.zipRight(Effect.yieldNow(), queue.size), (grown) =>
+      grown > size && turns < gatherTurnsMax ? gathered(grown, turns + 1) : Effect.void
+    )
+
+  const next = Effect.gen(function* () {
     const again = more.splice(0, writersPerCommitMax)
-    return again.length > 0
-      ? Effect.map(Queue.takeUpTo(queue, writersPerCommitMax - again.length), (fresh) => [...again, ...fresh])
-      : Effect.map(Queue.takeBetween(queue, 1, writersPerCommitMax), Chunk.toReadonlyArray)
+    const first = again.length > 0 ? again : [yield* Queue.take(queue)]
+    yield* gathered(0, 0)
+    return [...first, ...(yield* Queue.takeUpTo(queue, writersPerCommitMax - first.length))]
   })
 
   const round = (writers: ReadonlyArray<Writer>) =>
@@ -288,9 +300,8 @@ const make = Effect.gen(function* () {
     })
 
   // A commit under way when the process stops is seen to its end: the statement has a timeout, and its senders wait.
-  yield* Effect.forkScoped(
-    Effect.forever(Effect.flatMap(Effect.interruptible(next), round)).pipe(Effect.uninterruptible)
-  )
+  const committer = Effect.forever(Effect.flatMap(Effect.interruptible(next), round)).pipe(Effect.uninterruptible)
+  yield* Effect.replicateEffect(Effect.forkScoped(committer), commitsAtOnce)
 
   return EventLog.of({
     ready: (writer) =>

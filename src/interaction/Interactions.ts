@@ -24,6 +24,13 @@ export class Interactions extends Context.Tag("@connect/Interactions")<
   {
     /** The interaction, for one of its participants; NotFound for anybody else. */
     readonly find: (id: InteractionId, viewerId: UserId) => Effect.Effect<Interaction, NotFound | DatabaseUnavailable>
+    /** The interaction with its participants, whoever asks, in one read; NotFound when there is none. */
+    readonly load: (
+      id: InteractionId
+    ) => Effect.Effect<
+      { readonly interaction: Interaction; readonly participants: ReadonlyArray<Participant> },
+      NotFound | DatabaseUnavailable
+    >
     /** Those of the ids that exist, whoever asks. */
     readonly byIds: (ids: ReadonlyArray<InteractionId>) => Read<ReadonlyMap<InteractionId, Interaction>>
     /** The participants of each, in the order in which they joined. */
@@ -80,6 +87,17 @@ select ${columns(sql)} from interactions i join participants p on p.interaction_
 where i.id = ${id}::uuid and p.user_id = ${viewerId}::uuid`),
         ([row]) =>
           row === undefined ? Effect.fail(new NotFound({ what: "Interaction" })) : Effect.succeed(fromRow(row))
+      ),
+
+    load: (id) =>
+      Effect.flatMap(
+        orUnavailable(sql<InteractionRow & ParticipantRow>`
+select ${columns(sql)}, ${participantColumns(sql)} from interactions i join participants p on p.interaction_id = i.id
+where i.id = ${id}::uuid order by p.joined_at, p.user_id`),
+        (rows) =>
+          rows[0] === undefined
+            ? Effect.fail(new NotFound({ what: "Interaction" }))
+            : Effect.succeed({ interaction: fromRow(rows[0]), participants: rows.map(participantFromRow) })
       ),
 
     byIds: (ids) =>

@@ -53,11 +53,13 @@ const loader = (interactionId: Ids.InteractionId) =>
     const interactions = yield* Interactions
     let loaded: Loaded | undefined
     const load: Effect.Effect<Loaded, NotFound | DatabaseUnavailable> = Effect.gen(function* () {
-      const found = (yield* interactions.byIds([interactionId])).get(interactionId)
-      if (found === undefined) return yield* notFound
-      const participants = (yield* interactions.participants([interactionId])).get(interactionId) ?? []
+      const { interaction, participants } = yield* interactions.load(interactionId)
       loaded = {
-        journal: Journal.make(log, { interactionId, lastSeq: found.lastSeq, ended: found.state === "ENDED" }),
+        journal: Journal.make(log, {
+          interactionId,
+          lastSeq: interaction.lastSeq,
+          ended: interaction.state === "ENDED"
+        }),
         readSeq: new Map(participants.map(({ lastReadSeq, userId }) => [userId, lastReadSeq]))
       }
       return loaded
