@@ -78,6 +78,7 @@ class Request_ implements Incoming {
 
 const peerOf = (socket: Socket): Peer => ({
   send: (message) => {
+    // 0: it was thrown away, because more than the bound is waiting already.
     if (socket.sendText(message) === 0) socket.terminate()
     if (socket.getBufferedAmount() <= limits.sendBufferHighBytes) return undefined
     return new Promise((resolve) => socket.data.drained.push(resolve))
@@ -96,7 +97,10 @@ const websocket = ({ sockets }: Serving): Bun.WebSocketHandler<Data> => ({
   idleTimeout: limits.idleSeconds,
   sendPings: true,
   open: (socket) => {
-    socket.data.connection = sockets.open(peerOf(socket), socket.data.admitted)
+    const connection = sockets.open(peerOf(socket), socket.data.admitted)
+    socket.data.connection = connection
+    // A refusal closes while it opens, when there is nobody to tell yet.
+    if (socket.readyState !== WebSocket.OPEN) connection.closed(1006, "")
   },
   message: (socket, message) => {
     if (typeof message === "string") socket.data.connection?.message(message)
@@ -130,6 +134,8 @@ export const serve = (serving: Serving, options: Options): Effect.Effect<Bound, 
             maxRequestBodySize: Number.MAX_SAFE_INTEGER,
             idleTimeout: options.idleSeconds,
             development: false,
+            // Without this, a second server on the port is let in and shares its connections.
+            reusePort: false,
             fetch: (request, server) => {
               const incoming = new Request_(request, server)
               if (incoming.path === options.socketPath && incoming.header("upgrade")?.toLowerCase() === "websocket") {

@@ -43,6 +43,14 @@ interface InFlight {
   isLate: boolean
 }
 
+/** Waits until nothing is left, at most so long. Finalizers do not end by themselves: this one may be cut off. */
+export const emptied = (left: () => number, within: Duration.DurationInput): Effect.Effect<void> =>
+  Effect.repeat(Effect.sync(left), { until: (n) => n === 0, schedule: Schedule.spaced("10 millis") }).pipe(
+    Effect.interruptible,
+    Effect.timeoutOption(within),
+    Effect.asVoid
+  )
+
 /** Requests in flight: each with its deadline, and all of them finished or cut off when draining ends. */
 export interface Requests {
   readonly answer: Serving["answer"]
@@ -102,16 +110,9 @@ export const requests = (handler: Handler, timeout: Duration.Duration): Effect.E
       answer,
       drain: (within) =>
         Effect.gen(function* () {
-          const isDone = Effect.repeat(
-            Effect.sync(() => inFlight.size),
-            {
-              until: (left) => left === 0,
-              schedule: Schedule.spaced("10 millis")
-            }
-          )
-          yield* Effect.timeoutOption(isDone, within)
+          yield* emptied(() => inFlight.size, within)
           for (const entry of inFlight) entry.fiber.unsafeInterruptAsFork(entry.fiber.id())
-          yield* Effect.timeoutOption(isDone, "1 second")
+          yield* emptied(() => inFlight.size, "1 second")
         })
     }
   })

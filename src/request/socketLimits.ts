@@ -8,7 +8,7 @@ export const messageBytesMax = 131_072
 export const sendBufferHighBytes = 65_536
 export const sendBufferBytesMax = 1_048_576
 /** A socket that has not said connection_init by then is closed (4408). */
-export const initTimeoutMillis = 5_000
+export const initTimeoutMillis = 3_000
 /** How often sessions of open sockets are looked at again once they have run out. */
 export const expiryCheckInterval = "30 seconds"
 
