@@ -187,7 +187,7 @@ withLayer("two processes that match on one database", database, (it) => {
         Effect.promise(() =>
           fc.assert(
             fc.asyncProperty(plan, (one) => Effect.runPromise(Effect.provide(run(one), runtime))),
-            { numRuns: 12 }
+            { numRuns: 12, endOnFailure: true }
           )
         )
       ),
