@@ -49,10 +49,9 @@ const runPlan = async (
   const run = `${Date.now().toString(36).slice(-5)}${(tally.plans++).toString(36)}`
   const world = Array.from({ length: users }, (_, i) => new VirtualUser(url, `v${run}_${i}`))
   try {
-    await fc.asyncModelRun(
-      () => ({ model: { signedUp: new Set<number>(), joined: new Set<number>() }, real: world }),
-      plan
-    )
+    const model: Model = { signedUp: new Set(), joined: new Set(), ran: 0 }
+    await fc.asyncModelRun(() => ({ model, real: world }), plan)
+    tally.commands += model.ran
     await Promise.all(world.map((user) => user.idle()))
     return await judge(world)
   } finally {
