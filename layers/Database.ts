@@ -77,7 +77,8 @@ interface Source {
   readonly name: string
 }
 
-const migrated = (
+/** A driver with its pool and its observer, and the schema up to date. */
+export const migrated = (
   { backend, driver, name }: Source,
   settings: DatabaseSettings
 ): Effect.Effect<Services, StartupError, Scope.Scope> =>

@@ -4,12 +4,12 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import type { Driver, DriverConnection, DriverResult, DriverStatement } from "../../src/database/Driver.ts"
+import * as Cancelling from "./Cancelling.ts"
 import { applicationName, type ConnectOptions, connectMillisMax } from "./Address.ts"
 
 /** What Bun's query is beyond a promise, where its types are narrower than the thing. */
 interface BunQuery extends Promise<unknown> {
   readonly values: () => BunQuery
-  readonly cancel: () => unknown
 }
 
 type BunRows = ReadonlyArray<unknown> & { readonly count: number | null }
@@ -28,76 +28,91 @@ const failure = (cause: unknown) =>
 const resultOf = (value: unknown): DriverResult => {
   const rows = value as BunRows
   const last = rows.length > 0 && rows.count === undefined ? ((rows.at(-1) as BunRows | undefined) ?? rows) : rows
-  return { rows: last, affected: last.count ?? last.length }
+  return { rows: Array.from(last), affected: last.count ?? last.length }
 }
 
-const wrap = (sql: SQL, reserved: ReservedSQL, isOpen: () => boolean, close: () => void): DriverConnection => ({
+interface Opened {
+  readonly reserved: ReservedSQL
+  readonly backend: number
+  readonly isOpen: () => boolean
+  readonly close: () => void
+}
+
+/**
+ * `query.cancel()` sends its request once and does not say when the server has had it: one that came too early is lost,
+ * one that comes too late stops somebody else's statement. So we ask by another connection and wait for its answer.
+ */
+const wrap = ({ backend, close, isOpen, reserved }: Opened, control: () => SQL): DriverConnection => ({
   isOpen,
   close,
-  run: ({ arrays, params, sql: text }: DriverStatement, done) => {
-    let running = true
-    const query = reserved.unsafe(withTextJson(text), [...params]) as unknown as BunQuery
+  run: ({ arrays, params, sql }: DriverStatement, done) => {
+    const running = Cancelling.make(done)
+    const query = reserved.unsafe(withTextJson(sql), [...params]) as unknown as BunQuery
     ;(arrays ? query.values() : query).then(
-      (value) => {
-        running = false
-        done(Either.right(resultOf(value)))
-      },
-      (error: unknown) => {
-        running = false
-        done(Either.left(failure(error)))
-      }
+      (value) => running.done(Either.right(resultOf(value))),
+      (error: unknown) => running.done(Either.left(failure(error)))
     )
-    return () => {
-      if (running) query.cancel()
-    }
+    return () =>
+      running.cancel((dealtWith) => {
+        control().unsafe("select pg_cancel_backend($1)", [backend]).then(dealtWith, dealtWith)
+      })
   }
 })
 
-const openOne = (Sql: typeof SQL, { address, statementMillisMax }: ConnectOptions): Promise<DriverConnection> => {
-  let open = true
+const clientOf = (Sql: typeof SQL, { address, statementMillisMax }: ConnectOptions, changes: object): SQL => {
   const options = {
-    // A pool of Bun's own reconnects behind a transaction's back; of one connection, reserved, it does not.
     max: 1,
     connectionTimeout: connectMillisMax / 1_000,
     idleTimeout: 0,
     maxLifetime: 0,
     connection: { statement_timeout: String(statementMillisMax), application_name: applicationName },
-    onclose: () => (open = false)
+    ...changes
   }
-  const sql =
-    "url" in address
-      ? new Sql(Redacted.value(address.url), options)
-      : new Sql({
-          ...options,
-          path: `${address.socketFolder}/.s.PGSQL.${address.port}`,
-          username: address.user,
-          database: address.database
-        })
+  return "url" in address
+    ? new Sql(Redacted.value(address.url), options)
+    : new Sql({
+        ...options,
+        path: `${address.socketFolder}/.s.PGSQL.${address.port}`,
+        username: address.user,
+        database: address.database
+      })
+}
+
+/** A pool of Bun's own reconnects behind a transaction's back; of one connection, reserved, it does not. */
+const openOne = async (Sql: typeof SQL, options: ConnectOptions): Promise<Opened> => {
+  let open = true
+  const sql = clientOf(Sql, options, { onclose: () => (open = false) })
   const close = () => {
     open = false
     sql.close({ timeout: 0 }).catch(() => {})
   }
-  return sql.reserve().then(
-    (reserved) => wrap(sql, reserved, () => open, close),
-    (error: unknown) => {
-      close()
-      throw error
-    }
-  )
+  try {
+    const reserved = await sql.reserve()
+    const [row] = (await reserved.unsafe("select pg_backend_pid() as backend")) as ReadonlyArray<{ backend: number }>
+    return { reserved, backend: row?.backend ?? 0, isOpen: () => open, close }
+  } catch (error) {
+    close()
+    throw error
+  }
 }
 
 /** Connections through Bun's own client. Bun only; the module is loaded when it is asked for. */
 export const make = (options: ConnectOptions): Effect.Effect<Driver> =>
   Effect.map(
     Effect.promise(() => import("bun")),
-    ({ SQL: Sql }) => ({
-      name: "bun",
-      connectionsMax: Number.POSITIVE_INFINITY,
-      connect: (done) => {
-        openOne(Sql, options).then(
-          (connection) => done(Either.right(connection)),
-          (error: unknown) => done(Either.left(failure(error)))
-        )
+    ({ SQL: Sql }) => {
+      let controlling: SQL | undefined
+      // Its connection closes after a while without cancels and opens again with the next.
+      const control = () => (controlling ??= clientOf(Sql, options, { idleTimeout: 10 }))
+      return {
+        name: "bun",
+        connectionsMax: Number.POSITIVE_INFINITY,
+        connect: (done) => {
+          openOne(Sql, options).then(
+            (opened) => done(Either.right(wrap(opened, control))),
+            (error: unknown) => done(Either.left(failure(error)))
+          )
+        }
       }
-    })
+    }
   )

@@ -4,6 +4,7 @@ import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import Pg from "pg"
 import type { Driver, DriverConnection, DriverStatement } from "../../src/database/Driver.ts"
+import * as Cancelling from "./Cancelling.ts"
 import { applicationName, type ConnectOptions, connectMillisMax } from "./Address.ts"
 
 /** Statements that get a name, and so a plan kept by the server; later ones run without. */
@@ -23,9 +24,9 @@ const failure = (cause: unknown) =>
   new SqlError({ cause, message: cause instanceof Error ? cause.message : String(cause) })
 
 /** The protocol's CancelRequest, on a connection of its own: it must not wait for one of the pool's. */
-const cancelRequest = (client: Pg.Client): void => {
+const cancelRequest = (client: Pg.Client, dealtWith: () => void): void => {
   const { processID, secretKey } = client as unknown as Internals
-  if (processID === null || secretKey === null) return
+  if (processID === null || secretKey === null) return dealtWith()
   const packet = Buffer.alloc(16)
   packet.writeInt32BE(16, 0)
   packet.writeInt32BE(80_877_102, 4)
@@ -34,9 +35,11 @@ const cancelRequest = (client: Pg.Client): void => {
   const socket = client.host.startsWith("/")
     ? connect(`${client.host}/.s.PGSQL.${client.port}`)
     : connect(client.port, client.host)
-  // A cancel is best effort: the statement's time limit and the pool's upkeep see to the rest.
+  // The server closes it when the signal is sent. A failure is left to the pool, which asks again.
   socket.once("error", () => socket.destroy())
-  socket.once("connect", () => socket.end(packet))
+  socket.once("close", dealtWith)
+  socket.once("connect", () => socket.write(packet))
+  socket.resume()
 }
 
 /** Names by text, the same on every connection. */
@@ -69,19 +72,16 @@ const wrap = (client: Pg.Client, nameOf: (sql: string) => string | undefined): D
   return {
     isOpen: () => open,
     run: (statement, done) => {
-      let running = true
+      const running = Cancelling.make(done)
       client.query(
         queryOf(statement, nameOf),
         (error: Error | null, result: Pg.QueryResult | Array<Pg.QueryResult>) => {
-          running = false
-          if (error !== null && error !== undefined) return done(Either.left(failure(error)))
+          if (error !== null && error !== undefined) return running.done(Either.left(failure(error)))
           const last = Array.isArray(result) ? result.at(-1) : result
-          done(Either.right({ rows: last?.rows ?? [], affected: last?.rowCount ?? 0 }))
+          running.done(Either.right({ rows: last?.rows ?? [], affected: last?.rowCount ?? 0 }))
         }
       )
-      return () => {
-        if (running) cancelRequest(client)
-      }
+      return () => running.cancel((dealtWith) => cancelRequest(client, dealtWith))
     },
     close: () => {
       open = false

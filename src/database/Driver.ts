@@ -1,4 +1,5 @@
 import type { SqlError } from "@effect/sql/SqlError"
+import type * as Effect from "effect/Effect"
 import type * as Either from "effect/Either"
 
 /** One statement. `params` hold what `Parameters.encode` returns. */
@@ -17,6 +18,9 @@ export interface DriverResult {
   readonly affected: number
 }
 
+/** Runs one statement somewhere. */
+export type Run = (statement: DriverStatement) => Effect.Effect<DriverResult, SqlError>
+
 export type Outcome<A> = Either.Either<A, SqlError>
 
 /**
@@ -24,7 +28,11 @@ export type Outcome<A> = Either.Either<A, SqlError>
  * an interruption can leave at once while the connection is still busy.
  */
 export interface DriverConnection {
-  /** Runs one statement and calls `done` once. The returned function asks the server to cancel it; `done` still comes. */
+  /**
+   * Runs one statement and calls `done` once. The returned function asks the server to cancel it and may be called again:
+   * a server that has not begun yet ignores it. `done` still comes, and not before the server has dealt with every
+   * cancel, which could hit the next statement otherwise.
+   */
   readonly run: (statement: DriverStatement, done: (outcome: Outcome<DriverResult>) => void) => () => void
   readonly isOpen: () => boolean
   /** Ends the connection at once, whatever it does. */

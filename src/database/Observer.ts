@@ -1,96 +1,112 @@
-import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
-import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Metrics from "../telemetry/Metrics.ts"
-import type { SlowQuery } from "./Database.ts"
-import { currentQueryCount, slowQueriesKept } from "./Database.ts"
+import type { QueryCount, SlowQuery } from "./Database.ts"
+import { slowQueriesKept } from "./Database.ts"
+import type { DriverResult, Outcome } from "./Driver.ts"
 import { fingerprint } from "./Fingerprint.ts"
 
 export interface ObserverOptions {
+  readonly clock: Clock.Clock
   readonly slowMillis: number
   /** Each statement at debug level. */
   readonly log: boolean
 }
 
 /** What ran since start. */
-export interface Observed {
+export interface Totals {
   queries: number
   failures: number
   slow: number
   millis: number
 }
 
-/** Times, counts and logs the statements of the connections that it wraps. Values of parameters never leave it. */
+/** One statement under observation: made when it is asked for, `begin` when it has its connection. */
+export interface Watch {
+  readonly begin: () => void
+  /** Counts and times it, and returns the outcome with the log lines it deserves. */
+  readonly end: (outcome: Outcome<DriverResult>) => Effect.Effect<DriverResult, SqlError>
+  /** Its caller left. */
+  readonly leave: () => void
+}
+
+/** Times, counts and logs every statement. Values of parameters never leave it. */
 export interface Observer {
-  readonly observed: Readonly<Observed>
+  readonly totals: Readonly<Totals>
   readonly slowQueries: () => ReadonlyArray<SlowQuery>
-  readonly wrap: (connection: Connection) => Connection
+  readonly watch: (sql: string, count: QueryCount | undefined) => Watch
 }
 
 const succeeded = Metrics.series(Metrics.queries, "ok")
 const failed = Metrics.series(Metrics.queries, "error")
+const interrupted = Metrics.series(Metrics.queries, "interrupted")
 
-export const make = ({ log, slowMillis }: ObserverOptions): Observer => {
-  const observed: Observed = { queries: 0, failures: 0, slow: 0, millis: 0 }
+export const make = ({ clock, log, slowMillis }: ObserverOptions): Observer => {
+  const totals: Totals = { queries: 0, failures: 0, slow: 0, millis: 0 }
   let kept: ReadonlyArray<SlowQuery> = []
 
-  const slow = (sql: string, durationMillis: number, atMillis: number): Effect.Effect<void> => {
-    observed.slow++
+  const slow = (sql: string, durationMillis: number): Effect.Effect<void> => {
+    totals.slow++
     Metrics.slowQueries.unsafeUpdate(1, [])
-    const entry = { fingerprint: fingerprint(sql), durationMillis, at: new Date(atMillis) }
+    const entry = { fingerprint: fingerprint(sql), durationMillis, at: new Date(clock.unsafeCurrentTimeMillis()) }
     kept = [...kept.slice(1 - slowQueriesKept), entry]
-    return Effect.logWarning("Slow query").pipe(
-      Effect.annotateLogs({ fingerprint: entry.fingerprint, durationMillis: Math.round(durationMillis) })
-    )
+    return Effect.annotateLogs(Effect.logWarning("Slow query"), {
+      fingerprint: entry.fingerprint,
+      durationMillis: Math.round(durationMillis)
+    })
   }
 
-  const observe = <A>(sql: string, run: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
-    Effect.withFiberRuntime((fiber) => {
-      const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
-      const started = clock.unsafeCurrentTimeNanos()
-      const count = fiber.getFiberRef(currentQueryCount)
-      observed.queries++
-      if (count !== undefined) count.queries++
+  const line = (sql: string, durationMillis: number): Effect.Effect<void> | undefined => {
+    if (durationMillis >= slowMillis) return slow(sql, durationMillis)
+    return log
+      ? Effect.annotateLogs(Effect.logDebug("Query"), { fingerprint: fingerprint(sql), durationMillis })
+      : undefined
+  }
 
-      const finish = (counter: typeof succeeded): Effect.Effect<void> | undefined => {
-        const millis = Number(clock.unsafeCurrentTimeNanos() - started) / 1e6
-        observed.millis += millis
-        if (count !== undefined) count.millis += millis
-        counter.unsafeUpdate(1, [])
-        Metrics.querySeconds.unsafeUpdate(millis / 1_000, [])
-        if (millis >= slowMillis) return slow(sql, millis, clock.unsafeCurrentTimeMillis())
-        return log
-          ? Effect.logDebug("Query").pipe(
-              Effect.annotateLogs({ fingerprint: fingerprint(sql), durationMillis: millis })
-            )
-          : undefined
-      }
+  class Timed implements Watch {
+    readonly sql: string
+    readonly count: QueryCount | undefined
+    readonly asked = clock.unsafeCurrentTimeNanos()
+    begun: bigint | undefined
+    left = false
 
-      return Effect.matchCauseEffect(run, {
-        onFailure: (cause) => {
-          if (!Cause.isInterruptedOnly(cause)) observed.failures++
-          const report = finish(failed)
-          return report === undefined ? Effect.failCause(cause) : Effect.zipRight(report, Effect.failCause(cause))
-        },
-        onSuccess: (value) => {
-          const report = finish(succeeded)
-          return report === undefined ? Effect.succeed(value) : Effect.as(report, value)
-        }
-      })
-    })
+    constructor(sql: string, count: QueryCount | undefined) {
+      this.sql = sql
+      this.count = count
+    }
+
+    begin(): void {
+      this.begun = clock.unsafeCurrentTimeNanos()
+      Metrics.poolWaitSeconds.unsafeUpdate(Number(this.begun - this.asked) / 1e9, [])
+    }
+
+    end(outcome: Outcome<DriverResult>): Effect.Effect<DriverResult, SqlError> {
+      if (this.left) return outcome
+      const millis = this.begun === undefined ? 0 : Number(clock.unsafeCurrentTimeNanos() - this.begun) / 1e6
+      totals.millis += millis
+      if (this.count !== undefined) this.count.millis += millis
+      if (Either.isLeft(outcome)) totals.failures++
+      ;(Either.isLeft(outcome) ? failed : succeeded).unsafeUpdate(1, [])
+      Metrics.querySeconds.unsafeUpdate(millis / 1_000, [])
+      const report = line(this.sql, millis)
+      return report === undefined ? outcome : Effect.zipRight(report, outcome)
+    }
+
+    leave(): void {
+      this.left = true
+      interrupted.unsafeUpdate(1, [])
+    }
+  }
 
   return {
-    observed,
+    totals,
     slowQueries: () => kept,
-    wrap: (connection) => ({
-      execute: (sql, params, transform) => observe(sql, connection.execute(sql, params, transform)),
-      executeRaw: (sql, params) => observe(sql, connection.executeRaw(sql, params)),
-      executeValues: (sql, params) => observe(sql, connection.executeValues(sql, params)),
-      executeUnprepared: (sql, params, transform) => observe(sql, connection.executeUnprepared(sql, params, transform)),
-      executeStream: connection.executeStream
-    })
+    watch: (sql, count) => {
+      totals.queries++
+      if (count !== undefined) count.queries++
+      return new Timed(sql, count)
+    }
   }
 }

@@ -40,8 +40,11 @@ export interface Pool {
   readonly acquire: (grant: (outcome: Outcome<DriverConnection>) => void) => () => boolean
   /** Gives a connection back; a closed one is replaced when somebody needs it. */
   readonly release: (connection: DriverConnection) => void
-  /** Its caller left in the middle of a statement: it is not given to anyone before `release`, and not for ever. */
-  readonly abandon: (connection: DriverConnection) => void
+  /**
+   * Its caller left in the middle of a statement, which is cancelled until it ends; then comes `release`. One that does
+   * not end is closed.
+   */
+  readonly abandon: (connection: DriverConnection, cancel: () => void) => void
   readonly discard: (connection: DriverConnection) => void
   /** Refuses those who waited too long and closes what is idle, broken or stuck. Called every `sweepMillis`. */
   readonly sweep: () => void
@@ -61,7 +64,7 @@ class FifoPool implements Pool {
   readonly options: PoolOptions
   readonly max: number
   readonly all = new Set<DriverConnection>()
-  readonly abandoned = new Map<DriverConnection, number>()
+  readonly abandoned = new Map<DriverConnection, { readonly cancel: () => void; readonly since: number }>()
   readonly waiters = new Set<Waiter>()
   idle: Array<{ readonly connection: DriverConnection; readonly since: number }> = []
   opening = 0
@@ -99,8 +102,9 @@ class FifoPool implements Pool {
     this.give(connection)
   }
 
-  readonly abandon = (connection: DriverConnection): void => {
-    this.abandoned.set(connection, this.options.now())
+  readonly abandon = (connection: DriverConnection, cancel: () => void): void => {
+    this.abandoned.set(connection, { cancel, since: this.options.now() })
+    cancel()
   }
 
   readonly discard = (connection: DriverConnection): void => {
@@ -117,7 +121,10 @@ class FifoPool implements Pool {
       this.waiters.delete(waiter)
       waiter.grant(Either.left(refused(`No database connection was free within ${acquireMillisMax} ms`)))
     }
-    for (const [connection, since] of this.abandoned) if (now - since >= cancelMillisMax) this.discard(connection)
+    for (const [connection, { cancel, since }] of this.abandoned) {
+      if (now - since >= cancelMillisMax) this.discard(connection)
+      else cancel()
+    }
     for (const entry of this.idle) {
       const spare = this.all.size > this.options.min && now - entry.since >= idleMillisMax
       if (!spare && entry.connection.isOpen()) continue

@@ -79,20 +79,21 @@ export const make = ({
       Effect.forkScoped
     )
     const observer = Observer.make({
+      clock,
       slowMillis: Duration.toMillis(settings.slowQueryThreshold),
       log: settings.queryLog
     })
     const sql = yield* Client.make(pool, observer, name)
-    const { observed } = observer
+    const { totals } = observer
     return Context.make(SqlClient.SqlClient, sql).pipe(
       Context.add(Database, {
         stats: Effect.sync(() => ({
           backend,
           pool: pool.figures(),
-          queries: observed.queries,
-          failures: observed.failures,
-          slow: observed.slow,
-          meanMillis: observed.queries === 0 ? 0 : observed.millis / observed.queries
+          queries: totals.queries,
+          failures: totals.failures,
+          slow: totals.slow,
+          meanMillis: totals.queries === 0 ? 0 : totals.millis / totals.queries
         })),
         slowQueries: Effect.sync(observer.slowQueries),
         ping: ping(sql)

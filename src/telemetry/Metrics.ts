@@ -106,7 +106,6 @@ export const requestSeconds = latency("connect_request_duration_seconds", "Time 
 export const requestErrors = counter("connect_request_errors_total", "Errors in answers.", "code")
 export const requestsInFlight = gauge("connect_request_in_flight", "Operations being answered now.")
 export const requestBytes = bytes("connect_request_body_bytes", "Size of request bodies.")
-export const responseBytes = bytes("connect_response_body_bytes", "Size of response bodies before compression.")
 export const requestQueries = amount("connect_request_database_queries", "SQL statements for one operation.")
 export const requestsShed = counter("connect_request_shed_total", "Requests refused before any work.", "reason")
 export const slowRequests = counter("connect_request_slow_total", "Operations above the slow threshold.")
@@ -146,7 +145,6 @@ export const sessionsCreated = counter("connect_session_created_total", "Session
 // `reason`: the EndReason of src/session/Sessions.ts.
 export const sessionsEnded = counter("connect_session_ended_total", "Sessions ended.", "reason")
 export const sessionSeconds = lifetime("connect_session_lifetime_seconds", "Time from begin to end of a session.")
-export const signIns = counter("connect_session_sign_ins_total", "Attempts to sign in or up.", "outcome")
 export const passwordSeconds = latency("connect_password_hash_duration_seconds", "Time to hash or verify a password.")
 
 // `rule`: a name of src/rate/RateLimiter.ts. `outcome`: allowed, limited, degraded.
@@ -181,7 +179,6 @@ export const subscriptions = gauge("connect_socket_subscriptions", "Subscription
 // `actor`: the actor's type, never its id.
 export const actorsActive = gauge("connect_actor_active", "Actors in memory.", "actor")
 export const actorMessages = counter("connect_actor_messages_total", "Messages handled by actors.", "actor")
-export const actorSeconds = latency("connect_actor_message_duration_seconds", "Time of one actor message.", "actor")
 export const actorMailboxFull = counter("connect_actor_mailbox_full_total", "Messages a full mailbox refused.", "actor")
 export const actorCrashes = counter("connect_actor_crashes_total", "Defects in actors' handlers.", "actor")
 export const actorRestarts = counter("connect_actor_restarts_total", "Actors started again after a defect.", "actor")

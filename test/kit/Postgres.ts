@@ -2,25 +2,28 @@ import { chmodSync, mkdtempSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import * as PgClient from "@effect/sql-pg/PgClient"
 import type * as SqlClient from "@effect/sql/SqlClient"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import Pg from "pg"
+import { type Address, databaseOf } from "../../layers/database/Address.ts"
+import * as PgliteDriver from "../../layers/database/PgliteDriver.ts"
 import * as PostgresAccount from "../../layers/database/PostgresAccount.ts"
 import * as PostgresBinaries from "../../layers/database/PostgresBinaries.ts"
 import * as PostgresServer from "../../layers/database/PostgresServer.ts"
-import { core } from "../../src/database/migrations/0001_core.ts"
-import { Database } from "../../src/database/Database.ts"
+import * as DatabaseLayer from "../../layers/Database.ts"
+import * as Settings from "../../src/config/Settings.ts"
+import type { Database } from "../../src/database/Database.ts"
 
 /** The server that all tests of this process share. */
 interface Shared {
   readonly socketFolder: string
   readonly tcpPort: number
 }
+
+type DatabaseSettings = Settings.Shape["database"]
 
 const freePort = (): Promise<number> =>
   new Promise((resolve, reject) => {
@@ -33,23 +36,34 @@ const freePort = (): Promise<number> =>
 
 const template = "connect_template"
 
-/** Statements of the kit itself, on a connection of their own. */
-const admin = async (server: Shared, database: string, statement: string): Promise<void> => {
+const addressOf = ({ socketFolder, tcpPort }: Shared, database: string): Address => ({
+  socketFolder,
+  port: tcpPort,
+  user: PostgresServer.user,
+  database
+})
+
+/** A statement of the kit itself, on a connection of its own. */
+const admin = async (server: Shared, statement: string): Promise<void> => {
   const client = new Pg.Client({
     host: server.socketFolder,
     port: server.tcpPort,
     user: PostgresServer.user,
-    database
+    database: "postgres"
   })
   await client.connect()
   await client.query(statement).finally(() => client.end())
 }
 
+const testSettings = Effect.map(Settings.Settings, ({ database }) => database).pipe(
+  Effect.provide(Settings.layerTest())
+)
+
 const start = (folder: string, tcpPort: number) =>
   Effect.gen(function* () {
     const found = yield* PostgresBinaries.locate(join(folder, "lib"))
-    const binaries = Option.getOrThrowWith(found, () => new Error("no Postgres for this platform"))
-    const account = yield* PostgresAccount.forPaths([folder, binaries.postgres])
+    const binaries = Option.getOrThrowWith(found, () => new Error("No Postgres for this platform in node_modules"))
+    const account = yield* PostgresAccount.forPaths([folder, binaries.postgres], undefined)
     const socketFolder = yield* Effect.promise(() => PostgresServer.privateFolder(account, join(folder, "s-")))
     const parent = yield* Effect.promise(() => PostgresServer.privateFolder(account, join(folder, "d-")))
     yield* PostgresServer.start({
@@ -58,7 +72,7 @@ const start = (folder: string, tcpPort: number) =>
       dataFolder: join(parent, "postgres"),
       socketFolder,
       logFile: join(folder, "postgres.log"),
-      settings: { fsync: "off", listen_addresses: "127.0.0.1", port: String(tcpPort) },
+      settings: { fsync: "off", full_page_writes: "off", listen_addresses: "127.0.0.1", port: String(tcpPort) },
       orphanFolders: [folder]
     })
     return socketFolder
@@ -72,8 +86,12 @@ const launch = async (): Promise<Shared> => {
   const scope = Effect.runSync(Scope.make())
   const socketFolder = await Effect.runPromise(Scope.extend(start(folder, tcpPort), scope))
   const server = { socketFolder, tcpPort }
-  await admin(server, "postgres", `create database ${template}`)
-  await admin(server, template, core)
+  await admin(server, `create database ${template}`)
+  await Effect.runPromise(
+    Effect.scoped(
+      Effect.flatMap(testSettings, (settings) => DatabaseLayer.connect(addressOf(server, template), settings))
+    )
+  )
   return server
 }
 
@@ -83,50 +101,54 @@ const server = Effect.promise(() => (shared ??= launch()))
 
 let databases = 0
 
-/** A fresh migrated database of the shared server, dropped with the scope. */
-const freshDatabase = Effect.flatMap(server, (running) =>
-  Effect.acquireRelease(
-    Effect.promise(async () => {
-      const name = `t${++databases}`
-      await admin(running, "postgres", `create database ${name} template ${template}`)
-      return { ...running, name }
-    }),
-    ({ name }) => Effect.promise(() => admin(running, "postgres", `drop database if exists ${name} with (force)`))
-  )
-)
-
-/** The `DATABASE_URL` of a fresh migrated database on a real server that listens on TCP. Dropped with the scope. */
-export const url: Effect.Effect<string, never, Scope.Scope> = Effect.map(
-  freshDatabase,
-  ({ name, tcpPort }) => `postgres://${PostgresServer.user}@127.0.0.1:${tcpPort}/${name}`
-)
-
-/** SqlClient and Database on a fresh migrated database for each build. */
-export const layerDatabase: Layer.Layer<SqlClient.SqlClient | Database> = Layer.unwrapScoped(
-  Effect.map(freshDatabase, ({ name, socketFolder, tcpPort }) =>
-    PgClient.layerFromPool({
-      acquire: Effect.acquireRelease(
-        Effect.sync(
-          () => new Pg.Pool({ host: socketFolder, port: tcpPort, user: PostgresServer.user, database: name, max: 10 })
+/** The address of a fresh database on the shared server, migrated unless `empty`. Dropped with the scope. */
+export const freshAddress = (kind: "migrated" | "empty" = "migrated"): Effect.Effect<Address, never, Scope.Scope> =>
+  Effect.flatMap(server, (running) => {
+    const name = `t${++databases}`
+    return Effect.as(
+      Effect.acquireRelease(
+        Effect.promise(() =>
+          admin(running, `create database ${name} template ${kind === "empty" ? "template1" : template}`)
         ),
-        (pool) => Effect.promise(() => pool.end())
-      )
-    }).pipe(
-      Layer.orDie,
-      Layer.merge(
-        Layer.succeed(Database, {
-          stats: Effect.succeed({
-            backend: "postgres" as const,
-            pool: { max: 10, open: 0, inUse: 0, waiting: 0 },
-            queries: 0,
-            failures: 0,
-            slow: 0,
-            meanMillis: 0
-          }),
-          slowQueries: Effect.succeed([]),
-          ping: Effect.succeed(Duration.zero)
-        })
-      )
+        () => Effect.promise(() => admin(running, `drop database if exists ${name} with (force)`))
+      ),
+      addressOf(running, name)
+    )
+  })
+
+const urlOf = (kind: "migrated" | "empty"): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.flatMap(server, ({ tcpPort }) =>
+    Effect.map(
+      freshAddress(kind),
+      (address) => `postgres://${PostgresServer.user}:none@127.0.0.1:${tcpPort}/${databaseOf(address)}`
     )
   )
-)
+
+/** The `DATABASE_URL` of a fresh migrated database on a real server that listens on TCP. Dropped with the scope. */
+export const url = urlOf("migrated")
+
+/** The same without any table. */
+export const emptyUrl = urlOf("empty")
+
+type Layers = Layer.Layer<SqlClient.SqlClient | Database>
+
+/** SqlClient and Database on a fresh migrated database for each build, with other settings. */
+export const layerWith = (change: (settings: DatabaseSettings) => DatabaseSettings): Layers =>
+  Layer.scopedContext(
+    Effect.gen(function* () {
+      const settings = yield* testSettings
+      return yield* DatabaseLayer.connect(yield* freshAddress(), change(settings))
+    })
+  ).pipe(Layer.orDie)
+
+/** SqlClient and Database on a fresh migrated database for each build. */
+export const layerDatabase: Layers = layerWith((settings) => settings)
+
+/** The same through PGlite in memory. It takes 2 s and 300 MB: for what is about PGlite only. */
+export const layerPglite: Layers = Layer.scopedContext(
+  Effect.gen(function* () {
+    const settings = yield* testSettings
+    const driver = yield* PgliteDriver.make(undefined)
+    return yield* DatabaseLayer.migrated({ driver, backend: "pglite", name: "postgres" }, settings)
+  })
+).pipe(Layer.orDie)

@@ -1,0 +1,11 @@
+import * as Postgres from "../../kit/Postgres.ts"
+import { contract } from "./contract.ts"
+
+contract(
+  "Bun.SQL",
+  Postgres.layerWith((settings) => ({ ...settings, driver: "bun" })),
+  {
+    cancels: true,
+    concurrent: true
+  }
+)
