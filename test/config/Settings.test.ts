@@ -80,6 +80,7 @@ const variables: ReadonlyArray<Variable> = [
   },
   { name: "DATABASE_URL", value: url, pick: (s) => secretOf(s.database.url), means: Option.some(url) },
   { name: "DATA_DIR", value: "/var/lib/connect", pick: (s) => s.database.dataDir, means: "/var/lib/connect" },
+  { name: "DB_DRIVER", value: "pglite", pick: (s) => s.database.driver, means: "pglite" },
   { name: "DB_POOL_SIZE", value: "40", pick: (s) => s.database.poolMax, means: 40 },
   { name: "DB_POOL_MIN", value: "2", pick: (s) => s.database.poolMin, means: 2 },
   { name: "ENABLE_QUERY_CACHE", value: "yes", pick: (s) => s.database.queryCache, means: true },
