@@ -103,11 +103,18 @@ export const words = (text: string): Reading => {
   return read
 }
 
+/** Letters (with signs, characters) of one chunk that still count as spelled out, and the least chunks of such a word. */
+const spelledLettersMax = 2
+const spelledCharactersMax = 6
+const spelledChunksMin = 3
+
 interface Chunk {
   readonly from: number
   readonly to: number
   /** Characters that are read as letters. */
   readonly letters: number
+  /** Whether they are few enough, or all the same, to be one letter of a word that is spelled out. */
+  readonly spells: boolean
   /** Whether something separates two of them. */
   readonly broken: boolean
 }
@@ -119,55 +126,60 @@ const chunks = (text: string): ReadonlyArray<Chunk> => {
     if (at < text.length && !isSpace(text.charCodeAt(at))) continue
     let letters = 0
     let parts = 0
+    let clear = 0
+    let runs = 0
+    let lastClear: number = gap
     let before: number = gap
     for (let inside = from; inside < at; inside++) {
       const found = classOf(text.charCodeAt(inside))
       if (found !== gap) letters++
       if (found !== gap && before === gap) parts++
+      if (found !== gap && found < soft) {
+        clear++
+        if (found !== lastClear) runs++
+        lastClear = found
+      }
       before = found
     }
-    if (letters > 0) all.push({ from, to: at, letters, broken: parts > 1 })
+    const spells = letters <= spelledCharactersMax && (clear <= spelledLettersMax || runs === 1)
+    if (letters > 0) all.push({ from, to: at, letters, spells, broken: parts > 1 })
     from = at + 1
   }
   return all
 }
 
+/** The letters of a chunk in a row. Signs at its edges may be letters or not, as in whole texts. */
 const addChunk = (read: Builder, text: string, chunk: Chunk): void => {
   let left = chunk.letters
+  let before = soft
   for (let at = chunk.from; at < chunk.to; at++) {
     const found = classOf(text.charCodeAt(at))
     if (found === gap) continue
-    read.add(found, left === chunk.letters, left === 1)
     left--
+    const next = left === 0 ? soft : classOf(text.charCodeAt(at + 1))
+    read.add(found, before >= soft || found >= soft, next >= soft || found >= soft)
+    before = found
   }
 }
 
-/** Letters of one chunk that still count as spelled out, and chunks in a row from which they are read as a word. */
-const spelledLettersMax = 2
-const spelledChunksMin = 3
-
-/** What is written with separators inside (`a.b-c`) read without them, and what is spelled out (`a b c`) as one word. */
+/**
+ * What is written with separators inside (`a.b-c`) read without them, and what is spelled out (`a b c`) as one word.
+ * Nothing when the text has neither.
+ */
 const joined = (text: string): Reading | undefined => {
   const all = chunks(text)
-  const read = new Builder(text.length * 2 + all.length)
-  let run = 0
-  for (let at = 0; at <= all.length; at++) {
-    const chunk = all[at]
-    if (chunk !== undefined && chunk.letters <= spelledLettersMax) {
-      run++
-      continue
-    }
-    if (run >= spelledChunksMin) {
-      read.add(gap, true, true)
-      for (let back = at - run; back < at; back++) addChunk(read, text, all[back]!)
-    }
-    run = 0
-    if (chunk?.broken === true) {
-      read.add(gap, true, true)
-      addChunk(read, text, chunk)
-    }
+  const read = new Builder(text.length + all.length * 2)
+  let differs = false
+  for (let at = 0; at < all.length;) {
+    let run = 0
+    while (at + run < all.length && all[at + run]!.spells) run++
+    const spelled = run >= spelledChunksMin
+    const until = at + (spelled ? run : 1)
+    read.add(gap, true, true)
+    differs ||= spelled || all[at]!.broken
+    for (; at < until; at++) addChunk(read, text, all[at]!)
   }
-  return read.length === 0 ? undefined : read
+  return differs ? read : undefined
 }
 
 /** Every way in which a normalised text may be meant to be read. */

@@ -12,7 +12,7 @@ export interface Judgement {
   readonly rule?: string
 }
 
-/** Words or phrases of one sense. `plural`: with -s, -es and -z too. */
+/** Words or phrases of one sense. `plural`: with -s, -es or -z too. */
 export interface Words {
   readonly phrases: ReadonlyArray<string>
   readonly plural?: boolean
@@ -36,12 +36,12 @@ const masked = (phrase: string): ReadonlyArray<string> => {
   return phrase.includes(" ") || vowels.length === 0 ? [] : [hide(vowels), ...vowels.map((at) => hide([at]))]
 }
 
+const plurals = (word: string): ReadonlyArray<string> =>
+  /[sxzho]$/.test(word) ? [`${word}es`, `${word}s`, `${word}z`] : [`${word}s`, `${word}z`]
+
 const spellings = (words: Words): ReadonlyArray<string> =>
   words.phrases.flatMap((phrase) =>
-    [phrase, ...(words.plural === true ? [`${phrase}s`, `${phrase}es`, `${phrase}z`] : [])].flatMap((form) => [
-      form,
-      ...masked(form)
-    ])
+    [phrase, ...(words.plural === true ? plurals(phrase) : [])].flatMap((form) => [form, ...masked(form)])
   )
 
 const pattern = <A>(phrase: string, value: A): Automaton.Pattern<A> => {

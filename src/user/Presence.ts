@@ -46,11 +46,9 @@ export const layer = Layer.scoped(
     const renew = (userId: UserId, ids: ReadonlyArray<string>) =>
       Effect.ignore(actors.tell(userId).Renew({ leases: ids }))
 
-    yield* Effect.forEach([...leases], ([userId, ids]) => renew(userId, [...ids]), { discard: true }).pipe(
-      (beat) => Effect.suspend(() => beat),
-      Effect.repeat(Schedule.spaced(heartbeatMillis)),
-      Effect.forkScoped
-    )
+    yield* Effect.suspend(() =>
+      Effect.forEach([...leases], ([userId, ids]) => renew(userId, [...ids]), { discard: true })
+    ).pipe(Effect.repeat(Schedule.spaced(heartbeatMillis)), Effect.forkScoped)
 
     const connect = (userId: UserId) =>
       Effect.gen(function* () {

@@ -104,8 +104,8 @@ it("whatever the order of connects and disconnects, ONLINE means a connection no
   Effect.promise(() =>
     fc.assert(
       fc.asyncProperty(
-        fc.array(fc.oneof(fc.constant("connect"), fc.constant("disconnect"), fc.integer({ min: 1, max: 40 })), {
-          maxLength: 25
+        fc.array(fc.oneof(fc.constant("connect"), fc.constant("disconnect"), fc.integer({ min: 1, max: 15 })), {
+          maxLength: 12
         }),
         (plan) =>
           Effect.runPromise(
@@ -131,6 +131,6 @@ it("whatever the order of connects and disconnects, ONLINE means a connection no
             }).pipe(Effect.provide(layer), Effect.scoped, Effect.provide(TestContext.TestContext))
           )
       ),
-      { numRuns: 25 }
+      { numRuns: 12 }
     )
   ))
