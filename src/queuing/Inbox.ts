@@ -11,7 +11,7 @@ import type { DatabaseUnavailable, NotFound } from "../errors.ts"
 import { Interactions } from "../interaction/Interactions.ts"
 import type { Action } from "../moderation/Action.ts"
 import { type ActionRow, columns as actionColumns, fromRow as actionFromRow } from "../moderation/ActionRow.ts"
-import type { Session } from "../session/Sessions.ts"
+import { type Session, Sessions } from "../session/Sessions.ts"
 import { Queue } from "./Queue.ts"
 import { type InboxSignal, inboxTopic } from "./Signal.ts"
 import type { Match, Ticket } from "./Ticket.ts"
@@ -32,7 +32,8 @@ export class Inbox extends Context.Tag("@connect/Inbox")<
   {
     /**
      * Starts with what the person would have seen had they been here: their waiting ticket, or their match while its
-     * interaction goes on; so again whenever something may have been missed. Then what happens, each match once.
+     * interaction goes on; so again whenever something may have been missed. Then what happens, each match once. Ends
+     * after SessionRevoked.
      */
     readonly events: (
       session: Session
@@ -45,6 +46,7 @@ const make = Effect.gen(function* () {
   const broadcast = yield* Broadcast
   const queue = yield* Queue
   const interactions = yield* Interactions
+  const sessions = yield* Sessions
 
   /** What has gone since it was signalled is not shown. */
   const shown = (
@@ -110,9 +112,12 @@ where a.id = ${signal.actionId}::uuid and a.subject_id = ${userId}::uuid`.pipe(
         if (matches.size > shownMax) for (const oldest of matches) return matches.delete(oldest)
         return true
       }
+      const revoked = Effect.map(sessions.ended(session), (reason): InboxEvent => ({ _tag: "SessionRevoked", reason }))
       return Stream.concat(Stream.succeed<Signal<InboxSignal>>({ _tag: "Gap" }), signals).pipe(
         Stream.mapEffect((signal) => (signal._tag === "Gap" ? current(session) : load(session, signal.message))),
-        Stream.filterMap(Option.filter(isNew))
+        Stream.filterMap(Option.filter(isNew)),
+        Stream.merge(Stream.fromEffect(revoked)),
+        Stream.takeUntil(({ _tag }) => _tag === "SessionRevoked")
       )
     })
 

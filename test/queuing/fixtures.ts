@@ -14,6 +14,7 @@ import * as Restrictions from "../../src/moderation/Restrictions.ts"
 import * as Inbox from "../../src/queuing/Inbox.ts"
 import * as Queue from "../../src/queuing/Queue.ts"
 import * as QueueActor from "../../src/queuing/QueueActor.ts"
+import { Sessions } from "../../src/session/Sessions.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { Passwords } from "../../src/user/Passwords.ts"
 import * as Users from "../../src/user/Users.ts"
@@ -27,13 +28,16 @@ export const settings = (change: Change = {}) =>
 /** Nobody signs in here, so no time goes into hashing. */
 const noPasswords = Layer.mock(Passwords, {})
 
+/** Sessions here end only by what a test publishes. */
+const endlessSessions = Layer.mock(Sessions, { ended: () => Effect.never })
+
 /** What one process that matches is made of; it still asks for the database and the broadcasts. */
 export const process = (change: Change = {}) =>
   Inbox.layer.pipe(
     Layer.provideMerge(Queue.layer),
     Layer.provideMerge(QueueActor.layer),
     Layer.provideMerge(Layer.mergeAll(Users.layer, Restrictions.layer, Interactions.layer)),
-    Layer.provideMerge(Layer.mergeAll(Cursor.layer, noPasswords)),
+    Layer.provideMerge(Layer.mergeAll(Cursor.layer, noPasswords, endlessSessions)),
     Layer.provideMerge(Layer.mergeAll(ActorSystem.layerLocal, Registry.layer, StoreMemory.layer, settings(change)))
   )
 
