@@ -126,6 +126,16 @@ export class ActorCrashed extends Schema.TaggedError<ActorCrashed>()("ActorCrash
   }
 }
 
+/** Another activation, most likely on another node, has taken the actor over: what this one wrote was not kept. */
+export class StaleOwner extends Schema.TaggedError<StaleOwner>()("StaleOwner", {
+  actor: Schema.String,
+  id: Schema.String
+}) {
+  override get message() {
+    return `${this.actor} is served elsewhere by now`
+  }
+}
+
 /** No reply within the ask's timeout. Whether the message was processed is unknown. */
 export class AskTimeout extends Schema.TaggedError<AskTimeout>()("AskTimeout", {
   actor: Schema.String,
@@ -200,6 +210,7 @@ export type ConnectError =
   | MailboxFull
   | ActorStopped
   | ActorCrashed
+  | StaleOwner
   | AskTimeout
   | StoreUnavailable
   | DatabaseUnavailable
@@ -227,6 +238,7 @@ export const errors: { readonly [Tag in ConnectError["_tag"]]: ErrorInfo } = {
   QueueFull: { status: 503, retryable: true },
   MailboxFull: { status: 503, retryable: true },
   ActorStopped: { status: 503, retryable: true },
+  StaleOwner: { status: 503, retryable: true },
   Overloaded: { status: 503, retryable: true },
   StoreUnavailable: { status: 503, retryable: true },
   DatabaseUnavailable: { status: 503, retryable: true },

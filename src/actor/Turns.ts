@@ -4,6 +4,7 @@ import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import { StaleOwner } from "../errors.ts"
 import { Alarm } from "./Alarm.ts"
 import type { Cell } from "./Cell.ts"
 import { isLater } from "./Definition.ts"
@@ -209,13 +210,21 @@ export class Turns {
 
   /** The reply, or for a defect the typed failure at once and then what the supervision says. */
   private answer(cell: Cell, message: Message, exit: Outcome): void {
-    if (exit._tag === "Success" || isTyped(exit.cause)) return this.mailboxes().settle(message, exit)
+    if (exit._tag === "Success") return this.mailboxes().settle(message, exit)
+    if (isStale(exit.cause)) return this.leave(cell, message)
+    if (isTyped(exit.cause)) return this.mailboxes().settle(message, exit)
     if (this.kind.closing) return this.mailboxes().settle(message, stopped(this.kind, closingRetryMillis))
     this.mailboxes().settle(message, crashed(this.kind))
     this.kind.tally.crashed()
     this.kind.shared.deadLetters.add(this.kind.definition.name, cell.id, message, exit.cause, this.kind.now())
     cell.work().failure = exit.cause
     cell.duty = "recover"
+  }
+
+  /** The actor lives elsewhere by now. That is nobody's fault: the sender may try again, and this activation ends. */
+  private leave(cell: Cell, message: Message): void {
+    this.mailboxes().settle(message, stopped(this.kind, 0))
+    cell.duty = "passivate"
   }
 
   private replyLater(cell: Cell, message: Message, effect: Effect.Effect<unknown, unknown>): void {
@@ -325,6 +334,12 @@ export class Turns {
 
 const isTyped = (cause: Cause.Cause<unknown>): boolean =>
   Option.isSome(Cause.failureOption(cause)) && Option.isNone(Cause.dieOption(cause))
+
+/** Whether a write found another owner, told as a failure or as a defect. */
+const isStale = (cause: Cause.Cause<unknown>): boolean => {
+  const reason = Cause.squash(cause)
+  return reason instanceof StaleOwner
+}
 
 const isSettled = (exit: Outcome): boolean => exit._tag === "Success" || isTyped(exit.cause)
 
