@@ -71,9 +71,13 @@ const refuseUpgrade = (socket: Duplex, { status, headers, body }: Answer): void 
 
 const peerOf = (socket: WebSocket): Peer => ({
   send: (message) => {
-    if (socket.bufferedAmount > limits.sendBufferBytesMax) return socket.terminate()
     if (socket.bufferedAmount <= limits.sendBufferHighBytes) return socket.send(message)
-    return new Promise((resolve) => socket.send(message, () => resolve()))
+    return new Promise((resolve) => {
+      if (socket.bufferedAmount <= limits.sendBufferBytesMax) return socket.send(message, () => resolve())
+      // Whoever sends waits until the socket is gone: otherwise a busy stream would keep the event loop from closing it.
+      socket.once("close", () => resolve())
+      socket.terminate()
+    })
   },
   close: (code, reason) => socket.close(code, reason)
 })
@@ -112,6 +116,7 @@ const acceptSockets = (server: Server, { sockets }: Serving, socketPath: string)
     if ("status" in admitted) return refuseUpgrade(stream, admitted)
     handshakes.handleUpgrade(request, stream, head, (socket) => {
       handshakes.emit("connection", socket)
+      socket.setMaxListeners(limits.operationsPerSocketMax + 10)
       const connection = sockets.open(peerOf(socket), admitted)
       socket.on("message", (data: Buffer, isBinary: boolean) => {
         if (isBinary) socket.close(1003, "Messages are text")

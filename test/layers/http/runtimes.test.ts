@@ -28,7 +28,8 @@ const bundled = async (): Promise<string> => {
 
 const commands: Readonly<Record<string, () => Promise<ReadonlyArray<string>>>> = {
   node: async () => ["node", await bundled()],
-  deno: () => Promise.resolve([`${root}/node_modules/.bin/deno`, "run", "-A", source])
+  // The binary itself: signals do not pass through the launcher.
+  deno: () => Promise.resolve([`${root}/node_modules/deno/deno`, "run", "-A", source])
 }
 
 const post = (url: string, body: string | ReadableStream) =>
