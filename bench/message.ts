@@ -3,23 +3,17 @@
  * last one is stored, through the actor and the group committer, on Postgres with fsync. Beside it what Postgres
  * itself can do with the same rows when they are there beforehand and are written by hand in batches of the same size.
  */
-import { mkdtempSync } from "node:fs"
-import { chmod, rm } from "node:fs/promises"
+import { chmod, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import * as PgClient from "@effect/sql-pg/PgClient"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import Pg from "pg"
-import * as PostgresAccount from "../layers/database/PostgresAccount.ts"
-import * as PostgresBinaries from "../layers/database/PostgresBinaries.ts"
-import * as PostgresServer from "../layers/database/PostgresServer.ts"
+import * as Database from "../layers/Database.ts"
 import * as ActorSystem from "../src/actor/ActorSystem.ts"
 import * as Broadcast from "../src/broadcast/Broadcast.ts"
-import { core } from "../src/database/migrations/0001_core.ts"
+import * as Settings from "../src/config/Settings.ts"
 import * as Ids from "../src/domain/Ids.ts"
 import * as EventLog from "../src/interaction/EventLog.ts"
 import * as InteractionActor from "../src/interaction/InteractionActor.ts"
@@ -32,34 +26,23 @@ const rounds = 3
 const roundMillis = 3_000
 const body = "I know right! Did you know that in the 60's top bowlers made more than top players?"
 
+/** The embedded Postgres that every program brings, in a folder of its own. */
 const database = Layer.unwrapScoped(
-  Effect.gen(function* () {
-    const folder = mkdtempSync(join(tmpdir(), "connect-bench-"))
-    yield* Effect.addFinalizer(() => Effect.promise(() => rm(folder, { recursive: true, force: true })))
-    yield* Effect.promise(() => chmod(folder, 0o755))
-    const binaries = Option.getOrThrow(yield* PostgresBinaries.locate(join(folder, "lib")))
-    const account = yield* PostgresAccount.forPaths([folder, binaries.postgres], undefined)
-    const host = yield* Effect.promise(() => PostgresServer.privateFolder(account, join(folder, "s-")))
-    const parent = yield* Effect.promise(() => PostgresServer.privateFolder(account, join(folder, "d-")))
-    yield* PostgresServer.start({
-      binaries,
-      account,
-      dataFolder: join(parent, "postgres"),
-      socketFolder: host,
-      logFile: join(folder, "postgres.log")
-    })
-    const pool = new Pg.Pool({
-      host,
-      port: PostgresServer.port,
-      user: PostgresServer.user,
-      database: "postgres",
-      max: 10
-    })
-    yield* Effect.promise(() => pool.query(core))
-    return PgClient.layerFromPool({
-      acquire: Effect.acquireRelease(Effect.succeed(pool), () => Effect.promise(() => pool.end()))
-    })
-  })
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.promise(async () => {
+        const folder = await mkdtemp(join(tmpdir(), "connect-bench-"))
+        await chmod(folder, 0o755)
+        return folder
+      }),
+      (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true }))
+    ),
+    (dataDir) =>
+      Layer.provide(
+        Database.layer,
+        Settings.layerTest((settings) => ({ ...settings, database: { ...settings.database, dataDir } }))
+      )
+  )
 )
 
 const system = InteractionActor.layer.pipe(
