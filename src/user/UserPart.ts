@@ -169,7 +169,10 @@ export const part = Effect.gen(function* () {
 
   return {
     Query: {
-      viewer: plain((_: unknown, request) => Option.getOrNull(request.session)),
+      // Nobody without a token; with one that is no good any more the client must learn to sign in again.
+      viewer: plain((_: unknown, request) =>
+        request.sessionFailure === undefined ? Option.getOrNull(request.session) : Effect.fail(request.sessionFailure)
+      ),
       user: field(FindUser, ({ id, handle }, request) =>
         Effect.gen(function* () {
           yield* viewer(request)
