@@ -63,10 +63,13 @@ export type Asks<Rpcs extends Rpc.Any> = {
     : Effect.Effect<Rpc.Success<R>, Rpc.Error<R> | Failure>
 }
 
-/** Calls that end when the mailbox has the message. */
-export type Tells<Rpcs extends Rpc.Any> = {
-  readonly [R in Rpcs as R["_tag"]]: (...input: Input<R>) => Effect.Effect<void, MailboxFull | ActorStopped>
+/** A call for each message that is not answered with its reply. */
+export type Calls<Rpcs extends Rpc.Any, E> = {
+  readonly [R in Rpcs as R["_tag"]]: (...input: Input<R>) => Effect.Effect<void, E>
 }
+
+/** Calls that end when the mailbox has the message. */
+export type Tells<Rpcs extends Rpc.Any> = Calls<Rpcs, MailboxFull | ActorStopped>
 
 export interface Client<Rpcs extends Rpc.Any> {
   readonly ask: (id: string) => Asks<Rpcs>

@@ -48,6 +48,8 @@ export class ActorSystem extends Context.Tag("@connect/ActorSystem")<
     readonly tell: (definition: Definition, id: string, tag: string, payload: unknown) => Effect.Effect<void, unknown>
     /** Whether that actor is active, without activating it. */
     readonly isActive: (definition: Definition, id: string) => Effect.Effect<boolean>
+    /** The type of that name, when it is registered here. */
+    readonly definition: (name: string) => Effect.Effect<Definition | undefined>
     /** One entry for each type that is registered here. */
     readonly stats: Effect.Effect<ReadonlyArray<Stats>>
     /** The last messages that failed with a defect, oldest first, `deadLettersMax` at most. */
@@ -173,6 +175,7 @@ const make = ({ drainTimeout, grace }: Options) =>
           )
         ),
       isActive: (definition, id) => Effect.sync(() => types.get(definition.name)?.isActive(id) ?? false),
+      definition: (name) => Effect.sync(() => types.get(name)?.definition),
       stats: Effect.sync(() => Array.from(types.values(), (cells) => cells.stats())),
       deadLetters: Effect.sync(() => deadLetters.list()),
       escalated: Deferred.await(escalation),

@@ -38,6 +38,10 @@ export class Cells {
     this.mailboxes = new Mailboxes(this.kind, (cell) => this.turns.start(cell))
   }
 
+  get definition(): Registration["definition"] {
+    return this.kind.definition
+  }
+
   /** Puts the message in the mailbox of `id`, which it activates when needed, or settles it with why not. */
   offer(id: string, message: Message): void {
     this.mailboxes.offer(id, message)

@@ -1,0 +1,226 @@
+import * as SqlClient from "@effect/sql/SqlClient"
+import type * as Rpc from "@effect/rpc/Rpc"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { orUnavailable } from "../database/SqlErrors.ts"
+import type { DatabaseUnavailable } from "../errors.ts"
+import type { Actor, Calls } from "./Actor.ts"
+import { ActorSystem } from "./ActorSystem.ts"
+import type { Definition } from "./Definition.ts"
+import * as Supervised from "./Supervised.ts"
+
+/** When the actor is reminded: once after a time or at a date, or again and again. */
+export type When =
+  | { readonly after: Duration.DurationInput; readonly every?: Duration.DurationInput }
+  | { readonly at: Date; readonly every?: Duration.DurationInput }
+
+/** A reminder as it is kept. */
+export interface Reminder {
+  readonly actor: string
+  readonly id: string
+  readonly name: string
+  readonly tag: string
+  readonly dueAt: Date
+  readonly everyMillis: number | null
+  readonly attempts: number
+}
+
+/** Reminders that one process delivers at the same time. */
+export const batchMax = 100
+
+/** Time between two looks for what is due. */
+export const lookEvery = Duration.seconds(1)
+
+/** Time a process has to deliver what it took before another one may take it: longer than any ask. */
+export const lease = Duration.minutes(1)
+
+/** After a delivery that failed the next is later: from one second, doubled, to this. */
+export const retryMax = Duration.minutes(10)
+
+/** Deliveries that fail before a reminder is given up and only logged. */
+export const attemptsMax = 20
+
+interface Due {
+  readonly actor: string
+  readonly id: string
+  readonly name: string
+  readonly tag: string
+  readonly payload: unknown
+  readonly due_at: Date
+  readonly every_millis: number | null
+  readonly attempts: number
+}
+
+/** Reminders outlive the actor, the process and the node: they are kept in Postgres until they are delivered. */
+export class Reminders extends Context.Tag("@connect/actor/Reminders")<
+  Reminders,
+  {
+    /** Replaces the reminder of that name. */
+    readonly set: (
+      definition: Definition,
+      id: string,
+      name: string,
+      when: When,
+      tag: string,
+      payload: unknown
+    ) => Effect.Effect<void, DatabaseUnavailable>
+    readonly cancel: (definition: Definition, id: string, name: string) => Effect.Effect<void, DatabaseUnavailable>
+    /** The next ones due, `limit` at most. */
+    readonly list: (limit: number) => Effect.Effect<ReadonlyArray<Reminder>, DatabaseUnavailable>
+    /** Delivers what is due now; the result is how many. The layer does it every second. */
+    readonly deliver: Effect.Effect<number, DatabaseUnavailable>
+  }
+>() {}
+
+/** The reminders of one actor type. */
+export interface Client<Rpcs extends Rpc.Any> {
+  /**
+   * Reminds the actor with a message of its protocol: `reminders.set(id, "expiry", { after: "1 hour" }).Expire()`. It is
+   * delivered at least once; a repeated one that was late is not made up for.
+   */
+  readonly set: (id: string, name: string, when: When) => Calls<Rpcs, DatabaseUnavailable>
+  readonly cancel: (id: string, name: string) => Effect.Effect<void, DatabaseUnavailable>
+}
+
+export const of = <Rpcs extends Rpc.Any>(actor: Actor<Rpcs>): Effect.Effect<Client<Rpcs>, never, Reminders> =>
+  Effect.map(Reminders, ({ cancel, set }) => ({
+    set: (id, name, when) =>
+      Object.fromEntries(
+        Array.from(actor.definition.protocol.keys(), (tag) => [
+          tag,
+          (payload: unknown) => set(actor.definition, id, name, when, tag, payload)
+        ])
+      ) as unknown as Calls<Rpcs, DatabaseUnavailable>,
+    cancel: (id, name) => cancel(actor.definition, id, name)
+  }))
+
+const dueOf = (when: When, now: number): Date =>
+  "at" in when ? when.at : new Date(now + Duration.toMillis(when.after))
+
+const make = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const system = yield* ActorSystem
+
+  const take = Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    const until = new Date(now + Duration.toMillis(lease))
+    const served = (yield* system.stats).map(({ actor }) => actor)
+    if (served.length === 0) return []
+    return yield* sql<Due>`
+      update actor_reminders r set leased_until = ${until}
+      from (
+        select actor, id, name from actor_reminders
+        where due_at <= ${new Date(now)} and leased_until <= ${new Date(now)} and actor = any(${served}::text[])
+        order by due_at limit ${batchMax} for update skip locked
+      ) d
+      where r.actor = d.actor and r.id = d.id and r.name = d.name
+      returning r.actor, r.id, r.name, r.tag, r.payload, r.due_at, r.every_millis, r.attempts`
+  }).pipe(orUnavailable)
+
+  /** Only as it was taken: the actor may have set it anew while it was being reminded. */
+  const taken = (due: Due) =>
+    sql`actor = ${due.actor} and id = ${due.id} and name = ${due.name} and due_at = ${due.due_at}`
+
+  const delivered = (due: Due) =>
+    Effect.gen(function* () {
+      if (due.every_millis === null) return yield* sql`delete from actor_reminders where ${taken(due)}`
+      const now = yield* Clock.currentTimeMillis
+      const missed = Math.floor((now - due.due_at.getTime()) / due.every_millis)
+      const next = new Date(due.due_at.getTime() + (missed + 1) * due.every_millis)
+      return yield* sql`
+        update actor_reminders set due_at = ${next}, attempts = 0, leased_until = '-infinity' where ${taken(due)}`
+    }).pipe(orUnavailable)
+
+  const failed = (due: Due) =>
+    Effect.gen(function* () {
+      if (due.attempts + 1 >= attemptsMax) {
+        yield* Effect.logError(`Reminder ${due.name} of ${due.actor} is given up`).pipe(
+          Effect.annotateLogs("id", due.id)
+        )
+        return yield* delivered(due)
+      }
+      const pause = Math.min(Duration.toMillis(retryMax), 1_000 * 2 ** due.attempts)
+      const until = new Date((yield* Clock.currentTimeMillis) + pause)
+      yield* orUnavailable(
+        sql`update actor_reminders set attempts = attempts + 1, leased_until = ${until} where ${taken(due)}`
+      )
+    })
+
+  const deliverOne = (due: Due) =>
+    Effect.gen(function* () {
+      const definition = yield* system.definition(due.actor)
+      const rpc = definition?.protocol.get(due.tag)
+      if (definition === undefined || rpc === undefined) return yield* failed(due)
+      const ask = Schema.decodeUnknown(rpc.payloadSchema as Schema.Schema<unknown, unknown>)(due.payload).pipe(
+        Effect.flatMap((payload) => system.ask(definition, due.id, due.tag, payload))
+      )
+      return yield* Effect.matchCauseEffect(ask, {
+        onSuccess: () => delivered(due),
+        onFailure: (cause) =>
+          Effect.zipRight(Effect.logWarning(`Reminder ${due.name} of ${due.actor} failed`, cause), failed(due))
+      })
+    })
+
+  return Reminders.of({
+    set: (definition, id, name, when, tag, payload) =>
+      Effect.gen(function* () {
+        const rpc = definition.protocol.get(tag)!
+        const encoded = yield* Effect.orDie(
+          Schema.encode(rpc.payloadSchema as Schema.Schema<unknown, unknown>)(payload)
+        )
+        const due = dueOf(when, yield* Clock.currentTimeMillis)
+        const every = when.every === undefined ? null : Math.max(1, Duration.toMillis(when.every))
+        yield* sql`
+          insert into actor_reminders (actor, id, name, tag, payload, due_at, every_millis)
+          values (${definition.name}, ${id}, ${name}, ${tag}, ${JSON.stringify(encoded ?? null)}::text::jsonb, ${due}, ${every})
+          on conflict (actor, id, name) do update set tag = excluded.tag, payload = excluded.payload,
+            due_at = excluded.due_at, every_millis = excluded.every_millis, attempts = 0, leased_until = '-infinity'`
+      }).pipe(orUnavailable),
+    cancel: (definition, id, name) =>
+      sql`delete from actor_reminders where actor = ${definition.name} and id = ${id} and name = ${name}`.pipe(
+        Effect.asVoid,
+        orUnavailable
+      ),
+    list: (limit) =>
+      sql<Due>`
+        select actor, id, name, tag, payload, due_at, every_millis, attempts from actor_reminders
+        order by due_at limit ${limit}`.pipe(
+        Effect.map((rows) =>
+          rows.map((row) => ({
+            actor: row.actor,
+            id: row.id,
+            name: row.name,
+            tag: row.tag,
+            dueAt: row.due_at,
+            everyMillis: row.every_millis,
+            attempts: row.attempts
+          }))
+        ),
+        orUnavailable
+      ),
+    deliver: Effect.gen(function* () {
+      const due = yield* take
+      yield* Effect.forEach(due, deliverOne, { concurrency: batchMax, discard: true })
+      return due.length
+    })
+  })
+})
+
+/** Kept in Postgres, delivered by whichever process serves the actor's type and takes them first. */
+export const layer: Layer.Layer<Reminders, never, SqlClient.SqlClient | ActorSystem | Supervised.Registry> =
+  Layer.scoped(
+    Reminders,
+    Effect.tap(make, ({ deliver }) =>
+      Supervised.fork({
+        name: "actor reminders",
+        effect: Effect.forever(
+          Effect.flatMap(deliver, (count) => (count === batchMax ? Effect.void : Effect.sleep(lookEvery)))
+        ),
+        restart: { intensity: 1_000, window: "1 minute", backoff: { initial: "1 second", max: "10 seconds" } }
+      })
+    )
+  )
