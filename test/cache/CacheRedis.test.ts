@@ -1,0 +1,78 @@
+import { expect } from "bun:test"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as RedisStore from "../../layers/store/RedisStore.ts"
+import * as Broadcast from "../../src/broadcast/Broadcast.ts"
+import * as Cache from "../../src/cache/Cache.ts"
+import * as Settings from "../../src/config/Settings.ts"
+import { Store } from "../../src/store/Store.ts"
+import { it } from "../kit/effect.ts"
+import * as Redis from "../kit/Redis.ts"
+
+/** A cache as another process would have it: its own connections, the rows shared. */
+const node = (redis: Redis.Instance, rows: Map<string, string>) =>
+  Effect.gen(function* () {
+    const services = yield* Layer.build(
+      Layer.provideMerge(
+        Broadcast.layerStore,
+        Layer.merge(Layer.scoped(Store, RedisStore.make(Redis.address(redis))), Settings.layerTest())
+      )
+    )
+    return yield* Cache.make({
+      name: "row",
+      key: (id: string) => id,
+      schema: Schema.String,
+      ttl: "1 hour",
+      near: { entriesMax: 1_000, ttl: "1 hour" },
+      lookup: (id) => Effect.sync(() => Option.fromNullable(rows.get(id)))
+    }).pipe(Effect.provide(services))
+  })
+
+it.live("what one process changes is gone from the near cache of another", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.shared
+    const rows = new Map([["a", "0"]])
+    const [here, there] = yield* Effect.all([node(redis, rows), node(redis, rows)])
+    for (let n = 1; n <= 50; n++) {
+      yield* there.get("a")
+      rows.set("a", String(n))
+      yield* here.invalidate("a")
+      yield* there
+        .get("a")
+        .pipe(
+          Effect.repeat({ until: (found) => Option.contains(found, String(n)), schedule: Schedule.spaced("1 millis") }),
+          Effect.timeout("1 second")
+        )
+    }
+  })
+)
+
+it.live("with Redis stopped every read is answered by the lookup, and what was invalidated meanwhile stays gone", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.start()
+    const rows = new Map(Array.from({ length: 100 }, (_, n) => [String(n), "old"] as [string, string]))
+    const [here, there] = yield* Effect.all([node(redis, rows), node(redis, rows)])
+    for (const key of rows.keys()) yield* here.get(key)
+    yield* redis.pause
+    for (const key of rows.keys()) rows.set(key, "new")
+    for (const key of rows.keys()) {
+      const [took] = yield* Effect.timed(here.invalidate(key))
+      expect(Duration.toMillis(took)).toBeLessThan(150)
+      const [waited, found] = yield* Effect.timed(here.get(key))
+      expect(found).toEqual(Option.some("new"))
+      expect(Duration.toMillis(waited)).toBeLessThan(150)
+    }
+    yield* redis.resume
+    yield* there
+      .get("99")
+      .pipe(
+        Effect.repeat({ until: (found) => Option.contains(found, "new"), schedule: Schedule.spaced("10 millis") }),
+        Effect.timeout("5 seconds")
+      )
+    for (const key of rows.keys()) expect(yield* there.get(key)).toEqual(Option.some("new"))
+  })
+)
