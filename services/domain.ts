@@ -20,6 +20,7 @@ import * as Inbox from "../src/queuing/Inbox.ts"
 import * as Queue from "../src/queuing/Queue.ts"
 import * as QueueActor from "../src/queuing/QueueActor.ts"
 import * as QueuingPart from "../src/queuing/QueuingPart.ts"
+import * as Attendance from "../src/user/Attendance.ts"
 import * as Blocks from "../src/user/Blocks.ts"
 import * as Presence from "../src/user/Presence.ts"
 import * as UserActor from "../src/user/UserActor.ts"
@@ -43,12 +44,15 @@ const typesOf = ({ nodes, types }: Part): Part => ({
 })
 
 /** The whole schema. */
-export const whole = Effect.map(Effect.all(Object.values(services)), (parts): ReadonlyArray<Part> => parts.flat())
+export const whole = Effect.map(
+  Effect.all([Attendance.counted, Effect.all(Object.values(services))]),
+  ([counted, parts]): ReadonlyArray<Part> => parts.flat().map(counted)
+)
 
 /** One service's operations, on the types of all. */
 export const only = (name: keyof typeof services): typeof whole =>
-  Effect.map(Effect.all(services), (parts) =>
-    Object.entries(parts).flatMap(([service, own]) => (service === name ? own : own.map(typesOf)))
+  Effect.map(Effect.all([Attendance.counted, Effect.all(services)]), ([counted, parts]) =>
+    Object.entries(parts).flatMap(([service, own]) => own.map(service === name ? counted : typesOf))
   )
 
 /** The actors: who owns a user's presence, the queue and the interactions in this process. */

@@ -127,7 +127,6 @@ const types = Effect.gen(function* () {
 const mutations = Effect.gen(function* () {
   const users = yield* Users
   const blocks = yield* Blocks
-  const presence = yield* Presence
   const interactions = yield* Interactions
   const actors = yield* InteractionActor.client
 
@@ -143,7 +142,6 @@ const mutations = Effect.gen(function* () {
       Effect.gen(function* () {
         const { userId } = yield* viewer(request)
         yield* Authentication.refuseUnfit(input)
-        yield* presence.touch(userId)
         return yield* users.updateProfile(userId, input)
       })
     ),
