@@ -63,10 +63,10 @@ const isAbsence = (message: string): boolean => /^Expected (null|undefined)\b/.t
  */
 export const fromIssue = (issue: ParseResult.ParseIssue): ValidationFailed => {
   const all = ArrayFormatter.formatIssueSync(issue).map(({ path, message }) => ({ path: path.join("."), message }))
-  const said = new Set(all.filter(({ message }) => !isAbsence(message)).map(({ path }) => path))
+  const said = all.filter(({ message }) => !isAbsence(message)).map(({ path }) => `${path}.`)
   return new ValidationFailed({
     issues: all
-      .filter(({ path, message }) => !isAbsence(message) || !said.has(path))
+      .filter(({ path, message }) => !isAbsence(message) || !said.some((deeper) => deeper.startsWith(`${path}.`)))
       .map(({ path, message }) => ({ path, message: message.replace(/, actual .*$/s, "") }))
   })
 }
