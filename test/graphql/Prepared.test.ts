@@ -1,0 +1,94 @@
+import { describe, expect, test } from "bun:test"
+import { buildSchema, execute } from "graphql"
+import * as fc from "fast-check"
+import * as Prepared from "../../src/graphql/Prepared.ts"
+import type { Run } from "../../src/graphql/Run.ts"
+
+const schema = buildSchema(`
+  type Query { n(add: Int = 0): Int!, self: Query!, list(of: [ID!]!): [ID!]!, none: Int! }
+  type Subscription { ticks: Int }
+`)
+const root: Record<string, unknown> = { n: 1, list: ["a"], none: null }
+root["self"] = root
+const run = {} as Run
+
+const prepared = () => Prepared.make(schema, { explorer: true })
+
+const ready = (of: Prepared.Prepared, query: string, name?: string): Prepared.Operation => {
+  const operation = of.prepare(query, name)
+  if ("errors" in operation) throw new Error(operation.errors[0]?.message)
+  return operation
+}
+
+describe("prepared documents", () => {
+  test("the same text is prepared once", () => {
+    const of = prepared()
+    expect(ready(of, "{ n }")).toBe(ready(of, "{ n }"))
+    expect(of.size()).toBe(1)
+  })
+
+  test("compiled or not, the answer is the same", () => {
+    const selection = fc.letrec<{ field: string; set: string }>((tie) => ({
+      field: fc.oneof(
+        { depthSize: "small" },
+        fc.constantFrom("n", "none", "__typename", "a: n(add: 2)", "list(of: [1, 2])"),
+        fc.constantFrom("n @skip(if: $yes)", "n @include(if: $yes)", "...F", "... on Query { n }"),
+        tie("set").map((set) => `self ${set}`)
+      ),
+      set: fc.array(tie("field"), { minLength: 1, maxLength: 3 }).map((fields) => `{ ${fields.join(" ")} }`)
+    }))
+    fc.assert(
+      fc.property(selection.set, fc.boolean(), (set, yes) => {
+        const query = `query Q($yes: Boolean!) { n @skip(if: $yes) ...F self ${set} } fragment F on Query { n }`
+        const operation = prepared().prepare(query, undefined)
+        fc.pre(!("errors" in operation))
+        const first = operation.execute(run, { yes }, root)
+        const second = operation.execute(run, { yes }, root)
+        const oracle = execute({ schema, document: operation.document, rootValue: root, variableValues: { yes } })
+        expect(JSON.stringify((first as { data: unknown }).data)).toBe(
+          JSON.stringify((oracle as { data: unknown }).data)
+        )
+        expect((second as { data: unknown }).data).toEqual((first as { data: unknown }).data as never)
+      }),
+      { numRuns: 60 }
+    )
+  })
+
+  test("a document that was refused is not kept", () => {
+    const of = prepared()
+    for (const query of ["{", "{ nothing }", "fragment F on Query { n }"]) {
+      expect(of.prepare(query, undefined)).toHaveProperty("errors")
+    }
+    expect(of.size()).toBe(0)
+  })
+
+  test("no more than the bound are kept, and what is used stays", () => {
+    const of = prepared()
+    const often = ready(of, "{ self { n } }")
+    for (let i = 0; i < Prepared.documentsMax + 50; i++) {
+      of.prepare(`{ n(add: ${i}) }`, undefined)
+      if (i % 100 === 0) expect(ready(of, "{ self { n } }")).toBe(often)
+    }
+    expect(of.size()).toBe(Prepared.documentsMax)
+    const long = `{ n ${" ".repeat(Prepared.documentCharactersMax)} }`
+    expect(ready(of, long)).not.toBe(ready(of, long))
+  })
+
+  test("fragments count where they are spread, and one that spreads itself is refused", () => {
+    const spread = "... on Query { ...A } ".repeat(8)
+    const many = `{ ${spread} } fragment A on Query { a: n b: n }`
+    expect(prepared().prepare(many, undefined)).toHaveProperty(
+      ["errors", 0, "message"],
+      "The document has 16 aliases, at most 15 are allowed"
+    )
+    const nested = Array.from({ length: 9 }, (_, i) => `fragment F${i} on Query { self { ...F${i + 1} } }`).join(" ")
+    expect(prepared().prepare(`{ self { ...F0 } } ${nested} fragment F9 on Query { n }`, undefined)).toHaveProperty(
+      ["errors", 0, "extensions", "code"],
+      "BAD_REQUEST"
+    )
+    expect(prepared().prepare("{ ...A } fragment A on Query { self { ...A } }", undefined)).toHaveProperty(
+      ["errors", 0, "extensions", "code"],
+      "VALIDATION_FAILED"
+    )
+  })
+})
