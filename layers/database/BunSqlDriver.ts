@@ -1,10 +1,9 @@
-import { SqlError } from "@effect/sql/SqlError"
 import type { ReservedSQL, SQL } from "bun"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import type { Driver, DriverConnection, DriverResult, DriverStatement } from "../../src/database/Driver.ts"
 import * as Cancelling from "./Cancelling.ts"
+import { settle } from "./DriverOutcome.ts"
 import { applicationName, type ConnectOptions, connectMillisMax } from "./Address.ts"
 
 /** What Bun's query is beyond a promise, where its types are narrower than the thing. */
@@ -20,9 +19,6 @@ const jsonArrayParameter = /(\$\d+)(?=::jsonb?\[)/g
 
 const withTextJson = (sql: string): string =>
   sql.includes("::json") ? sql.replace(jsonParameter, "$1::text").replace(jsonArrayParameter, "$1::text[]") : sql
-
-const failure = (cause: unknown) =>
-  new SqlError({ cause, message: cause instanceof Error ? cause.message : String(cause) })
 
 /** Without parameters a text may hold several statements; the last one's rows count. */
 const resultOf = (value: unknown): DriverResult => {
@@ -48,10 +44,7 @@ const wrap = ({ backend, close, isOpen, reserved }: Opened, control: () => SQL):
   run: ({ arrays, params, sql }: DriverStatement, done) => {
     const running = Cancelling.make(done)
     const query = reserved.unsafe(withTextJson(sql), [...params]) as unknown as BunQuery
-    ;(arrays ? query.values() : query).then(
-      (value) => running.done(Either.right(resultOf(value))),
-      (error: unknown) => running.done(Either.left(failure(error)))
-    )
+    settle(arrays ? query.values() : query, resultOf, running.done)
     return () =>
       running.cancel((dealtWith) => {
         control().unsafe("select pg_cancel_backend($1)", [backend]).then(dealtWith, dealtWith)
@@ -108,10 +101,7 @@ export const make = (options: ConnectOptions): Effect.Effect<Driver> =>
         name: "bun",
         connectionsMax: Number.POSITIVE_INFINITY,
         connect: (done) => {
-          openOne(Sql, options).then(
-            (opened) => done(Either.right(wrap(opened, control))),
-            (error: unknown) => done(Either.left(failure(error)))
-          )
+          settle(openOne(Sql, options), (opened) => wrap(opened, control), done)
         }
       }
     }

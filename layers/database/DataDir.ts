@@ -19,6 +19,8 @@ export interface Holder {
 /** A data folder that is ours for as long as the scope lives. */
 export interface DataDir {
   readonly path: string
+  /** Where the server of a holder that died listened: a folder to remove. */
+  readonly leftSocketFolder: string | undefined
   /** Tells other programs where our server listens. */
   readonly publish: (socketFolder: string) => Effect.Effect<void>
 }
@@ -107,13 +109,19 @@ const takeAway = async (file: string, stale: string): Promise<void> => {
 /** Attempts before we say that the lock changes hands faster than we can look. */
 const attemptsMax = 20
 
-const lock = async (path: string, file: string, attempt = 1): Promise<StartupError | undefined> => {
-  if (await createWhole(file, JSON.stringify(me()))) return undefined
+/** Takes the lock and returns the dead holder before us, if there was one. */
+const lock = async (
+  path: string,
+  file: string,
+  dead?: Holder,
+  attempt = 1
+): Promise<StartupError | Holder | undefined> => {
+  if (await createWhole(file, JSON.stringify(me()))) return dead
   const text = await readFile(file, "utf8").catch(() => "")
   const holder = parse(text)
   if (holder !== undefined && (isAlive(holder) || attempt === attemptsMax)) return inUse(path, holder)
   await takeAway(file, text)
-  return lock(path, file, attempt + 1)
+  return lock(path, file, holder ?? dead, attempt + 1)
 }
 
 /**
@@ -123,21 +131,21 @@ const lock = async (path: string, file: string, attempt = 1): Promise<StartupErr
 export const acquire = (folder: string): Effect.Effect<DataDir, StartupError, Scope.Scope> => {
   const path = resolve(folder)
   const file = join(path, lockName)
-  return Effect.as(
-    Effect.acquireRelease(
-      Effect.tryPromise({
-        try: () => mkdir(path, { recursive: true }).then(() => lock(path, file)),
-        catch: unwritable(path)
-      }).pipe(Effect.flatMap((error) => (error === undefined ? Effect.void : Effect.fail(error)))),
-      () => Effect.promise(() => rm(file, { force: true }))
-    ),
-    {
+  return Effect.acquireRelease(
+    Effect.tryPromise({
+      try: () => mkdir(path, { recursive: true }).then(() => lock(path, file)),
+      catch: unwritable(path)
+    }).pipe(Effect.flatMap((found) => (found instanceof StartupError ? found : Effect.succeed(found)))),
+    () => Effect.promise(() => rm(file, { force: true }))
+  ).pipe(
+    Effect.map((dead) => ({
       path,
+      leftSocketFolder: dead?.socketFolder,
       publish: (socketFolder) =>
         Effect.promise(async () => {
           await writeFile(`${file}.${process.pid}`, JSON.stringify({ ...me(), socketFolder }))
           await rename(`${file}.${process.pid}`, file)
         })
-    }
+    }))
   )
 }

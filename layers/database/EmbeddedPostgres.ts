@@ -53,6 +53,14 @@ const stopOrphan = (dataFolder: string): Effect.Effect<void, StartupError> =>
     })
   })
 
+const socketFolderName = "rtc-"
+
+/** The folder comes from a file, so only one that is named like ours is deleted. */
+const removeLeft = (socketFolder: string | undefined): Effect.Effect<void> =>
+  socketFolder === undefined || !basename(socketFolder).startsWith(socketFolderName)
+    ? Effect.void
+    : Effect.promise(() => rm(socketFolder, { recursive: true, force: true }))
+
 const checkVersion = (dataFolder: string): Effect.Effect<void, StartupError> =>
   Effect.suspend(() => {
     const file = join(dataFolder, "PG_VERSION")
@@ -69,7 +77,7 @@ const checkVersion = (dataFolder: string): Effect.Effect<void, StartupError> =>
 /** Folders for the socket: short enough for its path, the usual one first. */
 const socketPrefix = (): string =>
   [tmpdir(), "/tmp"]
-    .map((folder) => join(folder, "rtc-"))
+    .map((folder) => join(folder, socketFolderName))
     .find(
       (prefix) => Buffer.byteLength(prefix) + 6 <= PostgresServer.socketFolderBytesMax && existsSync(dirname(prefix))
     ) ?? "/tmp/rtc-"
@@ -91,6 +99,7 @@ export const start = (
   Effect.gen(function* () {
     const dataFolder = join(dataDir.path, clusterName)
     yield* stopOrphan(dataFolder)
+    yield* removeLeft(dataDir.leftSocketFolder)
     yield* Effect.promise(() => PostgresServer.removeUnfinished(dataDir.path, basename(dataFolder)))
     yield* checkVersion(dataFolder)
     const prefix = socketPrefix()

@@ -1,10 +1,10 @@
 import { type Socket, connect } from "node:net"
-import { SqlError } from "@effect/sql/SqlError"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import Pg from "pg"
 import type { Driver, DriverConnection, DriverStatement } from "../../src/database/Driver.ts"
 import * as Cancelling from "./Cancelling.ts"
+import { failure } from "./DriverOutcome.ts"
 import { applicationName, type ConnectOptions, connectMillisMax } from "./Address.ts"
 
 /** Statements that get a name, and so a plan kept by the server; later ones run without. */
@@ -19,9 +19,6 @@ interface Internals {
   readonly secretKey: number | null
   readonly connection: { readonly stream: Socket }
 }
-
-const failure = (cause: unknown) =>
-  new SqlError({ cause, message: cause instanceof Error ? cause.message : String(cause) })
 
 /** The protocol's CancelRequest, on a connection of its own: it must not wait for one of the pool's. */
 const cancelRequest = (client: Pg.Client, dealtWith: () => void): void => {

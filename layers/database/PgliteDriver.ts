@@ -1,13 +1,10 @@
-import { SqlError } from "@effect/sql/SqlError"
 import type { PGlite } from "@electric-sql/pglite"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import { StartupError } from "../../src/config/StartupError.ts"
 import type { Driver, DriverConnection, DriverResult, DriverStatement } from "../../src/database/Driver.ts"
-
-const failure = (cause: unknown) =>
-  new SqlError({ cause, message: cause instanceof Error ? cause.message : String(cause) })
+import { settle } from "./DriverOutcome.ts"
 
 /** int8 as text, like the other drivers: a number would lose digits. */
 const parsers = { 20: (value: string) => value }
@@ -31,10 +28,7 @@ const wrap = (db: PGlite): DriverConnection => {
       if (!db.closed) db.exec("rollback").catch(() => {})
     },
     run: (statement, done) => {
-      run(db, statement).then(
-        (result) => done(Either.right(result)),
-        (error: unknown) => done(Either.left(failure(error)))
-      )
+      settle(run(db, statement), (result) => result, done)
       // It runs on this thread: there is nobody to ask, and nothing happens before it is done anyway.
       return () => {}
     }

@@ -1,9 +1,9 @@
 /** Characters of a fingerprint at most; a longer statement is cut. */
 export const fingerprintLengthMax = 1_000
 
-const noise = /--[^\n]*|\/\*[\s\S]*?\*\/|\s+/g
-const literal =
-  /\$(\w*)\$[\s\S]*?\$\1\$|[eExXbB]?'(?:[^']|'')*'|\$\d+|(?<![\w"])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w"])/g
+/** Comments and literals in one reading: each may hold what looks like the other. A literal may be cut at the end. */
+const token =
+  /(--[^\n]*|\/\*[\s\S]*?(?:\*\/|$))|\$(\w*)\$[\s\S]*?(?:\$\2\$|$)|[eExXbB]?'(?:[^']|'')*(?:'|$)|\$\d+|(?<![\w"])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w"])/g
 const list = /\(\s*\?(?:::[\w[\]]+)?(?:\s*,\s*\?(?:::[\w[\]]+)?)+\s*\)/g
 const rows = /(\((?:\?|\?\+)\))(?:\s*,\s*\((?:\?|\?\+)\))+/g
 
@@ -14,8 +14,8 @@ const rows = /(\((?:\?|\?\+)\))(?:\s*,\s*\((?:\?|\?\+)\))+/g
 export const fingerprint = (sql: string): string =>
   sql
     .slice(0, fingerprintLengthMax * 8)
-    .replace(literal, "?")
-    .replace(noise, " ")
+    .replace(token, (_, comment: string | undefined) => (comment === undefined ? "?" : " "))
+    .replace(/\s+/g, " ")
     .replace(list, "(?+)")
     .replace(rows, "$1+")
     .trim()
