@@ -28,8 +28,17 @@ const ready = /(http:\/\/[\d.]+:\d+)\S*[\s\S]*ready in \d+ ms/
 /** Programs that this process started and that still run; ended with it. */
 const running = new Set<ChildProcess>()
 process.on("exit", () => {
-  for (const child of running) child.kill("SIGTERM")
+  for (const child of running) signal(child, "SIGTERM")
 })
+
+/** To the program and what it started, as Ctrl-C in a terminal does: a task runner does not pass a signal on. */
+const signal = (child: ChildProcess, name: "SIGTERM" | "SIGKILL"): void => {
+  try {
+    process.kill(-child.pid!, name)
+  } catch {
+    // It is gone already.
+  }
+}
 
 /**
  * Starts a program and waits until it is ready. Without `env.DATA_DIR` it gets a temporary folder that is removed when
@@ -44,7 +53,8 @@ export const startServer = async (
   const child = spawn(command[0]!, command.slice(1), {
     cwd: root,
     env: { ...process.env, PORT: "0", DATA_DIR: dataDir, ...env },
-    stdio: ["ignore", "pipe", "pipe"]
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true
   })
   running.add(child)
   let output = ""
@@ -73,7 +83,7 @@ export const startServer = async (
       reject(new Error(`exited with ${code} before it was ready:\n${output}`))
     })
   }).catch((error: unknown) => {
-    child.kill("SIGKILL")
+    signal(child, "SIGKILL")
     throw error
   })
   return {
@@ -83,13 +93,13 @@ export const startServer = async (
     output: () => output,
     exited,
     stop: async () => {
-      child.kill("SIGTERM")
+      signal(child, "SIGTERM")
       const code = await exited
       if (temporary !== undefined) await rm(temporary, { recursive: true, force: true })
       return code
     },
     kill: async () => {
-      child.kill("SIGKILL")
+      signal(child, "SIGKILL")
       await exited
     }
   }
