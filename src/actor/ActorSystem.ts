@@ -10,7 +10,7 @@ import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import { Cells, within } from "./Cells.ts"
 import { DeadLetters, type DeadLetter } from "./DeadLetters.ts"
-import type { Activate, Definition } from "./Definition.ts"
+import type { Activate, Behaviour, Definition } from "./Definition.ts"
 import type { Shared } from "./Kind.ts"
 import { Message } from "./Message.ts"
 import type { Stats } from "./Tally.ts"
@@ -46,6 +46,12 @@ export class ActorSystem extends Context.Tag("@connect/ActorSystem")<
       payload: unknown
     ) => Stream.Stream<unknown, unknown>
     readonly tell: (definition: Definition, id: string, tag: string, payload: unknown) => Effect.Effect<void, unknown>
+    /** Does something in a turn of an actor that lives in this process. */
+    readonly turn: (
+      definition: Definition,
+      id: string,
+      work: (behaviour: Behaviour) => Effect.Effect<unknown, unknown>
+    ) => Effect.Effect<unknown, unknown>
     /** Whether that actor is active, without activating it. */
     readonly isActive: (definition: Definition, id: string) => Effect.Effect<boolean>
     /** The type of that name, when it is registered here. */
@@ -83,12 +89,21 @@ const cellsOf = (types: Types, definition: Definition): Cells => {
   return cells
 }
 
-const send = (types: Types, definition: Definition, id: string, tag: string, payload: unknown, ask: boolean) =>
+const send = (
+  types: Types,
+  definition: Definition,
+  id: string,
+  tag: string,
+  payload: unknown,
+  ask: boolean,
+  work?: (behaviour: Behaviour) => unknown
+) =>
   Effect.withFiberRuntime<unknown, unknown>((fiber) => {
     const cells = cellsOf(types, definition)
     const span = fiber.currentSpan
     const trace = span !== undefined && span.sampled ? { span, tracer: fiber.currentTracer } : undefined
     const message = new Message(tag, payload, ask, trace)
+    message.work = work
     cells.offer(id, message)
     if (message.outcome !== undefined) return message.outcome
     if (!ask && message.accepted) return Effect.void
@@ -174,6 +189,7 @@ const make = ({ drainTimeout, grace }: Options) =>
             cellsOf(types, definition).stream(opened as Opened)
           )
         ),
+      turn: (definition, id, work) => send(types, definition, id, "turn", undefined, true, work),
       isActive: (definition, id) => Effect.sync(() => types.get(definition.name)?.isActive(id) ?? false),
       definition: (name) => Effect.sync(() => types.get(name)?.definition),
       stats: Effect.sync(() => Array.from(types.values(), (cells) => cells.stats())),

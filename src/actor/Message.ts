@@ -1,6 +1,7 @@
 import type * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
 import type { Due } from "./Alarm.ts"
+import type { Behaviour } from "./Definition.ts"
 
 /** How a message ended. */
 export type Outcome = Exit.Exit<unknown, unknown>
@@ -22,6 +23,8 @@ export class Message implements Due {
   readonly ask: boolean
   /** Present when the sender has a span that is sampled. */
   readonly trace: Trace | undefined
+  /** Instead of a handler: what the runtime itself does in a turn of the actor. */
+  work: ((behaviour: Behaviour) => unknown) | undefined = undefined
   /** Whether the mailbox has taken it; before that it may wait for room. */
   accepted = false
   arrivedMillis = 0

@@ -17,6 +17,9 @@ import * as Supervision from "./Supervision.ts"
 /** Drain fibers started inside each other before one is left to the scheduler: bounds the stack when actors ask on. */
 export const nestedMax = 16
 
+/** Thrown in a turn whose activation must end without having failed: its work was undone, or lives elsewhere. */
+export class ActivationOver extends Error {}
+
 /** A reply that is a stream, with the activation it belongs to. */
 export interface Opened {
   readonly cell: Cell
@@ -178,7 +181,10 @@ export class Turns {
   private invoke(cell: Cell, message: Message): Effect.Effect<unknown, unknown> {
     let result: unknown
     try {
-      result = cell.behaviour![message.tag]!(message.payload as never)
+      result =
+        message.work === undefined
+          ? cell.behaviour![message.tag]!(message.payload as never)
+          : message.work(cell.behaviour!)
     } catch (defect) {
       return Effect.die(defect)
     }
@@ -211,7 +217,7 @@ export class Turns {
   /** The reply, or for a defect the typed failure at once and then what the supervision says. */
   private answer(cell: Cell, message: Message, exit: Outcome): void {
     if (exit._tag === "Success") return this.mailboxes().settle(message, exit)
-    if (isStale(exit.cause)) return this.leave(cell, message)
+    if (isOver(exit.cause)) return this.leave(cell, message)
     if (isTyped(exit.cause)) return this.mailboxes().settle(message, exit)
     if (this.kind.closing) return this.mailboxes().settle(message, stopped(this.kind, closingRetryMillis))
     this.mailboxes().settle(message, crashed(this.kind))
@@ -335,10 +341,10 @@ export class Turns {
 const isTyped = (cause: Cause.Cause<unknown>): boolean =>
   Option.isSome(Cause.failureOption(cause)) && Option.isNone(Cause.dieOption(cause))
 
-/** Whether a write found another owner, told as a failure or as a defect. */
-const isStale = (cause: Cause.Cause<unknown>): boolean => {
+/** Whether a write found another owner, told as a failure or as a defect, or the turn was undone. */
+const isOver = (cause: Cause.Cause<unknown>): boolean => {
   const reason = Cause.squash(cause)
-  return reason instanceof StaleOwner
+  return reason instanceof StaleOwner || reason instanceof ActivationOver
 }
 
 const isSettled = (exit: Outcome): boolean => exit._tag === "Success" || isTyped(exit.cause)

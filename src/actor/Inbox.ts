@@ -1,0 +1,299 @@
+import type * as Rpc from "@effect/rpc/Rpc"
+import type * as SqlClient from "@effect/sql/SqlClient"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
+import * as Schema from "effect/Schema"
+import { ActorCrashed, AskTimeout, Conflict, DatabaseUnavailable } from "../errors.ts"
+import * as Metrics from "../telemetry/Metrics.ts"
+import type { Actor, Asks, Calls, Failure } from "./Actor.ts"
+import { ActorSystem } from "./ActorSystem.ts"
+import type { Definition } from "./Definition.ts"
+import * as Groups from "./Groups.ts"
+import * as InboxRunner from "./InboxRunner.ts"
+import * as InboxTable from "./InboxTable.ts"
+import type { States } from "./States.ts"
+import * as Supervised from "./Supervised.ts"
+
+export type { Quarantined } from "./InboxTable.ts"
+
+/** Time between two looks for messages that nobody works on. */
+export const lookEvery = Duration.seconds(1)
+
+/** Time that a message is known after it is done: for so long a resend gets the first reply. */
+export const retention = Duration.days(1)
+
+/** Callers that wait for the reply of a durable message, in this process. */
+export const waitersMax = 50_000
+
+/** Quarantined messages that are listed. */
+export const quarantinedMax = 100
+
+/**
+ * Messages that must not be lost. One is accepted by a commit, together with all that arrive meanwhile; its handler's
+ * state and the mark that it is done are another commit. So it is handled at least once, and its effects in Postgres
+ * happen once, whatever stops in between.
+ */
+export class Inbox extends Context.Tag("@connect/actor/Inbox")<
+  Inbox,
+  {
+    /** Keeps the message and waits for its reply. The same key gets the same reply. */
+    readonly ask: (
+      definition: Definition,
+      id: string,
+      key: string,
+      tag: string,
+      payload: unknown
+    ) => Effect.Effect<unknown, unknown>
+    /** Keeps the message; it is handled soon after. */
+    readonly tell: (
+      definition: Definition,
+      id: string,
+      key: string,
+      tag: string,
+      payload: unknown
+    ) => Effect.Effect<void, DatabaseUnavailable | Conflict>
+    readonly quarantined: Effect.Effect<ReadonlyArray<InboxTable.Quarantined>, DatabaseUnavailable>
+    /** Tries a quarantined message again, or removes it; false when there is none of that position. */
+    readonly release: (position: number) => Effect.Effect<boolean, DatabaseUnavailable>
+    readonly drop: (position: number) => Effect.Effect<boolean, DatabaseUnavailable>
+    /** Seconds since the oldest message that is not done was accepted. */
+    readonly oldestSeconds: Effect.Effect<number, DatabaseUnavailable>
+    /** Takes up what a process that has gone left behind; the result is how many. The layer does it every second. */
+    readonly recover: Effect.Effect<number, DatabaseUnavailable>
+  }
+>() {}
+
+/** The durable calls of one actor type. */
+export interface Client<Rpcs extends Rpc.Any> {
+  readonly ask: (id: string, key: string) => DurableAsks<Rpcs>
+  readonly tell: (id: string, key: string) => Calls<Rpcs, DatabaseUnavailable | Conflict>
+}
+
+type DurableAsks<Rpcs extends Rpc.Any> = {
+  readonly [Tag in keyof Asks<Rpcs>]: Asks<Rpcs>[Tag] extends (...input: infer Input) => Effect.Effect<infer A, infer E>
+    ? (...input: Input) => Effect.Effect<A, E | Failure | DatabaseUnavailable | Conflict>
+    : never
+}
+
+export const of = <Rpcs extends Rpc.Any>(actor: Actor<Rpcs>): Effect.Effect<Client<Rpcs>, never, Inbox> =>
+  Effect.map(Inbox, (inbox) => {
+    const calls = (send: (tag: string, payload: unknown) => unknown) =>
+      Object.fromEntries(
+        Array.from(actor.definition.protocol.keys(), (tag) => [tag, (payload: unknown) => send(tag, payload)])
+      )
+    return {
+      ask: (id, key) =>
+        calls((tag, payload) => inbox.ask(actor.definition, id, key, tag, payload)) as unknown as DurableAsks<Rpcs>,
+      tell: (id, key) =>
+        calls((tag, payload) => inbox.tell(actor.definition, id, key, tag, payload)) as unknown as Calls<
+          Rpcs,
+          DatabaseUnavailable | Conflict
+        >
+    }
+  })
+
+/** Somebody who waits for the outcome of a message. */
+class Waiter {
+  outcome: InboxRunner.Outcome | undefined = undefined
+  resume: ((outcome: InboxRunner.Outcome) => void) | undefined = undefined
+
+  tell(outcome: InboxRunner.Outcome): void {
+    this.outcome = outcome
+    this.resume?.(outcome)
+  }
+}
+
+class Waiters {
+  private readonly byPosition = new Map<number, Set<Waiter>>()
+
+  add(position: number, waiter: Waiter): void {
+    const others = this.byPosition.get(position)
+    if (others === undefined) this.byPosition.set(position, new Set([waiter]))
+    else others.add(waiter)
+  }
+
+  remove(position: number, waiter: Waiter): void {
+    const others = this.byPosition.get(position)
+    if (others?.delete(waiter) === true && others.size === 0) this.byPosition.delete(position)
+  }
+
+  settle(position: number, outcome: InboxRunner.Outcome): void {
+    const own = this.byPosition.get(position)
+    this.byPosition.delete(position)
+    for (const waiter of own ?? []) waiter.tell(outcome)
+  }
+
+  get full(): boolean {
+    return this.byPosition.size >= waitersMax
+  }
+}
+
+interface Accepting {
+  readonly sent: InboxTable.Sent
+  readonly waiter: Waiter | undefined
+}
+
+/** Hands messages to the runner in batches: what is accepted while one batch runs makes the next one. */
+const queue = (runner: { readonly run: (messages: ReadonlyArray<InboxTable.Pending>) => Effect.Effect<void> }) =>
+  Effect.gen(function* () {
+    const runtime = yield* Effect.runtime<never>()
+    const scope = yield* Effect.scope
+    const ready: Array<InboxTable.Pending> = []
+    const held = new Set<number>()
+    let running = false
+    const drain = Effect.whileLoop({
+      while: () => (running = ready.length > 0),
+      body: () => {
+        const batch = ready.splice(0, InboxRunner.batchMax)
+        return Effect.as(runner.run(batch), batch)
+      },
+      step: (batch) => {
+        for (const { position } of batch) held.delete(position)
+      }
+    })
+    return (messages: ReadonlyArray<InboxTable.Pending>): void => {
+      for (const message of messages) {
+        if (held.has(message.position)) continue
+        held.add(message.position)
+        ready.push(message)
+      }
+      if (running || ready.length === 0) return
+      running = true
+      Runtime.runFork(runtime)(drain, { scope })
+    }
+  })
+
+/** The reply that was kept. */
+const stored = (definition: Definition, tag: string, known: InboxTable.Known): Effect.Effect<unknown, unknown> =>
+  known.state === 2
+    ? Effect.fail(new ActorCrashed({ actor: definition.name }))
+    : Effect.flatten(
+        Effect.orDie(Schema.decodeUnknown(InboxRunner.exitSchema(definition.protocol.get(tag)!))(known.reply))
+      )
+
+const waitersFull = () => new DatabaseUnavailable({ cause: `${waitersMax} callers wait for durable messages` })
+
+const make = Effect.gen(function* () {
+  const system = yield* ActorSystem
+  const table = yield* InboxTable.make
+  const waiters = new Waiters()
+  const runner = yield* InboxRunner.make(table, (position, outcome) => waiters.settle(position, outcome))
+  const enqueue = yield* queue(runner)
+
+  const accept = yield* Groups.make<Accepting, number | InboxTable.Known, DatabaseUnavailable>({
+    sizeMax: InboxRunner.batchMax * 2,
+    full: () => new DatabaseUnavailable({ cause: `${Groups.waitingMax} messages wait to be accepted` }),
+    run: (items) =>
+      Effect.map(Effect.exit(table.accept(items.map(({ sent }) => sent))), (exit) => {
+        if (Exit.isFailure(exit)) return items.map(() => Exit.failCause(exit.cause))
+        const fresh: Array<InboxTable.Pending> = []
+        for (const [index, known] of exit.value.entries()) {
+          const { sent, waiter } = items[index]!
+          if (typeof known !== "number") continue
+          if (waiter !== undefined) waiters.add(known, waiter)
+          fresh.push({ ...sent, position: known, attempts: 0 })
+        }
+        enqueue(fresh)
+        return exit.value.map((known) => Exit.succeed(known))
+      })
+  })
+
+  const send = (
+    definition: Definition,
+    id: string,
+    key: string,
+    tag: string,
+    payload: unknown,
+    waiter: Waiter | undefined
+  ) =>
+    Effect.gen(function* () {
+      const schema = definition.protocol.get(tag)!.payloadSchema as Schema.Schema<unknown, unknown>
+      const encoded = (yield* Effect.orDie(Schema.encode(schema)(payload))) ?? null
+      const known = yield* accept({ sent: { actor: definition.name, id, key, tag, payload: encoded }, waiter })
+      if (typeof known !== "number" && !known.same)
+        return yield* new Conflict({ message: `The key ${key} was used for another message` })
+      return known
+    })
+
+  const outcome = (definition: Definition, position: number, waiter: Waiter) =>
+    Effect.async<unknown, unknown>((resume) => {
+      if (waiter.outcome !== undefined) return resume(waiter.outcome)
+      waiter.resume = resume
+      return Effect.sync(() => waiters.remove(position, waiter))
+    }).pipe(
+      Effect.timeoutFail({
+        duration: definition.askTimeoutMillis,
+        onTimeout: () => new AskTimeout({ actor: definition.name, timeoutMillis: definition.askTimeoutMillis })
+      })
+    )
+
+  /** The reply to a message that was sent before and is not done yet, here or in another process. */
+  const elsewhere = (definition: Definition, tag: string, position: number) =>
+    Effect.suspend(() => {
+      const waiter = new Waiter()
+      waiters.add(position, waiter)
+      return Effect.raceFirst(
+        outcome(definition, position, waiter),
+        Effect.delay(table.find(position), "200 millis").pipe(
+          Effect.repeat({ until: (known) => known === undefined || known.state !== 0 }),
+          Effect.flatMap((known) =>
+            known === undefined
+              ? Effect.fail(new ActorCrashed({ actor: definition.name }))
+              : stored(definition, tag, known)
+          )
+        )
+      )
+    })
+
+  return Inbox.of({
+    ask: (definition, id, key, tag, payload) =>
+      Effect.suspend(() => {
+        if (waiters.full) return Effect.fail(waitersFull())
+        const waiter = new Waiter()
+        return Effect.flatMap(send(definition, id, key, tag, payload, waiter), (known) => {
+          if (typeof known === "number") return outcome(definition, known, waiter)
+          return known.state === 0 ? elsewhere(definition, tag, known.position) : stored(definition, tag, known)
+        })
+      }),
+    tell: (definition, id, key, tag, payload) => Effect.asVoid(send(definition, id, key, tag, payload, undefined)),
+    quarantined: table.quarantined(quarantinedMax),
+    release: table.release,
+    drop: table.drop,
+    oldestSeconds: table.oldestSeconds,
+    recover: Effect.gen(function* () {
+      const served = (yield* system.stats).map(({ actor }) => actor)
+      const left = served.length === 0 ? [] : yield* table.take(served, InboxRunner.batchMax)
+      enqueue(left)
+      Metrics.actorInboxOldestSeconds.unsafeUpdate(yield* table.oldestSeconds, [])
+      return left.length
+    })
+  })
+})
+
+const forget = Effect.gen(function* () {
+  const table = yield* InboxTable.make
+  const now = yield* Clock.currentTimeMillis
+  const before = new Date(now - Duration.toMillis(retention))
+  yield* Effect.repeat(table.forget(before), { until: (count) => count < InboxTable.retentionBatch })
+})
+
+const restart = { intensity: 1_000, window: "1 minute", backoff: { initial: "1 second", max: "10 seconds" } } as const
+
+/** In Postgres; handled by whichever process serves the actor's type and accepted or took the message. */
+export const layer: Layer.Layer<Inbox, never, SqlClient.SqlClient | ActorSystem | States | Supervised.Registry> =
+  Layer.scoped(
+    Inbox,
+    Effect.gen(function* () {
+      const inbox = yield* make
+      const recover = Effect.forever(Effect.zipRight(inbox.recover, Effect.sleep(lookEvery)))
+      yield* Supervised.fork({ name: "actor inbox", effect: recover, restart })
+      const forgetting = Effect.forever(Effect.zipRight(forget, Effect.sleep("1 minute")))
+      yield* Supervised.fork({ name: "actor inbox retention", effect: forgetting, restart })
+      return inbox
+    })
+  )

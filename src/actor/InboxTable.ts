@@ -1,0 +1,187 @@
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { orUnavailable } from "../database/SqlErrors.ts"
+
+/** A durable message as it is sent. */
+export interface Sent {
+  readonly actor: string
+  readonly id: string
+  /** Names this message for its actor: sending it again with the same key is the same message. */
+  readonly key: string
+  readonly tag: string
+  readonly payload: unknown
+}
+
+/** A message that is kept and not done. */
+export interface Pending extends Sent {
+  readonly position: number
+  readonly attempts: number
+}
+
+/** What is known of a message that was sent before. */
+export interface Known {
+  readonly position: number
+  /** 0 pending, 1 done, 2 quarantined. */
+  readonly state: number
+  readonly reply: unknown
+  /** Whether tag and payload are those of now. */
+  readonly same: boolean
+}
+
+/** A message that failed too often. It stays until somebody releases or drops it. */
+export interface Quarantined {
+  readonly position: number
+  readonly actor: string
+  readonly id: string
+  readonly key: string
+  readonly tag: string
+  readonly payload: unknown
+  readonly attempts: number
+  readonly failure: string
+  readonly acceptedAt: Date
+}
+
+export interface Done {
+  readonly position: number
+  readonly reply: unknown
+}
+
+/** Time a process has for what it accepted or took before another one may take it. */
+export const lease = Duration.seconds(30)
+
+/** Rows that one retention statement deletes. */
+export const retentionBatch = 1_000
+
+const keyOf = ({ actor, id, key }: Pick<Sent, "actor" | "id" | "key">): string => `${actor}\u0000${id}\u0000${key}`
+
+export const make = Effect.map(SqlClient.SqlClient, (sql) => {
+  const leased = Effect.map(Clock.currentTimeMillis, (now) => new Date(now + Duration.toMillis(lease)))
+
+  const known = (rows: string) =>
+    sql<Known & Pick<Sent, "actor" | "id" | "key">>`
+      select m.actor, m.id, m.key, m.position::float8 as position, m.state, m.reply,
+        m.tag = w.tag and m.payload = w.payload as same
+      from actor_messages m join jsonb_to_recordset(${rows}::text::jsonb)
+        as w (actor text, id text, key text, tag text, payload jsonb)
+        on m.actor = w.actor and m.id = w.id and m.key = w.key`
+
+  return {
+    /** Keeps the new ones; the position of each new one, or what is known of one that was sent before. */
+    accept: (messages: ReadonlyArray<Sent>) =>
+      Effect.gen(function* () {
+        const first = new Map(messages.map((message) => [keyOf(message), message]).reverse() as Array<[string, Sent]>)
+        const rows = JSON.stringify(Array.from(first.values()).reverse())
+        const now = new Date(yield* Clock.currentTimeMillis)
+        const inserted = yield* sql<{ actor: string; id: string; key: string; position: number }>`
+          insert into actor_messages (actor, id, key, tag, payload, leased_until, accepted_at)
+          select w.actor, w.id, w.key, w.tag, w.payload, ${yield* leased}, ${now}
+          from jsonb_to_recordset(${rows}::text::jsonb) as w (actor text, id text, key text, tag text, payload jsonb)
+          on conflict (actor, id, key) do nothing
+          returning actor, id, key, position::float8 as position`
+        const fresh = new Map(inserted.map((row) => [keyOf(row), row.position]))
+        const again = messages.length > inserted.length ? yield* known(rows) : []
+        const before = new Map(again.map((row) => [keyOf(row), row]))
+        return messages.map((message): number | Known => {
+          const position = fresh.get(keyOf(message))
+          if (position === undefined || first.get(keyOf(message)) !== message) return before.get(keyOf(message))!
+          return position
+        })
+      }).pipe(orUnavailable),
+
+    /** Takes what nobody works on: left by a process that has gone, or due for another attempt. */
+    take: (actors: ReadonlyArray<string>, limit: number) =>
+      Effect.gen(function* () {
+        const now = new Date(yield* Clock.currentTimeMillis)
+        return yield* sql<Pending>`
+          update actor_messages m set leased_until = ${yield* leased}
+          from (
+            select position from actor_messages
+            where state = 0 and leased_until <= ${now} and actor = any(${actors}::text[])
+            order by position limit ${limit} for update skip locked
+          ) d where m.position = d.position
+          returning m.position::float8 as position, m.actor, m.id, m.key, m.tag, m.payload, m.attempts`
+      }).pipe(
+        orUnavailable,
+        Effect.map((rows) => [...rows].sort((a, b) => a.position - b.position))
+      ),
+
+    /** Marks them done in the transaction of the caller; the result is how many still were pending. */
+    done: (messages: ReadonlyArray<Done>) =>
+      Effect.gen(function* () {
+        const now = new Date(yield* Clock.currentTimeMillis)
+        const rows = yield* sql`
+          update actor_messages m set state = 1, done_at = ${now}, reply = w.reply
+          from jsonb_to_recordset(${JSON.stringify(messages)}::text::jsonb) as w (position bigint, reply jsonb)
+          where m.position = w.position and m.state = 0 returning m.position`
+        return rows.length
+      }).pipe(orUnavailable),
+
+    /** Notes a failed attempt; the next is made after `pauseMillis`, or none when it is to be quarantined. */
+    failed: (position: number, failure: string, pauseMillis: number, quarantine: boolean) =>
+      Effect.gen(function* () {
+        const until = new Date((yield* Clock.currentTimeMillis) + pauseMillis)
+        yield* sql`
+          update actor_messages set attempts = attempts + 1, failure = ${failure}, leased_until = ${until},
+            state = ${quarantine ? 2 : 0} where position = ${position} and state = 0`
+      }).pipe(orUnavailable),
+
+    /** Lets others, or this process, take them after `pauseMillis`. */
+    postpone: (positions: ReadonlyArray<number>, pauseMillis: number) =>
+      Effect.gen(function* () {
+        const until = new Date((yield* Clock.currentTimeMillis) + pauseMillis)
+        yield* sql`
+          update actor_messages set leased_until = ${until} where position = any(${positions}::bigint[]) and state = 0`
+      }).pipe(orUnavailable),
+
+    find: (position: number) =>
+      sql<Known>`
+        select position::float8 as position, state, reply, true as same from actor_messages
+        where position = ${position}`.pipe(
+        orUnavailable,
+        Effect.map((rows) => rows[0])
+      ),
+
+    quarantined: (limit: number) =>
+      sql<Quarantined>`
+        select position::float8 as position, actor, id, key, tag, payload, attempts, failure,
+          accepted_at as "acceptedAt"
+        from actor_messages where state = 2 order by position limit ${limit}`.pipe(orUnavailable),
+
+    /** Gives a quarantined message a clean record and another try. */
+    release: (position: number) =>
+      sql`
+        update actor_messages set state = 0, attempts = 0, leased_until = '-infinity'
+        where position = ${position} and state = 2 returning position`.pipe(
+        orUnavailable,
+        Effect.map((rows) => rows.length > 0)
+      ),
+
+    drop: (position: number) =>
+      sql`delete from actor_messages where position = ${position} and state = 2 returning position`.pipe(
+        orUnavailable,
+        Effect.map((rows) => rows.length > 0)
+      ),
+
+    /** Seconds since the oldest message that is not done was accepted; 0 without one. */
+    oldestSeconds: Effect.gen(function* () {
+      const now = yield* Clock.currentTimeMillis
+      const [row] = yield* sql<{ oldest: Date | null }>`
+        select min(accepted_at) as oldest from actor_messages where state = 0`
+      return row?.oldest ? Math.max(0, (now - row.oldest.getTime()) / 1_000) : 0
+    }).pipe(orUnavailable),
+
+    /** Deletes some of what was done before; the result is how many rows. */
+    forget: (before: Date) =>
+      sql`
+        delete from actor_messages where position in (
+          select position from actor_messages where state = 1 and done_at < ${before} limit ${retentionBatch}
+        ) returning position`.pipe(
+        orUnavailable,
+        Effect.map((rows) => rows.length)
+      )
+  }
+})
+
+export type InboxTable = Effect.Effect.Success<typeof make>
