@@ -42,7 +42,7 @@ withLayer("a search of messages", layer, (it) => {
     () =>
       Effect.gen(function* () {
         const { ada, id } = yield* Talk.between()
-        const texts = realTexts(400)
+        const texts = realTexts(120)
         yield* said(id, ada, texts)
         const missed: Array<string> = []
         const check = (text: string, query: string) =>

@@ -1,12 +1,11 @@
-import { existsSync, readFileSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
 import * as Ids from "../../src/domain/Ids.ts"
 import { bodyHash } from "../../src/interaction/EventLog.ts"
+import { conversationsFile } from "../kit/conversations.ts"
 
-/** Real conversations when they are here, otherwise a few made-up lines with the same difficulties. */
-const file = new URL("../../../shared/data/conversations.jsonl", import.meta.url)
-
+/** Lines with what is difficult in splitting words. */
 const madeUp = [
   "I'm sure it's at https://example.com/a/b-c?d=1&e=2, or was it?",
   'He said "don\'t" -and left; e-mail me: ada@example.org',
@@ -16,16 +15,15 @@ const madeUp = [
   "a:*&b | !c <-> (d) \\ % _ 'e' <b>bold</b>"
 ]
 
+/** What people really said to each other, `most` lines of it, and the difficult ones. */
 export const realTexts = (most: number): ReadonlyArray<string> =>
-  existsSync(file)
-    ? readFileSync(file, "utf8")
-        .split("\n")
-        .filter((line) => line !== "")
-        .flatMap((line) => (JSON.parse(line) as { messages: Array<{ text: string }> }).messages)
-        .map(({ text }) => text)
-        .slice(0, most)
-        .concat(madeUp)
-    : madeUp
+  readFileSync(conversationsFile(), "utf8")
+    .split("\n")
+    .filter((line) => line !== "")
+    .flatMap((line) => (JSON.parse(line) as { messages: Array<{ text: string }> }).messages)
+    .map(({ text }) => text)
+    .slice(0, most)
+    .concat(madeUp)
 
 /** Messages of one sender, written directly. */
 export const said = (interactionId: string, senderId: string, texts: ReadonlyArray<string>) =>

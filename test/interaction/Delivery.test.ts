@@ -192,7 +192,7 @@ withLayer(
       Effect.gen(function* () {
         const runtime = yield* Effect.runtime<Processes | SqlClient.SqlClient>()
         const property = fc.asyncProperty(plan, (one) => Runtime.runPromise(runtime)(run(one)))
-        yield* Effect.promise(() => fc.assert(property, { numRuns: 40 }))
+        yield* Effect.promise(() => fc.assert(property, { numRuns: 25 }))
       }))
   },
   60_000
