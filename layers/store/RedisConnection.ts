@@ -16,9 +16,6 @@ export interface Address {
   readonly connectTimeout: Duration.Duration
 }
 
-/** A caller waits this long for Redis. */
-export const commandTimeoutMillis = 50
-
 /** The driver's own limit, for what has no caller of ours: greetings, subscriptions, heartbeats. */
 const driverTimeoutMillis = 500
 

@@ -22,9 +22,9 @@ type Call = <A>(operation: string, send: () => Promise<A>) => Effect.Effect<A, S
 
 const noLabels: ReadonlyArray<never> = []
 
-const caller = (redis: Redis): Call => {
+const caller = (redis: Redis, callMillis: number): Call => {
   const breaker = new Breaker()
-  const deadlines = new Deadlines(RedisConnection.commandTimeoutMillis)
+  const deadlines = new Deadlines(callMillis)
   const succeeded = Metrics.series(Metrics.storeCommands, "ok")
   const failed = Metrics.series(Metrics.storeCommands, "failed")
   const unavailable = (operation: string, cause: unknown) => {
@@ -195,14 +195,21 @@ const checkPolicy = (redis: Redis, call: Call) =>
     Effect.ignore
   )
 
-/** A store on Redis. Fails when Redis cannot be reached now; later losses fail single calls and are mended by itself. */
+/** A caller waits this long for Redis. */
+export const callMillisMax = 50
+
+/**
+ * A store on Redis. Fails when Redis cannot be reached now; later losses fail single calls and are mended by itself.
+ * Tests that are not about time give calls longer, since a busy machine may not let Redis run for a while.
+ */
 export const make = (
-  address: RedisConnection.Address
+  address: RedisConnection.Address,
+  callMillis: number = callMillisMax
 ): Effect.Effect<typeof Store.Service, StartupError, Scope.Scope> =>
   Effect.gen(function* () {
     const redis = yield* RedisConnection.connect(address, { enableAutoPipelining: true })
     const subscriber = yield* RedisConnection.connect(address)
-    const call = caller(redis)
+    const call = caller(redis, callMillis)
     const channels = yield* Effect.acquireRelease(
       Effect.sync(() => new RedisChannels(subscriber)),
       (open) => Effect.sync(() => open.close())

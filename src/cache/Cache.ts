@@ -14,7 +14,7 @@ import { Flights } from "./Flights.ts"
 import { batchInterval, behindMax, behindTries, type Options, type Stats } from "./Options.ts"
 import { Shelf } from "./Shelf.ts"
 
-export { behindMax, behindTries, type Options, type Stats } from "./Options.ts"
+export { behindTries, type Options, type Stats } from "./Options.ts"
 
 /**
  * Values by key: near (this process), then the store, then the lookup. Several callers of one missing key share one

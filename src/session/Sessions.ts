@@ -21,7 +21,7 @@ import { type Ended, type EndReason, type Role, Session } from "./Session.ts"
 import * as SessionRows from "./SessionRows.ts"
 import * as Token from "./Token.ts"
 
-export { type Ended, type EndReason, Role, Session } from "./Session.ts"
+export { type EndReason, Role, Session } from "./Session.ts"
 
 /** Sessions in this process's memory, and for how long; one that ended elsewhere while Redis is away lives on for that. */
 export const near = { entriesMax: 20_000, ttl: "10 seconds" } as const

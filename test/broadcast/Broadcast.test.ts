@@ -47,11 +47,10 @@ contract("store in memory", Layer.provide(layerStore, StoreMemory.layer))
 contract("store on Redis", Layer.provide(layerStore, Redis.layerStore))
 
 /** Two processes, as far as Redis can tell. */
-const two = (redis: Redis.Instance) =>
+const two = (redis: Redis.Instance, store = Redis.patientStore(redis)) =>
   Effect.gen(function* () {
-    const one = Effect.map(
-      Layer.build(Layer.provideMerge(layerStore, Layer.scoped(Store, RedisStore.make(Redis.address(redis))))),
-      (context) => Context.get(context, Broadcast)
+    const one = Effect.map(Layer.build(Layer.provideMerge(layerStore, Layer.scoped(Store, store))), (context) =>
+      Context.get(context, Broadcast)
     )
     return yield* Effect.all([one, one])
   })
@@ -88,7 +87,7 @@ it.live("many subscribers of a process are one subscription at Redis, and none w
 it.live("publishing never waits for a dead Redis, and listeners elsewhere see a Gap when it is back", () =>
   Effect.gen(function* () {
     const redis = yield* Redis.start()
-    const [here, there] = yield* two(redis)
+    const [here, there] = yield* two(redis, RedisStore.make(Redis.address(redis)))
     const theirs = yield* there.subscribe<number>("topic")
     yield* redis.pause
     const [took] = yield* Effect.timed(

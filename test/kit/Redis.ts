@@ -150,13 +150,16 @@ export const address = (instance: Instance) => ({
   connectionsMax: 50
 })
 
+/** A store on an instance that waits for it as long as a busy machine may take: for tests that are not about time. */
+export const patientStore = (instance: Instance) => RedisStore.make(address(instance), 5_000)
+
 /** The shared server, emptied; closed connections and nothing else remain when the layer's scope closes. */
 export const layerStore: Layer.Layer<Store> = Layer.scoped(
   Store,
   Effect.gen(function* () {
     const server = yield* shared
     yield* server.flush
-    return yield* RedisStore.make(address(server))
+    return yield* patientStore(server)
   })
 ).pipe(Layer.orDie)
 

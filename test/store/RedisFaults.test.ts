@@ -4,26 +4,32 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as RedisStore from "../../layers/store/RedisStore.ts"
+import { percentile } from "../../bench/kit.ts"
 import { StoreUnavailable } from "../../src/errors.ts"
 import type { Store } from "../../src/store/Store.ts"
 import { it } from "../kit/effect.ts"
 import * as Redis from "../kit/Redis.ts"
 
-/** Longest of `count` calls in a row that must fail, in milliseconds; every failure must be StoreUnavailable. */
-const slowestFailure = (store: typeof Store.Service, count: number) =>
+/**
+ * How long calls that must fail took, in milliseconds: nine of ten, because a busy machine may let any one wait. Every
+ * failure must be StoreUnavailable.
+ */
+const failureMillis = (store: typeof Store.Service, count: number) =>
   Effect.gen(function* () {
-    let slowest = 0
+    const waits: Array<number> = []
     for (let n = 0; n < count; n++) {
       const [took, outcome] = yield* Effect.timed(Effect.either(store.get("key")))
       expect(Either.isLeft(outcome) && outcome.left).toBeInstanceOf(StoreUnavailable)
-      slowest = Math.max(slowest, Duration.toMillis(took))
+      waits.push(Duration.toMillis(took))
     }
-    return slowest
+    return percentile(waits, 0.9)
   })
 
 /** Milliseconds until a call succeeds again. */
@@ -34,9 +40,6 @@ const recovery = (store: typeof Store.Service) =>
     Effect.map(([took]) => Duration.toMillis(took))
   )
 
-/** On a busy machine a timer of 50 ms may fire later; the limit that is promised leaves room for that. */
-const callMillisMax = 100
-
 it.live("a killed Redis fails calls at once, and is back within a second of its return", () =>
   Effect.gen(function* () {
     const redis = yield* Redis.start()
@@ -44,7 +47,7 @@ it.live("a killed Redis fails calls at once, and is back within a second of its 
     yield* store.set("key", "1")
     yield* redis.kill
     yield* Effect.retry(Effect.flip(store.get("key")), Schedule.spaced("1 millis"))
-    expect(yield* slowestFailure(store, 50)).toBeLessThan(callMillisMax)
+    expect(yield* failureMillis(store, 50)).toBeLessThan(RedisStore.callMillisMax)
     yield* redis.restart
     expect(yield* recovery(store)).toBeLessThan(1_000)
   })
@@ -56,12 +59,9 @@ it.live("a stopped Redis fails calls within their timeout, then without waiting,
     const store = yield* RedisStore.make(Redis.address(redis))
     yield* store.set("key", "1")
     yield* redis.pause
-    const [took, slowest] = yield* Effect.timed(slowestFailure(store, 100)).pipe(
-      Effect.map(([all, one]) => [Duration.toMillis(all), one] as const)
-    )
-    expect(slowest).toBeLessThan(callMillisMax)
-    // A hundred waits of 50 ms would be 5 s: after the first few the breaker answers.
-    expect(took).toBeLessThan(1_000)
+    // The first three wait for the limit, then most are answered by the breaker.
+    expect(yield* failureMillis(store, 3)).toBeGreaterThanOrEqual(RedisStore.callMillisMax - 1)
+    expect(yield* failureMillis(store, 100)).toBeLessThan(RedisStore.callMillisMax / 2)
     yield* redis.resume
     expect(yield* recovery(store)).toBeLessThan(1_000)
     expect(yield* store.get("key")).toEqual(Option.some("1"))
@@ -124,7 +124,7 @@ it.live("a full Redis that may not evict refuses writes as unavailable and still
     }
     expect(refused).toBeInstanceOf(StoreUnavailable)
     expect(yield* store.get("key")).toEqual(Option.some("1"))
-  })
+  }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
 )
 
 it.live("starting without Redis says where it was looked for and what to set", () =>

@@ -1,7 +1,6 @@
 import { expect } from "bun:test"
 import * as Effect from "effect/Effect"
 import fc from "fast-check"
-import * as RedisStore from "../../layers/store/RedisStore.ts"
 import * as Envelope from "../../src/cache/Envelope.ts"
 import * as Gcra from "../../src/rate/Gcra.ts"
 import type { Store } from "../../src/store/Store.ts"
@@ -108,7 +107,7 @@ const outcome = (run: Run, store: typeof Store.Service) =>
 it.live("memory and Redis give the same answers to the same operations, every script included", () =>
   Effect.gen(function* () {
     const server = yield* Redis.start()
-    const redis = yield* RedisStore.make(Redis.address(server))
+    const redis = yield* Redis.patientStore(server)
     yield* Effect.promise(() =>
       fc.assert(
         fc.asyncProperty(fc.array(operation, { minLength: 1, maxLength: 40 }), (operations) =>
