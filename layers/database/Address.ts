@@ -12,7 +12,7 @@ export interface ConnectOptions {
 }
 
 /** Milliseconds until a connection attempt is given up. */
-export const connectMillisMax = 5_000
+export const connectMillisMax = 3_000
 
 /** How our connections appear in `pg_stat_activity`. */
 export const applicationName = "realtime-connect"

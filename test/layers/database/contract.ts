@@ -435,6 +435,17 @@ export const contract = (
       })
     )
 
+    sqlTest("a connection lost in the middle of a statement fails it as unavailable, and the next one works", (sql) =>
+      Effect.gen(function* () {
+        const running = yield* Effect.fork(Effect.flip(orUnavailable(sql`select pg_sleep(20)`)))
+        const cut = sql`select pg_terminate_backend(pid) from pg_stat_activity
+          where state = 'active' and query like 'select pg_sleep%' and datname = current_database()`
+        yield* until(cut, (rows) => rows.length === 1)
+        expect((yield* Fiber.join(running))._tag).toBe("DatabaseUnavailable")
+        expect(yield* sql`select 1 as a`).toEqual([{ a: 1 }])
+      })
+    )
+
     sqlTest("a statement over its time limit fails as unavailable", (sql) =>
       Effect.gen(function* () {
         const error = yield* Effect.flip(
