@@ -83,13 +83,8 @@ export const make = <K, A, E = never>(
     schedule(turn)
   }
 
-  const join = (key: K): Effect.Effect<Batch<K, A, E>> =>
+  const begun = (key: K): Effect.Effect<Batch<K, A, E>> =>
     Effect.withFiberRuntime((fiber, status) => {
-      if (open !== undefined && open.keys.length < batchKeysMax) {
-        open.keys.push(key)
-        entries.set(key, open)
-        return Effect.succeed(open)
-      }
       const batch: Batch<K, A, E> = { keys: [key], waiting: new Set(), fiber: undefined }
       open = batch
       entries.set(key, batch)
@@ -124,8 +119,13 @@ export const make = <K, A, E = never>(
     load: (key) =>
       Effect.suspend(() => {
         const entry = entries.get(key)
-        if (entry === undefined) return Effect.flatMap(join(key), (batch) => wait(batch, key))
-        return isBatch(entry) ? wait(entry, key) : entry
+        if (entry !== undefined) return isBatch(entry) ? wait(entry, key) : entry
+        if (open === undefined || open.keys.length >= batchKeysMax) {
+          return Effect.flatMap(begun(key), (batch) => wait(batch, key))
+        }
+        open.keys.push(key)
+        entries.set(key, open)
+        return wait(open, key)
       }),
     prime: (key, value) => {
       if (!entries.has(key)) entries.set(key, Exit.succeed(Option.some(value)))

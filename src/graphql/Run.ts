@@ -2,8 +2,6 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as FiberRef from "effect/FiberRef"
-import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as RuntimeFlags from "effect/RuntimeFlags"
 import type * as Scope from "effect/Scope"
@@ -20,8 +18,6 @@ export interface Run {
   /** Where a subscription keeps what it holds open. */
   readonly scope?: Scope.Scope
 }
-
-type Outcome = ExecutionResult | PromiseLike<ExecutionResult>
 
 const isPromise = (value: object): value is PromiseLike<unknown> => "then" in value && typeof value.then === "function"
 
@@ -61,8 +57,7 @@ const awaited = <A>(promise: PromiseLike<A>, run: Run): Effect.Effect<A> =>
   })
 
 /**
- * Runs graphql with a fresh context value. Done at once, without a promise, when all its resolvers are. Failed fibers
- * are not reported on their own, since each failure is in the answer.
+ * Runs graphql with a fresh context value. Done at once, without a promise, when all its resolvers are.
  */
 export const execute = <A extends object>(
   request: RequestContext,
@@ -84,9 +79,6 @@ export const execute = <A extends object>(
     return isPromise(result) ? awaited(result, run) : Effect.succeed(result)
   })
 
-/** Fibers below this say nothing when they fail: the answer does. */
-export const quiet = Effect.locally(FiberRef.unhandledErrorLogLevel, Option.none())
-
 /** The answer with its errors as they may leave. */
 export const presented = (result: ExecutionResult): Effect.Effect<ExecutionResult> =>
   result.errors === undefined || result.errors.length === 0
@@ -95,5 +87,3 @@ export const presented = (result: ExecutionResult): Effect.Effect<ExecutionResul
         ...result,
         errors: errors as unknown as NonNullable<ExecutionResult["errors"]>
       }))
-
-export type { Outcome }
