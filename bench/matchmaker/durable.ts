@@ -30,6 +30,9 @@ const folder = Effect.acquireRelease(
   (made) => Effect.promise(() => rm(made, { recursive: true, force: true }))
 )
 
+/** Nobody widens, so that those who should wait do. */
+const hour = Duration.hours(1)
+
 /** The queue's actor on the Postgres that every program brings, with fsync. */
 export const system = Layer.unwrapScoped(
   Effect.map(folder, (dataDir) =>
@@ -39,7 +42,7 @@ export const system = Layer.unwrapScoped(
         Settings.layerTest((all) => ({
           ...all,
           database: { ...all.database, dataDir },
-          queuing: { ...all.queuing, capacity: 200_000, interval: Duration.minutes(10) }
+          queuing: { ...all.queuing, capacity: 200_000, interval: Duration.minutes(10), widenAfter: [hour, hour, hour] }
         }))
       )
     )

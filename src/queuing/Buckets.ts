@@ -1,6 +1,9 @@
 /** No entry, no bucket. */
 export const none = -1
 
+/** Columns grow by half: doubling would leave a third of the memory unused on average. */
+export const grownSize = (size: number): number => Math.ceil(size * 1.5)
+
 const grown = (array: Int32Array, size: number): Int32Array<ArrayBuffer> => {
   const larger = new Int32Array(size)
   larger.set(array)
@@ -150,7 +153,7 @@ export class Buckets {
   }
 
   private growEntries(): void {
-    const size = this.slot.length * 2
+    const size = grownSize(this.slot.length)
     this.slot = grown(this.slot, size)
     this.bucket = grown(this.bucket, size)
     this.next = grown(this.next, size)
@@ -159,7 +162,7 @@ export class Buckets {
   }
 
   private growBuckets(): void {
-    const size = this.keyA.length * 2
+    const size = grownSize(this.keyA.length)
     this.keyA = grown(this.keyA, size)
     this.keyB = grown(this.keyB, size)
     this.head = grown(this.head, size)

@@ -43,7 +43,7 @@ select t.id, t.created_at as "createdAt", exists (
   where a.subject_id = t.user_id and a.kind = 'BAN' and a.revoked_at is null
     and a.starts_at <= ${now}::timestamptz and (a.expires_at is null or a.expires_at > ${now}::timestamptz)) as banned
 from tickets t
-where t.state = 0 and t.id in (select value::uuid from jsonb_array_elements_text(${ids}::text::jsonb))
+where t.state = 0 and t.id = any(array(select value::uuid from jsonb_array_elements_text(${ids}::text::jsonb)))
 order by t.id for no key update of t`
 }
 
@@ -97,12 +97,12 @@ with c as materialized (
 ), tied as (
   insert into match_tickets (ticket_id, match_id) select id, match_id from ticket
 )
-update tickets t set state = 1, ended_at = ${now}::timestamptz from ticket where t.id = ticket.id`
+update tickets set state = 1, ended_at = ${now}::timestamptz where id = any(array(select id from ticket))`
 }
 
 const cancelBanned = (sql: SqlClient.SqlClient, ids: ReadonlyArray<string>, now: Date) =>
   sql`update tickets set state = 2, ended_at = ${now}::timestamptz
-      where id in (select value::uuid from jsonb_array_elements_text(${JSON.stringify(ids)}::text::jsonb))`
+      where id = any(array(select value::uuid from jsonb_array_elements_text(${JSON.stringify(ids)}::text::jsonb)))`
 
 /**
  * Makes matches of the claims that the database allows, in one transaction, and says what became of each. Tickets are

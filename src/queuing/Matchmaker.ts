@@ -100,8 +100,7 @@ export class Matchmaker {
     const earlier = pool.byUser.get(entrant.userId)
     if (earlier !== undefined && pool.state[earlier] === waiting) this.forget(earlier)
     if (this.isFull) return false
-    const waited = this.now - entrant.createdAt
-    const slot = pool.insert(entrant, this.options.widenAfterMillis.filter((after) => waited >= after).length)
+    const slot = pool.insert(entrant, this.levelOf(this.now - entrant.createdAt))
     for (const { userId, until } of avoid) {
       const other = pool.byUser.get(userId)
       if (other !== undefined && other !== slot) pool.avoidance.add(slot, other, until)
@@ -202,6 +201,11 @@ export class Matchmaker {
     this.foreign.delete(slot)
     this.unsearched.delete(slot)
     this.pool.delete(slot)
+  }
+
+  private levelOf(waitedMillis: number): Levels.Level {
+    const [first, second, third] = this.options.widenAfterMillis
+    return waitedMillis >= third ? 3 : waitedMillis >= second ? 2 : waitedMillis >= first ? 1 : 0
   }
 
   private dueAt(slot: number): number {
@@ -317,10 +321,10 @@ export class Matchmaker {
     const { pool } = this
     const sharedInterests: Array<string> = []
     const score = this.affinity(partner)
-    const theirs = new Set<number>()
-    pool.eachInterest(partner, (interest) => theirs.add(interest))
+    const theirs: Array<number> = []
+    pool.eachInterest(partner, (interest) => theirs.push(interest))
     pool.eachInterest(slot, (interest) => {
-      if (theirs.has(interest)) sharedInterests.push(pool.interests.name(interest))
+      if (theirs.includes(interest)) sharedInterests.push(pool.interests.name(interest))
     })
     const region = pool.region[slot]!
     const other = pool.region[partner]!

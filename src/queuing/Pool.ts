@@ -1,5 +1,5 @@
 import { Avoidance } from "./Avoidance.ts"
-import { Buckets, none } from "./Buckets.ts"
+import { Buckets, grownSize, none } from "./Buckets.ts"
 import { Digest } from "./Digest.ts"
 import * as Dictionary from "./Dictionary.ts"
 import * as Levels from "./Levels.ts"
@@ -100,10 +100,8 @@ export class Pool {
   }
 
   private allocate(slot: number, entrant: Entrant): number {
-    const languages = [...new Set(entrant.languages.map(Levels.primaryLanguage))].map((name) =>
-      this.languages.take(name)
-    )
-    const interests = [...new Set(entrant.interests)].map((name) => this.interests.take(name))
+    const languages = different(entrant.languages, this.languages, Levels.primaryLanguage)
+    const interests = different(entrant.interests, this.interests)
     const { buckets } = this
     let entry = none
     for (const language of languages) {
@@ -111,9 +109,10 @@ export class Pool {
       entry = buckets.allocate(slot, listKey(language, anyRegionKind), 0, entry)
       entry = buckets.allocate(slot, listKey(language, regionKind), this.region[slot]!, entry)
     }
-    for (const language of languages.toReversed())
-      for (const interest of interests.toReversed())
-        entry = buckets.allocate(slot, listKey(language, interestKind), interest, entry)
+    // Each entry goes in front of the one before, so what shall come first is made last.
+    for (let l = languages.length - 1; l >= 0; l--)
+      for (let i = interests.length - 1; i >= 0; i--)
+        entry = buckets.allocate(slot, listKey(languages[l]!, interestKind), interests[i]!, entry)
     return entry
   }
 
@@ -237,7 +236,7 @@ export class Pool {
   }
 
   private grow(): void {
-    const size = this.state.length * 2
+    const size = grownSize(this.state.length)
     this.createdAt = copied(this.createdAt, new Float64Array(size))
     this.state = copied(this.state, new Uint8Array(size))
     this.level = copied(this.level, new Uint8Array(size))
@@ -245,6 +244,21 @@ export class Pool {
     this.first = copied(this.first, new Int32Array(size))
     this.ageing = copied(this.ageing, new Int32Array(size))
   }
+}
+
+/** The ids of the names, each once. The lists are short, so looking through them costs less than a Set. */
+const different = (
+  names: ReadonlyArray<string>,
+  dictionary: Dictionary.Dictionary,
+  form: (name: string) => string = (name) => name
+): ReadonlyArray<number> => {
+  const ids: Array<number> = []
+  for (const name of names) {
+    const id = dictionary.take(form(name))
+    if (ids.includes(id)) dictionary.release(id)
+    else ids.push(id)
+  }
+  return ids
 }
 
 const copied = <A extends { set: (array: A) => void }>(from: A, to: A): A => {

@@ -42,12 +42,14 @@ interface JoinRow extends TicketRow {
 
 type Read<A> = Effect.Effect<A, SqlError>
 
-const idList = (sql: SqlClient.SqlClient, ids: ReadonlyArray<string>) =>
-  sql`(select value::uuid from jsonb_array_elements_text(${JSON.stringify(ids)}::text::jsonb))`
+/** For `= any(…)`: an array that is known before the plan starts makes it look each id up, however many wait. */
+const idArray = (sql: SqlClient.SqlClient, ids: ReadonlyArray<string>) =>
+  sql`array(select value::uuid from jsonb_array_elements_text(${JSON.stringify(ids)}::text::jsonb))`
 
 /**
  * Whom the owner of `w` must not meet, of those who wait or whom `also` names: JSON text of [user, until in ms or null].
  * Blocks of either direction, those met since `recentPairs`, and those with whom an interaction is still going on.
+ * Subqueries with a limit are looked up row by row; joins would read every waiting ticket for each batch.
  */
 const avoided = (sql: SqlClient.SqlClient, now: Date, recentMillis: number, also: Fragment) => sql`
 coalesce((
@@ -64,7 +66,7 @@ coalesce((
     from participants p join interactions a on a.id = p.interaction_id and a.state = 0
     join participants q on q.interaction_id = p.interaction_id and q.user_id <> p.user_id
     where p.user_id = w.user_id and p.left_at is null
-  ) o where ${also} exists (select from tickets x where x.user_id = o.id and x.state = 0)
+  ) o where ${also} (select true from tickets x where x.user_id = o.id and x.state = 0 limit 1)
 ), '[]')`
 
 const toAvoided = (text: string): ReadonlyArray<Avoided> =>
@@ -97,33 +99,33 @@ export const join = (
   return Effect.map(
     sql<JoinRow>`
 with w as materialized (
-  select i.*, u.id is not null as known from jsonb_to_recordset(${input}::text::jsonb) as i
+  select i.*, (select true from users u where u.id = i.user_id limit 1) is not null as known, (
+      select count(a.id)::int from participants p join interactions a on a.id = p.interaction_id and a.state = 0
+      where p.user_id = i.user_id and p.left_at is null
+    ) as active, (
+      select t.id from tickets t where t.user_id = i.user_id and t.client_key = i.client_key limit 1
+    ) as same_id, (
+      select t.id from tickets t where t.user_id = i.user_id and t.state = 0 limit 1
+    ) as waiting_id
+  from jsonb_to_recordset(${input}::text::jsonb) as i
     (id uuid, user_id uuid, client_key text, interests text[], languages text[], region text, created_at timestamptz,
      room boolean)
-  left join users u on u.id = i.user_id
-), busy as materialized (
-  select w.id, count(a.id)::int as active from w
-  left join participants p on p.user_id = w.user_id and p.left_at is null
-  left join interactions a on a.id = p.interaction_id and a.state = 0
-  group by w.id
 ), made as (
   insert into tickets (id, user_id, client_key, interests, languages, region, created_at)
   select w.id, w.user_id, w.client_key, w.interests, w.languages, w.region, w.created_at
-  from w join busy on busy.id = w.id
-  where w.known and w.room and busy.active < ${limits.activeMax}::int and not exists (
-    select from tickets t where t.user_id = w.user_id and (t.state = 0 or t.client_key = w.client_key))
+  from w
+  where w.known and w.room and w.active < ${limits.activeMax}::int and w.same_id is null and w.waiting_id is null
   order by w.user_id
   on conflict do nothing
   returning id
 )
-select w.id as "inputId", made.id is not null as made, w.known as exists, busy.active, o.id as "waitingId",
+select w.id as "inputId", made.id is not null as made, w.known as exists, w.active, w.waiting_id as "waitingId",
   ${columns(sql)},
   case when made.id is null then '[]'
     else ${avoided(sql, limits.now, limits.recentMillis, sql`o.id in (select user_id from w) or`)} end as avoid
-from w join busy on busy.id = w.id
+from w
 left join made on made.id = w.id
-left join tickets t on t.user_id = w.user_id and t.client_key = w.client_key
-left join tickets o on o.user_id = w.user_id and o.state = 0`,
+left join lateral (select * from tickets x where x.id = w.same_id limit 1) t on true`,
     (rows) => {
       const byId = new Map(rows.map((row) => [row.inputId, row]))
       return drafts.map((draft) => joined(draft, byId.get(draft.id)!, limits.activeMax))
@@ -152,26 +154,21 @@ export const cancel = (
 ): Read<ReadonlyMap<string, string>> =>
   Effect.map(
     sql<{ readonly id: string; readonly userId: string }>`
-update tickets t set state = 2, ended_at = ${now}::timestamptz
-from (
-  select id from tickets where state = 0 and user_id in ${idList(sql, userIds)}
-  order by id for no key update
-) mine
-where t.id = mine.id
-returning t.id, t.user_id as "userId"`,
+update tickets set state = 2, ended_at = ${now}::timestamptz
+where id = any(array(
+  select id from tickets where state = 0 and user_id = any(${idArray(sql, userIds)}) order by id for no key update))
+returning id, user_id as "userId"`,
     (rows) => new Map(rows.map((row) => [row.userId, row.id]))
   )
 
 /** Expires waiting tickets made at that time or before, the oldest first, at most `rowsMax`. */
 export const expire = (sql: SqlClient.SqlClient, madeUntil: Date, now: Date) =>
   sql<{ readonly id: string; readonly userId: string }>`
-update tickets t set state = 3, ended_at = ${now}::timestamptz
-from (
+update tickets set state = 3, ended_at = ${now}::timestamptz
+where id = any(array(
   select id from tickets where state = 0 and created_at <= ${madeUntil}::timestamptz
-  order by created_at, id limit ${rowsMax} for no key update skip locked
-) due
-where t.id = due.id
-returning t.id, t.user_id as "userId"`
+  order by created_at, id limit ${rowsMax} for no key update skip locked))
+returning id, user_id as "userId"`
 
 /** Those of the ids that still wait, the oldest first. */
 export const load = (
@@ -182,9 +179,9 @@ export const load = (
 ): Read<ReadonlyArray<Waiting>> =>
   Effect.map(
     sql<TicketRow & { readonly avoid: string }>`
-with w as (select * from tickets where state = 0 and id in ${idList(sql, ids)})
+with w as materialized (select * from tickets where state = 0 and id = any(${idArray(sql, ids)}))
 select ${columns(sql)}, ${avoided(sql, now, recentMillis, sql``)} as avoid
-from w join tickets t on t.id = w.id
+from w, lateral (select w.*) t
 order by t.created_at, t.id`,
     (rows) =>
       rows.map((row) => ({

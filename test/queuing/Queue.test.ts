@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Broadcast from "../../src/broadcast/Broadcast.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import type { UserId } from "../../src/domain/Ids.ts"
@@ -220,6 +221,32 @@ withLayer("the queue", database, (it) => {
       yield* Effect.forEach([bad!, ...others], (user) => join(user), { concurrency: "unbounded" })
       expect((yield* matches(4)).flat()).not.toContain(bad!)
     }).pipe(Effect.ensuring(Effect.orDie(dropRefusal)), alone(never)))
+
+  it("connections that die at any moment cost nobody their ticket or their match", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const cut = sql`
+        select pg_terminate_backend(pid) from pg_stat_activity
+        where pid <> pg_backend_pid() and datname = current_database()`
+      const users = yield* people(12)
+      const cutting = yield* Effect.fork(
+        Effect.repeat(Effect.ignore(cut), Schedule.intersect(Schedule.spaced("15 millis"), Schedule.recurs(15)))
+      )
+      yield* Effect.forEach(
+        users,
+        (user, n) =>
+          Effect.zipRight(
+            Effect.sleep(n * 20),
+            Effect.retry(join(user), {
+              while: ({ _tag }) => _tag === "DatabaseUnavailable",
+              schedule: Schedule.spaced("20 millis")
+            })
+          ),
+        { concurrency: "unbounded" }
+      )
+      yield* cutting
+      expect(new Set((yield* matches(6)).flat()).size).toBe(12)
+    }).pipe(alone(never)))
 
   it("those who waited when the process ended wait after its restart, the oldest first", () =>
     Effect.gen(function* () {
