@@ -6,6 +6,7 @@ import * as Broadcast from "../src/broadcast/Broadcast.ts"
 import * as Cursor from "../src/graphql/Cursor.ts"
 import * as RateLimiter from "../src/rate/RateLimiter.ts"
 import * as Sessions from "../src/session/Sessions.ts"
+import * as Sweeper from "../src/session/Sweeper.ts"
 import { Store } from "../src/store/Store.ts"
 import * as Database from "./Database.ts"
 import * as StoreLayer from "./Store.ts"
@@ -20,7 +21,7 @@ const broadcast = Layer.unwrapEffect(
  * What every program stands on, as the settings say: embedded Postgres or DATABASE_URL, memory or Redis, and what is
  * built on the two. Built once for a process, however many programs run in it.
  */
-export const layer = Telemetry.layerSessions.pipe(
+export const layer = Layer.mergeAll(Telemetry.layerSessions, Sweeper.layer).pipe(
   Layer.provideMerge(Sessions.layer),
   Layer.provideMerge(Layer.mergeAll(RateLimiter.layer, broadcast, Cursor.layer, Telemetry.layer)),
   Layer.provideMerge(Layer.mergeAll(Database.layer, StoreLayer.layer)),
