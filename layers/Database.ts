@@ -16,10 +16,8 @@ import type { Driver } from "../src/database/Driver.ts"
 import * as Migrations from "../src/database/Migrations.ts"
 import * as Postgres from "../src/database/Postgres.ts"
 import { type Address, databaseOf, describe } from "./database/Address.ts"
-import * as BunSqlDriver from "./database/BunSqlDriver.ts"
 import * as DataDir from "./database/DataDir.ts"
 import * as EmbeddedPostgres from "./database/EmbeddedPostgres.ts"
-import * as PgDriver from "./database/PgDriver.ts"
 import * as PgliteDriver from "./database/PgliteDriver.ts"
 import * as PostgresBinaries from "./database/PostgresBinaries.ts"
 
@@ -27,27 +25,37 @@ type DatabaseSettings = Settings.Shape["database"]
 
 const onBun = process.versions["bun"] !== undefined
 
-/** The driver for a server at `address`: pg, or on Bun the one over Bun.SQL where it is asked for. */
+/**
+ * The driver for a server at `address`: Bun.SQL on Bun, pg elsewhere, unless the settings name one. Only the one in use
+ * is loaded.
+ */
 export const driverFor = (
   address: Address,
   { driver, queryTimeout }: Pick<DatabaseSettings, "driver" | "queryTimeout">
 ): Effect.Effect<Driver, StartupError> => {
   const options = { address, statementMillisMax: Duration.toMillis(queryTimeout) }
-  if (driver !== "bun") return Effect.sync(() => PgDriver.make(options))
-  return onBun
-    ? BunSqlDriver.make(options)
-    : new StartupError({
-        what: "DB_DRIVER=bun works only on Bun",
-        where: "this runtime has no Bun.SQL",
-        fix: "Set DB_DRIVER to pg, or leave it out."
-      })
+  if (driver === "bun" && !onBun)
+    return new StartupError({
+      what: "DB_DRIVER=bun works only on Bun",
+      where: "this runtime has no Bun.SQL",
+      fix: "Set DB_DRIVER to pg, or leave it out."
+    })
+  return driver === "pg" || !onBun
+    ? Effect.map(
+        Effect.promise(() => import("./database/PgDriver.ts")),
+        ({ make }) => make(options)
+      )
+    : Effect.flatMap(
+        Effect.promise(() => import("./database/BunSqlDriver.ts")),
+        ({ make }) => make(options)
+      )
 }
 
 /** The driver's own words with what could be the password taken out. */
 const reasonOf = (error: SqlError, address: Address): string => {
   const text = error.cause instanceof Error && error.cause.message !== "" ? error.cause.message : error.message
   const code = (error.cause as { readonly code?: unknown } | undefined)?.code
-  const reason = text === "" || text === undefined ? String(code ?? "no answer") : text
+  const reason = [text, code].filter((part) => typeof part === "string" && part !== "").join(", ") || "no answer"
   const password = "url" in address ? new URL(Redacted.value(address.url)).password : ""
   return password === "" ? reason : reason.replaceAll(password, "***").replaceAll(decodeURIComponent(password), "***")
 }

@@ -47,7 +47,7 @@ it.live("nobody listens there: the error says where, why and what to set, and no
   Effect.gen(function* () {
     const error = yield* startOf("postgres://me:hunter2@127.0.0.1:1/shop")
     expect(error.message).toContain("127.0.0.1:1/shop")
-    expect(error.message).toContain("ECONNREFUSED")
+    expect(error.message).toContain("REFUSED")
     expect(error.message).toContain("DATABASE_URL")
     expect(error.message).not.toContain("hunter2")
   })
@@ -85,7 +85,7 @@ it.live("a server that takes connections and says nothing is given up", () =>
       ({ close }) => Effect.sync(close)
     )
     const error = yield* startOf(`postgres://me:hunter2@127.0.0.1:${port.port}/shop`)
-    expect(error.message).toContain("timeout")
+    expect(error.message).toMatch(/timeout/i)
     expect(error.message).not.toContain("hunter2")
   })
 )

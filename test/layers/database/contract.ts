@@ -10,6 +10,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
+import fc from "fast-check"
 import { Database } from "../../../src/database/Database.ts"
 import {
   constraintOf,
@@ -35,6 +36,8 @@ const awkward = [
 ]
 
 const uuid = "5f0c5a2e-6a57-4f1c-9d0e-2f5c7a1b3c4d"
+
+type Row = Readonly<Record<string, unknown>> & { readonly b: Uint8Array }
 
 /** Looks every 2 ms until it is so. */
 const until = <A, E, R>(look: Effect.Effect<A, E, R>, is: (a: A) => boolean) =>
@@ -76,6 +79,78 @@ export const contract = (
           { n: 2 },
           { n: null }
         ])
+      })
+    )
+
+    sqlTest("takes numbers of every size", (sql) =>
+      Effect.gen(function* () {
+        const whole = [0, -1, 32_768, 2_147_483_648, -2_147_483_649, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER]
+        for (const n of whole)
+          expect(yield* sql`select ${n}::int8 as n, ${n}::float8 as f`).toEqual([{ n: String(n), f: n }])
+        for (const n of [0.1 + 0.2, 1e21, 5e-324, -1.7976931348623157e308, Infinity])
+          expect(yield* sql`select ${n}::float8 as n`).toEqual([{ n }])
+        expect(yield* sql`select ${12n}::int8 as n, ${"9007199254740993"}::int8 as s`).toEqual([
+          { n: "12", s: "9007199254740993" }
+        ])
+      })
+    )
+
+    sqlTest("any values come back as they went, many at once", (sql) =>
+      Effect.promise(() =>
+        fc.assert(
+          fc.asyncProperty(
+            fc.array(
+              fc.record({
+                t: fc.string({ unit: "binary" }).map((text) => text.replaceAll("\0", "")),
+                a: fc.array(fc.option(fc.string({ unit: "grapheme" }).map((text) => text.replaceAll("\0", "")))),
+                i: fc.integer(),
+                f: fc.double({ noNaN: true }).map((n) => n + 0),
+                b: fc.uint8Array(),
+                d: fc.date({ min: new Date("1800-01-01"), max: new Date("2800-01-01"), noInvalidDate: true }),
+                o: fc.option(fc.boolean())
+              }),
+              { minLength: 1, maxLength: 20 }
+            ),
+            (values) =>
+              Effect.runPromise(
+                Effect.forEach(
+                  values,
+                  ({ a, b, d, f, i, o, t }) =>
+                    Effect.map(
+                      sql<Row>`select ${t}::text as t, ${a}::text[] as a, ${i}::int as i, ${f}::float8 as f,
+                        ${b}::bytea as b, ${d}::timestamptz as d, ${o}::bool as o`,
+                      (rows) =>
+                        expect<ReadonlyArray<unknown>>(
+                          rows.map((row) => ({ ...row, b: Uint8Array.from(row.b) }))
+                        ).toEqual([{ a, b: Uint8Array.from(b), d, f, i, o, t }])
+                    ),
+                  { concurrency: "unbounded", discard: true }
+                )
+              )
+          ),
+          { numRuns: 30 }
+        )
+      )
+    )
+
+    sqlTest("takes and gives megabytes and thousands of rows", (sql) =>
+      Effect.gen(function* () {
+        const text = "é".repeat(500_000)
+        const bytes = new Uint8Array(1_000_000).map((_, index) => (index * 7) % 256)
+        const large = sql<{ t: string; b: Uint8Array }>`select ${text}::text as t, ${bytes}::bytea as b`
+        const rows = sql<{
+          n: number
+          t: string
+        }>`select n::int, repeat('x', 200) as t from generate_series(1, 5000) as n`
+        const read = Effect.gen(function* () {
+          const [row] = yield* large
+          expect([row?.t === text, Buffer.from(row?.b ?? []).equals(bytes)]).toEqual([true, true])
+          const many = yield* rows
+          expect([many.length, many.at(-1)]).toEqual([5_000, { n: 5_000, t: "x".repeat(200) }])
+        })
+        yield* Effect.replicateEffect(read, 4, { concurrency: "unbounded", discard: true })
+        const ids = Array.from({ length: 20_000 }, (_, index) => index)
+        expect(yield* sql`select count(*)::int as n from unnest(${ids}::int[])`).toEqual([{ n: ids.length }])
       })
     )
 
