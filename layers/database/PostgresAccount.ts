@@ -37,12 +37,16 @@ const passing = [
   { name: "dac_override", bit: 1n }
 ]
 
+/** CAP_SETPCAP: to set the bit of `securebits` below. */
+const setpcap = 8n
+
 const passingCapability = (): string | undefined => {
   const status = existsSync("/proc/self/status") ? readFileSync("/proc/self/status", "utf8") : ""
   const bounding = /^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1]
   if (bounding === undefined) return undefined
   const bits = BigInt(`0x${bounding}`)
-  return passing.find(({ bit }) => (bits >> bit) & 1n)?.name
+  const has = (bit: bigint) => ((bits >> bit) & 1n) === 1n
+  return has(setpcap) ? passing.find(({ bit }) => has(bit))?.name : undefined
 }
 
 const setpriv = (): string | undefined =>
@@ -82,6 +86,8 @@ export const forPaths = (
         `--reuid=${owner.uid}`,
         `--regid=${owner.gid}`,
         "--clear-groups",
+        // Otherwise access(2), by which Postgres looks for its programs, would not count the capability.
+        "--securebits=+no_setuid_fixup",
         `--inh-caps=+${capability}`,
         `--ambient-caps=+${capability}`,
         "--"

@@ -217,7 +217,11 @@ const stop = (child: ChildProcess): Effect.Effect<void> => {
 export const start = (options: PostgresServerOptions): Effect.Effect<number, StartupError, Scope.Scope> =>
   Effect.gen(function* () {
     yield* ensureCluster(options)
-    const log = yield* Effect.promise(() => open(options.logFile, "w"))
+    const log = yield* Effect.tryPromise({
+      // Anew, because it may be another user's from the last start.
+      try: () => rm(options.logFile, { force: true }).then(() => open(options.logFile, "w")),
+      catch: (error) => failed("The data folder cannot be written", options.logFile, String(error))
+    })
     const named = { ...settings, unix_socket_directories: `"${options.socketFolder}"`, ...options.settings }
     const args = [
       "-D",

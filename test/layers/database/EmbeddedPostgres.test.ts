@@ -1,13 +1,16 @@
 import { afterAll, expect } from "bun:test"
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs"
+import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as DataDir from "../../../layers/database/DataDir.ts"
+import * as EmbeddedPostgres from "../../../layers/database/EmbeddedPostgres.ts"
+import * as PostgresBinaries from "../../../layers/database/PostgresBinaries.ts"
 import * as DatabaseLayer from "../../../layers/Database.ts"
 import * as Settings from "../../../src/config/Settings.ts"
 import { it } from "../../kit/effect.ts"
@@ -149,6 +152,27 @@ it.live("after kill -9 the next start takes over and has everything that was ack
       })
     )
     expect(existsSync(socketFolder)).toBe(false)
+  })
+)
+
+it.live("the programs may stand in a folder that is closed to others as well", () =>
+  Effect.gen(function* () {
+    const found = Option.getOrThrow(yield* PostgresBinaries.locate(join(parent, "lib")))
+    const programs = join(parent, "check out")
+    cpSync(join(dirname(found.postgres), ".."), join(programs, "native"), { recursive: true, verbatimSymlinks: true })
+    const binaries = {
+      initdb: join(programs, "native", "bin", "initdb"),
+      postgres: join(programs, "native", "bin", "postgres"),
+      libraryPath: Option.none()
+    }
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const holding = yield* DataDir.acquire(join(parent, "another"))
+        const address = yield* EmbeddedPostgres.start(holding, binaries)
+        const { database } = yield* Settings.Settings
+        yield* DatabaseLayer.connect(address, database, "embedded")
+      }).pipe(Effect.provide(Settings.layerTest()))
+    )
   })
 )
 
