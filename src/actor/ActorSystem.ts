@@ -151,8 +151,10 @@ const whenQuiet = (all: Iterable<Cells>): Effect.Effect<void> =>
     )
   })
 
-const make = ({ drainTimeout, grace }: Options) =>
+/** The local backend itself, for another one to build on. */
+export const make = (options: Partial<Options> = {}) =>
   Effect.gen(function* () {
+    const { drainTimeout, grace } = { ...defaults, ...options }
     const types: Types = new Map()
     const escalation = yield* Deferred.make<Escalation>()
     const deadLetters = new DeadLetters()
@@ -178,7 +180,7 @@ const make = ({ drainTimeout, grace }: Options) =>
         )
       })
 
-    return ActorSystem.of({
+    const system = ActorSystem.of({
       register: (definition, activate, context) =>
         register(types, shared, (cells) => stopAll([cells], drainTimeout), definition, activate, context),
       ask: (definition, id, tag, payload) => send(types, definition, id, tag, payload, true),
@@ -202,11 +204,17 @@ const make = ({ drainTimeout, grace }: Options) =>
         ),
       drain: (limit) => Effect.suspend(() => stopAll(Array.from(types.values()), limit))
     })
+    return {
+      ...system,
+      /** Ends the activations of that type whose id does not belong here any more. */
+      disown: (name: string, belongs: (id: string) => boolean): Effect.Effect<void> =>
+        Effect.suspend(() => types.get(name)?.disown(belongs) ?? Effect.void)
+    }
   })
 
 /** Actors in this process. */
 export const layerLocalWith = (options: Partial<Options>): Layer.Layer<ActorSystem> =>
-  Layer.effect(ActorSystem, make({ ...defaults, ...options }))
+  Layer.effect(ActorSystem, make(options))
 
 /** Actors in this process, with five seconds to finish when the layer is released. */
 export const layerLocal: Layer.Layer<ActorSystem> = layerLocalWith({})

@@ -6,6 +6,7 @@ import * as FiberRefs from "effect/FiberRefs"
 import * as Runtime from "effect/Runtime"
 import * as Scheduler from "effect/Scheduler"
 import * as Stream from "effect/Stream"
+import { sliceMax } from "./Alarm.ts"
 import type { Registration } from "./Definition.ts"
 import { crashed, full, type Kind, type Shared, stopped } from "./Kind.ts"
 import { Mailboxes } from "./Mailboxes.ts"
@@ -89,6 +90,24 @@ export class Cells {
           : Stream.failCause(cause)
       })
     )
+  }
+
+  /** Ends the activations whose id does not belong here any more; what waits for them is told to try again. */
+  disown(belongs: (id: string) => boolean): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const cells = Array.from(this.mailboxes.all)
+      let next = 0
+      return Effect.whileLoop({
+        while: () => next < cells.length,
+        body: () => Effect.sleep(0),
+        step: () => {
+          for (const end = Math.min(cells.length, next + sliceMax); next < end; next++) {
+            const cell = cells[next]!
+            if (this.mailboxes.holds(cell) && !belongs(cell.id)) this.turns.expel(cell)
+          }
+        }
+      })
+    })
   }
 
   get isQuiet(): boolean {

@@ -78,6 +78,14 @@ export class Turns {
     return this.idle.hasten(count)
   }
 
+  /** Ends an activation after its turn, and tells what waits that the actor is elsewhere. */
+  expel(cell: Cell): void {
+    this.mailboxes().empty(cell, stopped(this.kind, 0))
+    this.idle.remove(cell)
+    if (cell.running) cell.duty = cell.duty === "none" ? "passivate" : cell.duty
+    else this.passivate(cell)
+  }
+
   /** Ends the pauses between restarts, so that a drain does not wait for them. */
   hurry(): void {
     this.hurried.unsafeOpen()
@@ -324,7 +332,7 @@ export class Turns {
 
   private passivate(cell: Cell): void {
     this.kind.tally.passivated()
-    if (cell.scope?.empty === false) {
+    if (cell.busy !== undefined || cell.scope?.empty === false) {
       cell.duty = "passivate"
       return this.start(cell)
     }

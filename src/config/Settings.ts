@@ -72,6 +72,13 @@ export interface Shape {
     readonly ttl: Duration.Duration
     readonly compression: boolean
   }
+  readonly cluster: {
+    /** `CLUSTER`: spread the actors over all nodes that have it on and share a database. */
+    readonly enabled: boolean
+    /** `NODE_HOST`, `NODE_PORT`: where the other nodes reach this one. */
+    readonly host: string
+    readonly port: number
+  }
   readonly session: {
     /** `SESSIONS_PER_USER`: at this many the one unused for longest ends. */
     readonly perUserMax: number
@@ -190,6 +197,11 @@ const shape = (preset: Preset): Config.Config<Shape> =>
     cache: Config.all({
       ttl: Config.succeed(Duration.seconds(3_600)),
       compression: Config.succeed(production(preset))
+    }),
+    cluster: Config.all({
+      enabled: Config.boolean("CLUSTER").pipe(Config.withDefault(false)),
+      host: Config.nonEmptyString("NODE_HOST").pipe(Config.withDefault("127.0.0.1")),
+      port: Config.port("NODE_PORT").pipe(Config.withDefault(34_431))
     }),
     session: Config.all({
       perUserMax: Variable.whole("SESSIONS_PER_USER", 1, 1_000, 5),

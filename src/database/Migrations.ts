@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import { StartupError } from "../config/StartupError.ts"
 import { core } from "./migrations/0001_core.ts"
 import { actors } from "./migrations/0002_actors.ts"
+import { cluster } from "./migrations/0003_cluster.ts"
 
 /** One step of the schema. `sql` may hold several statements and never changes once it is released. */
 export interface Migration {
@@ -16,7 +17,8 @@ export interface Migration {
 /** Every migration in order; a new one goes to the end with the next number. */
 export const migrations: ReadonlyArray<Migration> = [
   { id: 1, name: "core", sql: core },
-  { id: 2, name: "actors", sql: actors }
+  { id: 2, name: "actors", sql: actors },
+  { id: 3, name: "cluster", sql: cluster }
 ]
 
 /** Key of the advisory lock that serialises the processes that migrate one database. */

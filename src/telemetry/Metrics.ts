@@ -185,6 +185,7 @@ export const actorRestarts = counter("connect_actor_restarts_total", "Actors sta
 export const actorStops = counter("connect_actor_stops_total", "Actors stopped after repeated failures.", "actor")
 export const actorPassivations = counter("connect_actor_passivations_total", "Idle actors put away.", "actor")
 export const actorWaitSeconds = latency("connect_actor_mailbox_wait_seconds", "Time messages waited.", "actor")
+export const actorRemoteFailures = counter("connect_actor_remote_failures_total", "Calls lost between nodes.", "actor")
 export const actorInboxOldestSeconds = gauge("connect_actor_inbox_oldest_seconds", "Age of the oldest durable message.")
 export const deadLetters = counter("connect_actor_dead_letters_total", "Messages nobody handled.", "reason")
 
