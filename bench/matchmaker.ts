@@ -9,7 +9,7 @@ import * as core from "./matchmaker/core.ts"
 import * as durable from "./matchmaker/durable.ts"
 
 const child = Bun.spawnSync([process.execPath, `${import.meta.dir}/matchmaker/memory.ts`])
-const { bytes } = JSON.parse(child.stdout.toString()) as { readonly bytes: number }
+const { bytes, residentBytes } = JSON.parse(child.stdout.toString()) as Readonly<Record<string, number>>
 
 core.burst(20_000)
 core.arrivals(1_000)
@@ -33,7 +33,7 @@ const bursts = [1_000, 10_000, 100_000].map((count) => {
 console.log(`\nMany at once, in core:\n${table(bursts)}`)
 
 const scanned = percentile(core.scan(100_000), 0.5)
-console.log(`\nA scan of 100,000: ${scanned.toFixed(0)} µs an arrival. A waiting ticket: ${bytes.toFixed(0)} bytes.`)
+console.log(`\nA scan of 100,000: ${scanned.toFixed(0)} µs an arrival. A waiting ticket: ${bytes!.toFixed(0)} bytes.`)
 
 const { alone, latencies, throughput } = await Effect.runPromise(
   Effect.gen(function* () {
@@ -61,7 +61,8 @@ report("matchmaker", {
   arrivalsPerSecond: rows[2]!["arrivals/s"],
   scanToArrivalRatio: scanned / rows[2]!["p50 µs"],
   burst100kSeconds: bursts[2]!.seconds,
-  bytesPerTicket: bytes,
+  bytesPerTicket: bytes!,
+  residentBytesPerTicket: residentBytes!,
   joinsPerSecond: throughput.joins,
   matchesPerSecond: throughput.matches,
   claimsAlonePerSecond: alone,

@@ -97,7 +97,7 @@ const matchCount = (sql: SqlClient.SqlClient) =>
   Effect.map(sql<{ readonly n: number }>`select count(*)::int as n from matches`, (rows) => rows[0]!.n)
 
 /** Claims alone, in full batches one after the other: what Postgres can do with these statements. */
-export const claimsAlone = (pairs: number) =>
+export const claimsAlone = (pairs: number, size: number = Claims.claimsMax) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const users = yield* inserted(pairs * 2)
@@ -124,8 +124,7 @@ export const claimsAlone = (pairs: number) =>
       claims.push({ matchId, interactionId, first: a.id, second: b.id, users, level: 0, score: 4, sharedInterests: [] })
     }
     const startedAt = performance.now()
-    for (let at = 0; at < claims.length; at += Claims.claimsMax)
-      yield* Claims.settle(sql, claims.slice(at, at + Claims.claimsMax), limits)
+    for (let at = 0; at < claims.length; at += size) yield* Claims.settle(sql, claims.slice(at, at + size), limits)
     return (pairs / (performance.now() - startedAt)) * 1_000
   })
 

@@ -15,7 +15,7 @@ import { Ticket } from "./Ticket.ts"
 import * as TicketTable from "./TicketTable.ts"
 
 /** Joins and leaves of one batch at most. */
-export const admissionsMax = 128
+export const admissionsMax = 256
 
 /** Times a join is tried that other processes' joins and leaves of the same person get in the way of. */
 export const racesMax = 5

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import type { Proposal } from "./Matchmaker.ts"
 
 /** Pairs of one transaction at most. */
-export const claimsMax = 64
+export const claimsMax = 256
 
 /** A proposal with the ids that its match will have. */
 export interface Claim extends Proposal {
@@ -20,10 +20,16 @@ export type Outcome =
   | { readonly _tag: "Matched"; readonly waitedMillis: readonly [number, number] }
   | { readonly _tag: "Refused"; readonly waiting: ReadonlyArray<string>; readonly banned: ReadonlyArray<string> }
 
-interface Locked {
-  readonly id: string
-  readonly createdAt: Date
-  readonly banned: boolean
+/** What the statement says of one claim. A ticket is free when it waits and its owner is not banned. */
+interface Verdict {
+  readonly matchId: string
+  readonly firstFree: boolean
+  readonly secondFree: boolean
+  readonly firstBanned: boolean
+  readonly secondBanned: boolean
+  readonly apart: boolean
+  readonly firstAt: Date | null
+  readonly secondAt: Date | null
 }
 
 export interface Limits {
@@ -31,40 +37,39 @@ export interface Limits {
   readonly recentMillis: number
 }
 
-/** Blocks are made under the same lock, exclusively: `blocks_await_claims` of the first migration. */
+/**
+ * Blocks are made under the same lock, exclusively: `blocks_await_claims` of the first migration. It is a statement of
+ * its own because the next one sees what was committed when it began.
+ */
 const awaitBlocks = (sql: SqlClient.SqlClient) => sql`select pg_advisory_xact_lock_shared(7301, 1)`
 
-/** Locks those of the tickets that wait, in the order of their ids so that two processes cannot wait for each other. */
-const lock = (sql: SqlClient.SqlClient, claims: ReadonlyArray<Claim>, now: Date) => {
-  const ids = JSON.stringify(claims.flatMap(({ first, second }) => [first, second]))
-  return sql<Locked>`
-select t.id, t.created_at as "createdAt", exists (
-  select from moderation_actions a
-  where a.subject_id = t.user_id and a.kind = 'BAN' and a.revoked_at is null
-    and a.starts_at <= ${now}::timestamptz and (a.expires_at is null or a.expires_at > ${now}::timestamptz)) as banned
-from tickets t
-where t.state = 0 and t.id = any(array(select value::uuid from jsonb_array_elements_text(${ids}::text::jsonb)))
-order by t.id for no key update of t`
-}
+const banned = (sql: SqlClient.SqlClient, now: Date) => sql`
+  coalesce((
+    select true from moderation_actions a
+    where a.subject_id = t.user_id and a.kind = 'BAN' and a.revoked_at is null
+      and a.starts_at <= ${now}::timestamptz and (a.expires_at is null or a.expires_at > ${now}::timestamptz)
+    limit 1), false)`
 
-/** The pairs that must not meet: a block either way, met since `recentMillis`, or still talking. By match id. */
-const apart = (sql: SqlClient.SqlClient, claims: ReadonlyArray<Claim>, { now, recentMillis }: Limits) => {
-  const pairs = JSON.stringify(claims.map(({ matchId, users: [a, b] }) => ({ match_id: matchId, a, b })))
-  return sql<{ readonly id: string }>`
-select c.match_id as id
-from jsonb_to_recordset(${pairs}::text::jsonb) as c (match_id uuid, a uuid, b uuid)
-where exists (select from blocks where blocker_id = c.a and blocked_id = c.b)
-  or exists (select from blocks where blocker_id = c.b and blocked_id = c.a)
-  or exists (
-    select from participants p join participants q on q.interaction_id = p.interaction_id and q.user_id = c.b
-    where p.user_id = c.a and p.joined_at > ${new Date(now.getTime() - recentMillis)}::timestamptz)
-  or exists (
-    select from participants p join participants q on q.interaction_id = p.interaction_id and q.user_id = c.b
-    join interactions i on i.id = p.interaction_id and i.state = 0
-    where p.user_id = c.a and p.left_at is null)`
-}
+/** Whether the two of `c` must not meet: a block either way, met since `recentMillis`, or still talking. */
+const apart = (sql: SqlClient.SqlClient, { now, recentMillis }: Limits) => sql`
+  coalesce(
+    (select true from blocks where blocker_id = c.user_a and blocked_id = c.user_b limit 1),
+    (select true from blocks where blocker_id = c.user_b and blocked_id = c.user_a limit 1),
+    (select true from participants p
+     join participants q on q.interaction_id = p.interaction_id and q.user_id = c.user_b
+     where p.user_id = c.user_a and p.joined_at > ${new Date(now.getTime() - recentMillis)}::timestamptz limit 1),
+    (select true from participants p
+     join participants q on q.interaction_id = p.interaction_id and q.user_id = c.user_b
+     join interactions i on i.id = p.interaction_id and i.state = 0
+     where p.user_id = c.user_a and p.left_at is null limit 1),
+    false)`
 
-const write = (sql: SqlClient.SqlClient, claims: ReadonlyArray<Claim>, now: Date) => {
+/**
+ * Locks the tickets in the order of their ids, so that two processes cannot wait for each other; judges each claim; and
+ * writes those that may be. Of two processes that claim one ticket the second finds that it waits no more.
+ */
+const judge = (sql: SqlClient.SqlClient, claims: ReadonlyArray<Claim>, limits: Limits) => {
+  const { now } = limits
   const rows = JSON.stringify(
     claims.map((claim) => ({
       match_id: claim.matchId,
@@ -78,36 +83,61 @@ const write = (sql: SqlClient.SqlClient, claims: ReadonlyArray<Claim>, now: Date
       score: claim.score
     }))
   )
-  return sql`
+  return sql<Verdict>`
 with c as materialized (
   select * from jsonb_to_recordset(${rows}::text::jsonb) as c
     (match_id uuid, interaction_id uuid, ticket_a uuid, ticket_b uuid, user_a uuid, user_b uuid, shared text[],
      level smallint, score float8)
+), locked as materialized (
+  select t.id, t.created_at, ${banned(sql, now)} as banned from tickets t
+  where t.state = 0 and t.id = any(array(select ticket_a from c union all select ticket_b from c))
+  order by t.id for no key update of t
+), judged as materialized (
+  select c.*, a.created_at as a_at, b.created_at as b_at,
+    a.banned is false as a_free, b.banned is false as b_free, a.banned is true as a_banned, b.banned is true as b_banned,
+    ${apart(sql, limits)} as apart
+  from c left join locked a on a.id = c.ticket_a left join locked b on b.id = c.ticket_b
+), won as materialized (
+  select * from judged where a_free and b_free and not apart
 ), ticket as materialized (
-  select ticket_a as id, match_id from c union all select ticket_b, match_id from c
+  select ticket_a as id, match_id from won union all select ticket_b, match_id from won
 ), opened as (
-  insert into interactions (id, started_at) select interaction_id, ${now}::timestamptz from c
+  insert into interactions (id, started_at) select interaction_id, ${now}::timestamptz from won
 ), met as (
   insert into participants (interaction_id, user_id, joined_at)
-  select interaction_id, user_a, ${now}::timestamptz from c
-  union all select interaction_id, user_b, ${now}::timestamptz from c
+  select interaction_id, user_a, ${now}::timestamptz from won
+  union all select interaction_id, user_b, ${now}::timestamptz from won
 ), matched as (
   insert into matches (id, interaction_id, shared_interests, level, score, created_at)
-  select match_id, interaction_id, shared, level, score, ${now}::timestamptz from c
+  select match_id, interaction_id, shared, level, score, ${now}::timestamptz from won
 ), tied as (
   insert into match_tickets (ticket_id, match_id) select id, match_id from ticket
+), ended as (
+  update tickets t set state = 1, ended_at = ${now}::timestamptz where t.id = any(array(select id from ticket))
+), cancelled as (
+  update tickets t set state = 2, ended_at = ${now}::timestamptz
+  where t.id = any(array(select id from locked where locked.banned))
 )
-update tickets set state = 1, ended_at = ${now}::timestamptz where id = any(array(select id from ticket))`
+select match_id as "matchId", a_free as "firstFree", b_free as "secondFree", a_banned as "firstBanned",
+  b_banned as "secondBanned", apart, a_at as "firstAt", b_at as "secondAt"
+from judged`
 }
 
-const cancelBanned = (sql: SqlClient.SqlClient, ids: ReadonlyArray<string>, now: Date) =>
-  sql`update tickets set state = 2, ended_at = ${now}::timestamptz
-      where id = any(array(select value::uuid from jsonb_array_elements_text(${JSON.stringify(ids)}::text::jsonb)))`
+const outcome = ({ first, second }: Claim, verdict: Verdict, now: Date): Outcome => {
+  const { firstFree, secondFree, firstAt, secondAt } = verdict
+  const waited = (since: Date | null) => Math.max(0, now.getTime() - (since ?? now).getTime())
+  if (firstFree && secondFree && !verdict.apart)
+    return { _tag: "Matched", waitedMillis: [waited(firstAt), waited(secondAt)] }
+  return {
+    _tag: "Refused",
+    waiting: [...(firstFree ? [first] : []), ...(secondFree ? [second] : [])],
+    banned: [...(verdict.firstBanned ? [first] : []), ...(verdict.secondBanned ? [second] : [])]
+  }
+}
 
 /**
- * Makes matches of the claims that the database allows, in one transaction, and says what became of each. Tickets are
- * locked, so of two processes that claim one ticket the second finds that it waits no more; the primary key of
- * `match_tickets` would refuse the second match if it did not.
+ * Makes matches of the claims that the database allows, in one transaction, and says what became of each. The primary
+ * key of `match_tickets` would refuse a second match of a ticket even if all else failed.
  */
 export const settle = (
   sql: SqlClient.SqlClient,
@@ -117,21 +147,7 @@ export const settle = (
   sql.withTransaction(
     Effect.gen(function* () {
       yield* awaitBlocks(sql)
-      const locked = new Map((yield* lock(sql, claims, limits.now)).map((row) => [row.id, row]))
-      const banned = [...locked.values()].filter((ticket) => ticket.banned).map(({ id }) => id)
-      if (banned.length > 0) yield* cancelBanned(sql, banned, limits.now)
-      const free = (id: string) => locked.get(id)?.banned === false
-      const whole = claims.filter(({ first, second }) => free(first) && free(second))
-      const refused = new Set(whole.length === 0 ? [] : (yield* apart(sql, whole, limits)).map(({ id }) => id))
-      const won = whole.filter(({ matchId }) => !refused.has(matchId))
-      if (won.length > 0) yield* write(sql, won, limits.now)
-      const winners = new Set(won)
-      const waited = (id: string) => Math.max(0, limits.now.getTime() - locked.get(id)!.createdAt.getTime())
-      return claims.map((claim): Outcome => {
-        const { first, second } = claim
-        if (winners.has(claim)) return { _tag: "Matched", waitedMillis: [waited(first), waited(second)] }
-        const both = [first, second]
-        return { _tag: "Refused", waiting: both.filter(free), banned: both.filter((id) => banned.includes(id)) }
-      })
+      const verdicts = new Map((yield* judge(sql, claims, limits)).map((verdict) => [verdict.matchId, verdict]))
+      return claims.map((claim) => outcome(claim, verdicts.get(claim.matchId)!, limits.now))
     })
   )
