@@ -8,7 +8,12 @@ import { percentile, report, table } from "./kit.ts"
 import * as core from "./matchmaker/core.ts"
 import * as durable from "./matchmaker/durable.ts"
 
-const child = Bun.spawnSync([process.execPath, `${import.meta.dir}/matchmaker/memory.ts`])
+if (process.argv[2] === "memory") {
+  await import("./matchmaker/memory.ts")
+  process.exit()
+}
+
+const child = Bun.spawnSync([process.execPath, import.meta.path, "memory"])
 const { bytes, residentBytes } = JSON.parse(child.stdout.toString()) as Readonly<Record<string, number>>
 
 core.burst(20_000)

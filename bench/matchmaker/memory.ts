@@ -1,5 +1,5 @@
 /**
- * `bun bench/matchmaker/memory.ts`: bytes of one waiting ticket, its strings included, among 100,000; in a process of its
+ * `bun bench/matchmaker.ts memory`: bytes of one waiting ticket, its strings included, among 100,000; in a process of its
  * own. `bytes` lives on the heap and in its arrays; `residentBytes` is what the process grew by, garbage included.
  */
 import { heapStats } from "bun:jsc"

@@ -2,8 +2,8 @@ import { none } from "./Buckets.ts"
 import type { Sum } from "./Digest.ts"
 import * as Explanation from "./Explanation.ts"
 import * as Levels from "./Levels.ts"
-import { anyRegionKind, held, interestKind, languageKind, noRegion, Pool, regionKind, waiting } from "./Pool.ts"
-import type { Entrant } from "./Pool.ts"
+import { type Entrant, held, noRegion, Pool, waiting } from "./Pool.ts"
+import { Search } from "./Search.ts"
 
 /** Someone the entrant must not be matched with until that time; Infinity for a block. */
 export interface Avoided {
@@ -32,9 +32,6 @@ export interface Options {
   readonly widenAfterMillis: readonly [number, number, number]
 }
 
-/** Acceptable candidates of one list that are ranked, the oldest first. */
-export const rankedPerListMax = 64
-
 /**
  * The index of waiting tickets: finds a partner the moment a ticket arrives or widens, in time that depends on who
  * suits it and not on how many wait. Deterministic: the same calls give the same proposals. It decides nothing: what it
@@ -46,7 +43,7 @@ export const rankedPerListMax = 64
 export class Matchmaker {
   private readonly options: Options
   private readonly pool = new Pool()
-  private readonly pointsPerMilli: number
+  private readonly finder: Search
   private now = 0
   private proposals: Array<Proposal> = []
   /** Tickets that another process looks after: here only `sweep` looks for their partners. */
@@ -54,19 +51,9 @@ export class Matchmaker {
   /** Those of them that have arrived or widened since the last sweep. */
   private readonly unsearched = new Set<number>()
 
-  /** Scratch of one search: the searcher, rarity by interest and its stamp, candidates seen, the best so far. */
-  private searcher = none
-  private stamp = 0
-  private rarity = new Float64Array(64)
-  private marked = new Uint32Array(64)
-  private seen = new Uint32Array(64)
-  private most = 0
-  private best = none
-  private bestRank = 0
-
   constructor(options: Options) {
     this.options = options
-    this.pointsPerMilli = Levels.waitingPoints(options.widenAfterMillis[2])
+    this.finder = new Search(this.pool, Levels.waitingPoints(options.widenAfterMillis[2]))
   }
 
   /** Tickets here: waiting, or held by a proposal. */
@@ -231,96 +218,14 @@ export class Matchmaker {
   }
 
   private search(slot: number): void {
-    const { pool } = this
-    this.prepare(slot)
-    const { buckets } = pool
-    const region = pool.region[slot]!
-    const level = pool.level[slot]!
-    for (let entry = pool.first[slot]!; entry !== none; entry = buckets.sibling[entry]!) {
-      const bucket = buckets.bucket[entry]!
-      const kind = pool.kindOf(bucket)
-      if (kind === interestKind) this.scan(bucket)
-      else if (kind === languageKind && level >= 3) this.scan(bucket)
-      else if (kind === anyRegionKind && level >= 2 && region === noRegion) this.scan(bucket)
-      else if (kind === regionKind && level >= 2 && region !== noRegion) {
-        this.scan(bucket)
-        this.scan(pool.regionless(pool.languageOf(bucket)))
-      }
-    }
-    if (this.best !== none) this.propose(slot, this.best)
-  }
-
-  private prepare(slot: number): void {
-    const { pool } = this
-    this.searcher = slot
-    this.best = none
-    if (++this.stamp === 2 ** 32) {
-      this.stamp = 1
-      this.marked.fill(0)
-      this.seen.fill(0)
-    }
-    if (this.seen.length < pool.bound) this.seen = new Uint32Array(pool.bound * 2)
-    if (this.marked.length < pool.interests.bound()) {
-      this.marked = new Uint32Array(pool.interests.bound() * 2)
-      this.rarity = new Float64Array(pool.interests.bound() * 2)
-    }
-    let all = 0
-    pool.eachInterest(slot, (interest) => {
-      this.marked[interest] = this.stamp
-      all += this.rarity[interest] = Levels.rarity(pool.interests.count(interest), pool.size)
-    })
-    this.most = Levels.overlap(all) + (pool.region[slot] === noRegion ? 0 : Levels.regionPoints)
-  }
-
-  private scan(bucket: number): void {
-    if (bucket === none) return
-    const { pool, searcher } = this
-    const { buckets } = pool
-    let ranked = 0
-    for (let entry = buckets.head[bucket]!; entry !== none; entry = buckets.next[entry]!) {
-      const candidate = buckets.slot[entry]!
-      if (candidate === searcher || this.seen[candidate] === this.stamp) continue
-      const seniority = (pool.createdAt[searcher]! - pool.createdAt[candidate]!) * this.pointsPerMilli
-      // What follows is younger: when the best possible partner of this age would not do, none that follows will.
-      if (this.best !== none && this.bestRank > this.most + seniority) return
-      this.seen[candidate] = this.stamp
-      const affinity = this.affinity(candidate)
-      if (affinity < 0) continue
-      const rank = affinity + seniority
-      if (this.best === none || rank > this.bestRank || (rank === this.bestRank && pool.before(candidate, this.best))) {
-        this.best = candidate
-        this.bestRank = rank
-      }
-      if (++ranked === rankedPerListMax) return
-    }
-  }
-
-  /** What the searcher and the candidate have in common, 0 to 12; negative when they are not acceptable. */
-  private affinity(candidate: number): number {
-    const { pool, searcher } = this
-    if (pool.users[candidate] === pool.users[searcher]) return -1
-    if (pool.avoidance.forbids(searcher, candidate, this.now)) return -1
-    const weight = this.sharedWeight(candidate)
-    const region = pool.region[searcher]!
-    const other = pool.region[candidate]!
-    const meet = region === other || region === noRegion || other === noRegion
-    const reached = Math.min(pool.level[searcher]!, pool.level[candidate]!)
-    if (!Levels.acceptable(weight > 0, meet, reached)) return -1
-    return Levels.overlap(weight) + (region === other && region !== noRegion ? Levels.regionPoints : 0)
-  }
-
-  private sharedWeight(candidate: number): number {
-    let weight = 0
-    this.pool.eachInterest(candidate, (interest) => {
-      if (this.marked[interest] === this.stamp) weight += this.rarity[interest]!
-    })
-    return weight
+    const partner = this.finder.partnerOf(slot, this.now)
+    if (partner !== none) this.propose(slot, partner)
   }
 
   private propose(slot: number, partner: number): void {
     const { pool } = this
     const sharedInterests: Array<string> = []
-    const score = this.affinity(partner)
+    const score = this.finder.affinity(partner)
     const theirs: Array<number> = []
     pool.eachInterest(partner, (interest) => theirs.push(interest))
     pool.eachInterest(slot, (interest) => {
