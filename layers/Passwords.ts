@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
@@ -9,7 +10,11 @@ import type { Argon2 } from "./passwords/Argon2.ts"
 
 const make = (argon2: Argon2) =>
   Effect.gen(function* () {
-    const bulkhead = Bulkhead.make({ concurrency: hashingMax, waitingMax: hashesWaitingMax, retryAfter: "1 second" })
+    const bulkhead = Bulkhead.make({
+      concurrency: hashingMax(availableParallelism()),
+      waitingMax: hashesWaitingMax,
+      retryAfter: "1 second"
+    })
     /** Without the wait for a turn, which Overloaded bounds. */
     const timed = observe(Metrics.passwordSeconds)
     /** Of a password that nobody has: made here, so that its cost is the same as that of the real ones. */

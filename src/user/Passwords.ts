@@ -7,10 +7,13 @@ import type { Overloaded } from "../errors.ts"
 /** Argon2id's cost: kibibytes of memory, passes and lanes (OWASP's first choice of 19 MiB, 2, 1). */
 export const cost = { memoryKibibytes: 19_456, passes: 2, lanes: 1 } as const
 
-/** Hashes computed at once in this process: each takes a core for some 20 ms and 19 MiB. */
-export const hashingMax = 2
+/**
+ * Hashes computed at once on a machine with so many cores. Each takes a core for some 20 ms and 19 MiB: one core stays
+ * free for everybody else, or a wave of sign-ins makes every message wait.
+ */
+export const hashingMax = (cores: number): number => Math.max(1, cores - 1)
 
-/** Hashes that wait for their turn; beyond that `Overloaded`. 100 of them are about a second on two cores. */
+/** Hashes that wait for their turn; beyond that `Overloaded`. 100 of them are about two seconds on one core. */
 export const hashesWaitingMax = 100
 
 /** A password's length in bytes of UTF-8. The upper bound keeps a megabyte from being hashed. */

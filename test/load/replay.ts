@@ -34,7 +34,7 @@ const unblockAfterMillis = 25_000
 /** Nobody is matched for this long: the run fails instead of waiting for ever. */
 const stalledMillisMax = 90_000
 /** Sign-ups under way at once: each costs the server a password hash. */
-const arrivalsAtOnce = 4
+const arrivalsAtOnce = 2
 
 class Replay {
   readonly verdict: Verdict = {
