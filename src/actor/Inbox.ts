@@ -10,13 +10,13 @@ import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import { ActorCrashed, AskTimeout, Conflict, DatabaseUnavailable } from "../errors.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
+import { Alarm, type Due } from "./Alarm.ts"
 import type { Actor, Asks, Calls, Failure } from "./Actor.ts"
 import { ActorSystem } from "./ActorSystem.ts"
 import type { Definition } from "./Definition.ts"
 import * as Groups from "./Groups.ts"
 import * as InboxRunner from "./InboxRunner.ts"
 import * as InboxTable from "./InboxTable.ts"
-import type { States } from "./States.ts"
 import * as Supervised from "./Supervised.ts"
 
 export type { Quarantined } from "./InboxTable.ts"
@@ -98,7 +98,11 @@ export const of = <Rpcs extends Rpc.Any>(actor: Actor<Rpcs>): Effect.Effect<Clie
   })
 
 /** Somebody who waits for the outcome of a message. */
-class Waiter {
+class Waiter implements Due {
+  dueMillis = 0
+  earlier: Due | undefined = undefined
+  later: Due | undefined = undefined
+  listed = false
   outcome: InboxRunner.Outcome | undefined = undefined
   resume: ((outcome: InboxRunner.Outcome) => void) | undefined = undefined
 
@@ -176,6 +180,28 @@ const stored = (definition: Definition, tag: string, known: InboxTable.Known): E
         Effect.orDie(Schema.decodeUnknown(InboxRunner.exitSchema(definition.protocol.get(tag)!))(known.reply))
       )
 
+/** Arms a timeout of the type for the waiter and gives what disarms it. */
+const timeouts = Effect.gen(function* () {
+  const runtime = yield* Effect.runtime<never>()
+  const clock = yield* Effect.clock
+  const now = () => clock.unsafeCurrentTimeMillis()
+  const alarms = new Map<string, Alarm<Waiter>>()
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      for (const alarm of alarms.values()) alarm.stop()
+    })
+  )
+  return ({ askTimeoutMillis, name }: Definition, waiter: Waiter): (() => void) => {
+    const expire = (late: Waiter) =>
+      late.tell(Exit.fail(new AskTimeout({ actor: name, timeoutMillis: askTimeoutMillis })))
+    const fork = (effect: Effect.Effect<void>) => Runtime.runFork(runtime, effect)
+    const alarm = alarms.get(name) ?? new Alarm<Waiter>(askTimeoutMillis, now, fork, expire)
+    alarms.set(name, alarm)
+    alarm.add(waiter, now())
+    return () => alarm.remove(waiter)
+  }
+})
+
 const waitersFull = () => new DatabaseUnavailable({ cause: `${waitersMax} callers wait for durable messages` })
 
 const make = Effect.gen(function* () {
@@ -220,17 +246,20 @@ const make = Effect.gen(function* () {
       return known
     })
 
+  const alarms = yield* timeouts
   const outcome = (definition: Definition, position: number, waiter: Waiter) =>
     Effect.async<unknown, unknown>((resume) => {
       if (waiter.outcome !== undefined) return resume(waiter.outcome)
-      waiter.resume = resume
-      return Effect.sync(() => waiters.remove(position, waiter))
-    }).pipe(
-      Effect.timeoutFail({
-        duration: definition.askTimeoutMillis,
-        onTimeout: () => new AskTimeout({ actor: definition.name, timeoutMillis: definition.askTimeoutMillis })
+      const disarm = alarms(definition, waiter)
+      waiter.resume = (exit) => {
+        disarm()
+        resume(exit)
+      }
+      return Effect.sync(() => {
+        disarm()
+        waiters.remove(position, waiter)
       })
-    )
+    })
 
   /** The reply to a message that was sent before and is not done yet, here or in another process. */
   const elsewhere = (definition: Definition, tag: string, position: number) =>
@@ -285,15 +314,14 @@ const forget = Effect.gen(function* () {
 const restart = { intensity: 1_000, window: "1 minute", backoff: { initial: "1 second", max: "10 seconds" } } as const
 
 /** In Postgres; handled by whichever process serves the actor's type and accepted or took the message. */
-export const layer: Layer.Layer<Inbox, never, SqlClient.SqlClient | ActorSystem | States | Supervised.Registry> =
-  Layer.scoped(
-    Inbox,
-    Effect.gen(function* () {
-      const inbox = yield* make
-      const recover = Effect.forever(Effect.zipRight(inbox.recover, Effect.sleep(lookEvery)))
-      yield* Supervised.fork({ name: "actor inbox", effect: recover, restart })
-      const forgetting = Effect.forever(Effect.zipRight(forget, Effect.sleep("1 minute")))
-      yield* Supervised.fork({ name: "actor inbox retention", effect: forgetting, restart })
-      return inbox
-    })
-  )
+export const layer: Layer.Layer<Inbox, never, SqlClient.SqlClient | ActorSystem | Supervised.Registry> = Layer.scoped(
+  Inbox,
+  Effect.gen(function* () {
+    const inbox = yield* make
+    const recover = Effect.forever(Effect.zipRight(inbox.recover, Effect.sleep(lookEvery)))
+    yield* Supervised.fork({ name: "actor inbox", effect: recover, restart })
+    const forgetting = Effect.forever(Effect.zipRight(forget, Effect.sleep("1 minute")))
+    yield* Supervised.fork({ name: "actor inbox retention", effect: forgetting, restart })
+    return inbox
+  })
+)

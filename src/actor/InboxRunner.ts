@@ -10,9 +10,11 @@ import * as Schema from "effect/Schema"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import { ActorCrashed } from "../errors.ts"
 import { ActorSystem } from "./ActorSystem.ts"
+import { Baton } from "./Baton.ts"
 import { type Behaviour, type Definition, isLater } from "./Definition.ts"
 import type { Done, InboxTable, Pending } from "./InboxTable.ts"
-import { States, type Write } from "./States.ts"
+import * as LazyTransaction from "./LazyTransaction.ts"
+import type { Write } from "./States.ts"
 import { ActivationOver } from "./Turns.ts"
 import { UnitOfWork } from "./UnitOfWork.ts"
 
@@ -66,7 +68,6 @@ export const make = (table: InboxTable, settle: Settle) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const system = yield* ActorSystem
-    const states = yield* States
 
     const served = (message: Pending) =>
       Effect.map(system.definition(message.actor), (definition): Served | undefined => {
@@ -98,8 +99,8 @@ export const make = (table: InboxTable, settle: Settle) =>
           Effect.suspend(() => {
             if (phase === "left out") return Effect.void
             phase = "begun"
-            const handled = Effect.forEach(messages, (message) =>
-              Effect.exit(inTransaction(handle(behaviour, message, message.rpc)))
+            const handled = inTransaction(
+              Effect.forEach(messages, (message) => Effect.exit(handle(behaviour, message, message.rpc)))
             )
             return Effect.flatMap(handled, (replies) => {
               const defect = replies.find(
@@ -126,21 +127,18 @@ export const make = (table: InboxTable, settle: Settle) =>
         return { _tag: "Occupied" } as const
       })
 
-    const attempt = (messages: ReadonlyArray<Pending>, gate: Deferred.Deferred<void, ActivationOver>) =>
+    const attempt = (
+      messages: ReadonlyArray<Pending>,
+      gate: Deferred.Deferred<void, ActivationOver>,
+      transaction: LazyTransaction.Transaction
+    ) =>
       Effect.gen(function* () {
-        const connection = yield* Effect.serviceOption(SqlClient.TransactionConnection)
         const staged = new Map<string, Write>()
         const unit = { stage: (write: Write) => void staged.set(`${write.actor}\u0000${write.id}`, write) }
-        const lock = yield* Effect.makeSemaphore(1)
+        const baton = new Baton()
         // One connection does one statement at a time, whoever asks.
         const inTransaction = <A, E>(effect: Effect.Effect<A, E>) =>
-          effect.pipe(
-            Effect.provideService(UnitOfWork, unit),
-            connection._tag === "Some"
-              ? Effect.provideService(SqlClient.TransactionConnection, connection.value)
-              : (self) => self,
-            lock.withPermits(1)
-          )
+          baton.hold(transaction.join(Effect.provideService(effect, UnitOfWork, unit)))
         const groups = new Map<
           string,
           { definition: Definition; messages: Array<Pending & { rpc: Rpc.AnyWithProps }> }
@@ -172,10 +170,8 @@ export const make = (table: InboxTable, settle: Settle) =>
             }
           }
         }
-        if (staged.size > 0) yield* states.writeAll(Array.from(staged.values()))
-        const marked = yield* table.done(done.map(({ position, reply }) => ({ position, reply })))
-        // Somebody else has done one of them: nothing of this batch may be done a second time.
-        if (marked !== done.length) return yield* Effect.die(new ActivationOver())
+        const marks = done.map(({ position, reply }) => ({ position, reply }))
+        yield* transaction.last(table.commit(marks, Array.from(staged.values())))
         return { done, refused, occupied }
       })
 
@@ -199,7 +195,9 @@ export const make = (table: InboxTable, settle: Settle) =>
       Effect.gen(function* () {
         if (messages.length === 0) return
         const gate = yield* Deferred.make<void, ActivationOver>()
-        const exit = yield* Effect.exit(orUnavailable(sql.withTransaction(attempt(messages, gate))))
+        const exit = yield* Effect.exit(
+          orUnavailable(LazyTransaction.run(sql, (transaction) => attempt(messages, gate, transaction)))
+        )
         if (Exit.isSuccess(exit)) {
           yield* Deferred.succeed(gate, undefined)
           for (const { outcome, position } of exit.value.done) settle(position, outcome)

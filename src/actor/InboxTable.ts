@@ -2,7 +2,10 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { orUnavailable } from "../database/SqlErrors.ts"
+import { orUnavailable, sqlState } from "../database/SqlErrors.ts"
+
+import type { Write } from "./States.ts"
+import { ActivationOver } from "./Turns.ts"
 
 /** A durable message as it is sent. */
 export interface Sent {
@@ -53,6 +56,9 @@ export const lease = Duration.seconds(30)
 
 /** Rows that one retention statement deletes. */
 export const retentionBatch = 1_000
+
+/** How the statement of `commit` undoes itself. */
+const divisionByZero = "22012"
 
 const keyOf = ({ actor, id, key }: Pick<Sent, "actor" | "id" | "key">): string => `${actor}\u0000${id}\u0000${key}`
 
@@ -107,16 +113,36 @@ export const make = Effect.map(SqlClient.SqlClient, (sql) => {
         Effect.map((rows) => [...rows].sort((a, b) => a.position - b.position))
       ),
 
-    /** Marks them done in the transaction of the caller; the result is how many still were pending. */
-    done: (messages: ReadonlyArray<Done>) =>
+    /**
+     * Keeps the states and marks the messages done, in one statement that changes all or nothing. Dies with
+     * ActivationOver when a state has another owner by now or a message was done by somebody else.
+     */
+    commit: (messages: ReadonlyArray<Done>, writes: ReadonlyArray<Write>) =>
       Effect.gen(function* () {
         const now = new Date(yield* Clock.currentTimeMillis)
-        const rows = yield* sql`
-          update actor_messages m set state = 1, done_at = ${now}, reply = w.reply
-          from jsonb_to_recordset(${JSON.stringify(messages)}::text::jsonb) as w (position bigint, reply jsonb)
-          where m.position = w.position and m.state = 0 returning m.position`
-        return rows.length
-      }).pipe(orUnavailable),
+        yield* sql`
+          with s as (
+            update actor_states s
+            set state = w.state, schema_version = w."schemaVersion", version = s.version + 1, updated_at = ${now}
+            from jsonb_to_recordset(${JSON.stringify(writes)}::text::jsonb)
+              as w (actor text, id text, owner uuid, "schemaVersion" int, state jsonb)
+            where s.actor = w.actor and s.id = w.id and s.owner = w.owner
+            returning 1
+          ), m as (
+            update actor_messages m set state = 1, done_at = ${now}, reply = w.reply
+            from jsonb_to_recordset(${JSON.stringify(messages)}::text::jsonb) as w (position bigint, reply jsonb)
+            where m.position = w.position and m.state = 0
+            returning 1
+          )
+          select 1 / case when (select count(*) from s) = ${writes.length}
+            and (select count(*) from m) = ${messages.length} then 1 else 0 end`
+      }).pipe(
+        Effect.catchIf(
+          (error) => sqlState(error) === divisionByZero,
+          () => Effect.die(new ActivationOver())
+        ),
+        orUnavailable
+      ),
 
     /** Notes a failed attempt; the next is made after `pauseMillis`, or none when it is to be quarantined. */
     failed: (position: number, failure: string, pauseMillis: number, quarantine: boolean) =>

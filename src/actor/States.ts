@@ -40,8 +40,6 @@ export class States extends Context.Tag("@connect/actor/States")<
     ) => Effect.Effect<Snapshot, DatabaseUnavailable>
     /** Writes for its owner and gives the version; several that come at the same time share a statement. */
     readonly write: (write: Write) => Effect.Effect<number, StaleOwner | DatabaseUnavailable>
-    /** Writes in the transaction of the caller. One stale owner fails all. */
-    readonly writeAll: (writes: ReadonlyArray<Write>) => Effect.Effect<void, StaleOwner | DatabaseUnavailable>
   }
 >() {}
 
@@ -97,12 +95,7 @@ const make = Effect.gen(function* () {
           returning state, schema_version, version::float8 as version`
         return { state: row!.state, schemaVersion: row!.schema_version, version: row!.version }
       }).pipe(orUnavailable),
-    write,
-    writeAll: (writes) =>
-      Effect.flatMap(update(writes), (versions) => {
-        const lost = writes.find(({ actor, id }) => !versions.has(keyOf(actor, id)))
-        return lost === undefined ? Effect.void : Effect.fail(stale(lost))
-      })
+    write
   })
 })
 
@@ -129,7 +122,6 @@ export const layerMemory: Layer.Layer<States> = Layer.sync(States, () => {
         rows.set(keyOf(actor, id), { owner, snapshot })
         return snapshot
       }),
-    write,
-    writeAll: (writes) => Effect.forEach(writes, write, { discard: true })
+    write
   }
 })
