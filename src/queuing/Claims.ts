@@ -2,6 +2,7 @@ import type * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import type { Proposal } from "./Matchmaker.ts"
+import { waits } from "./TicketTable.ts"
 
 /** Pairs of one transaction at most. */
 export const claimsMax = 256
@@ -90,7 +91,7 @@ with c as materialized (
      level smallint, score float8)
 ), locked as materialized (
   select t.id, t.created_at, ${banned(sql, now)} as banned from tickets t
-  where t.state = 0 and t.id = any(array(select ticket_a from c union all select ticket_b from c))
+  where ${waits(sql)} and t.id = any(array(select ticket_a from c union all select ticket_b from c))
   order by t.id for no key update of t
 ), judged as materialized (
   select c.*, a.created_at as a_at, b.created_at as b_at,

@@ -42,6 +42,12 @@ interface JoinRow extends TicketRow {
 
 type Read<A> = Effect.Effect<A, SqlError>
 
+/**
+ * That a ticket waits, said so that the planner does not think of the index of all who wait: where statistics are old
+ * it believes that they are few and looks through them for one id.
+ */
+export const waits = (sql: SqlClient.SqlClient) => sql.literal("state + 0 = 0")
+
 /** For `= any(…)`: an array that is known before the plan starts makes it look each id up, however many wait. */
 const idArray = (sql: SqlClient.SqlClient, ids: ReadonlyArray<string>) =>
   sql`array(select value::uuid from jsonb_array_elements_text(${JSON.stringify(ids)}::text::jsonb))`
@@ -49,7 +55,8 @@ const idArray = (sql: SqlClient.SqlClient, ids: ReadonlyArray<string>) =>
 /**
  * Whom the owner of `w` must not meet, of those who wait or whom `also` names: JSON text of [user, until in ms or null].
  * Blocks of either direction, those met since `recentPairs`, and those with whom an interaction is still going on.
- * Subqueries with a limit are looked up row by row; joins would read every waiting ticket for each batch.
+ * Subqueries with a limit or an offset are looked up row by row. As joins they would be planned while the tables are
+ * small, kept, and read whole tables for each batch when they have grown.
  */
 const avoided = (sql: SqlClient.SqlClient, now: Date, recentMillis: number, also: Fragment) => sql`
 coalesce((
@@ -59,12 +66,16 @@ coalesce((
     select b.blocker_id, null from blocks b where b.blocked_id = w.user_id
     union all
     select q.user_id, extract(epoch from p.joined_at)::float8 * 1000 + ${recentMillis}::float8
-    from participants p join participants q on q.interaction_id = p.interaction_id and q.user_id <> p.user_id
+    from participants p cross join lateral (
+      select user_id from participants where interaction_id = p.interaction_id and user_id <> p.user_id offset 0
+    ) q
     where p.user_id = w.user_id and p.joined_at > ${new Date(now.getTime() - recentMillis)}::timestamptz
     union all
     select q.user_id, null
     from participants p join interactions a on a.id = p.interaction_id and a.state = 0
-    join participants q on q.interaction_id = p.interaction_id and q.user_id <> p.user_id
+    cross join lateral (
+      select user_id from participants where interaction_id = p.interaction_id and user_id <> p.user_id offset 0
+    ) q
     where p.user_id = w.user_id and p.left_at is null
   ) o where ${also} (select true from tickets x where x.user_id = o.id and x.state = 0 limit 1)
 ), '[]')`
@@ -156,7 +167,10 @@ export const cancel = (
     sql<{ readonly id: string; readonly userId: string }>`
 update tickets set state = 2, ended_at = ${now}::timestamptz
 where id = any(array(
-  select id from tickets where state = 0 and user_id = any(${idArray(sql, userIds)}) order by id for no key update))
+  select t.id from unnest(${idArray(sql, userIds)}) u (id)
+  cross join lateral (select id from tickets where user_id = u.id and state = 0 limit 1) mine
+  join tickets t on t.id = mine.id and t.state = 0
+  order by t.id for no key update of t))
 returning id, user_id as "userId"`,
     (rows) => new Map(rows.map((row) => [row.userId, row.id]))
   )
@@ -179,7 +193,7 @@ export const load = (
 ): Read<ReadonlyArray<Waiting>> =>
   Effect.map(
     sql<TicketRow & { readonly avoid: string }>`
-with w as materialized (select * from tickets where state = 0 and id = any(${idArray(sql, ids)}))
+with w as materialized (select * from tickets where ${waits(sql)} and id = any(${idArray(sql, ids)}))
 select ${columns(sql)}, ${avoided(sql, now, recentMillis, sql``)} as avoid
 from w, lateral (select w.*) t
 order by t.created_at, t.id`,
