@@ -27,6 +27,12 @@ const resultOf = (value: unknown): DriverResult => {
   return { rows: Array.from(last), affected: last.count ?? last.length }
 }
 
+/**
+ * Bun keeps a prepared statement for every text, and has no way to forget one. A connection that has seen this many is
+ * replaced.
+ */
+export const preparedMax = 1_000
+
 interface Opened {
   readonly reserved: ReservedSQL
   readonly backend: number
@@ -38,19 +44,23 @@ interface Opened {
  * `query.cancel()` sends its request once and does not say when the server has had it: one that came too early is lost,
  * one that comes too late stops somebody else's statement. So we ask by another connection and wait for its answer.
  */
-const wrap = ({ backend, close, isOpen, reserved }: Opened, control: () => SQL): DriverConnection => ({
-  isOpen,
-  close,
-  run: ({ arrays, params, sql }: DriverStatement, done) => {
-    const running = Cancelling.make(done)
-    const query = reserved.unsafe(withTextJson(sql), [...params]) as unknown as BunQuery
-    settle(arrays ? query.values() : query, resultOf, running.done)
-    return () =>
-      running.cancel((dealtWith) => {
-        control().unsafe("select pg_cancel_backend($1)", [backend]).then(dealtWith, dealtWith)
-      })
+const wrap = ({ backend, close, isOpen, reserved }: Opened, control: () => SQL): DriverConnection => {
+  const prepared = new Set<string>()
+  return {
+    isOpen: () => isOpen() && prepared.size < preparedMax,
+    close,
+    run: ({ arrays, params, sql }: DriverStatement, done) => {
+      if (params.length > 0) prepared.add(sql)
+      const running = Cancelling.make(done)
+      const query = reserved.unsafe(withTextJson(sql), [...params]) as unknown as BunQuery
+      settle(arrays ? query.values() : query, resultOf, running.done)
+      return () =>
+        running.cancel((dealtWith) => {
+          control().unsafe("select pg_cancel_backend($1)", [backend]).then(dealtWith, dealtWith)
+        })
+    }
   }
-})
+}
 
 const clientOf = (Sql: typeof SQL, { address, statementMillisMax }: ConnectOptions, changes: object): SQL => {
   const options = {

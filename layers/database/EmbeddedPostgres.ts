@@ -107,6 +107,7 @@ export const start = (
       [dataDir.path, binaries.postgres, dirname(prefix)],
       ownerOf(dataFolder)
     )
+    yield* PostgresServer.ensureCluster({ binaries, account, dataFolder })
     const socketFolder = yield* Effect.acquireRelease(
       Effect.tryPromise({
         try: () => PostgresServer.privateFolder(account, prefix),

@@ -26,6 +26,8 @@ export interface PostgresServerOptions {
   readonly orphanFolders?: ReadonlyArray<string>
 }
 
+type ClusterOptions = Pick<PostgresServerOptions, "binaries" | "account" | "dataFolder">
+
 /** The superuser of the clusters made here; the socket's folder is what guards it. */
 export const user = "connect"
 
@@ -110,7 +112,7 @@ const own = (account: PostgresAccount, path: string) =>
 export const privateFolder = (account: PostgresAccount, prefix: string): Promise<string> =>
   mkdtemp(prefix).then((folder) => own(account, folder).then(() => folder))
 
-const initdb = (options: PostgresServerOptions, folder: string): Effect.Effect<void, StartupError> =>
+const initdb = (options: ClusterOptions, folder: string): Effect.Effect<void, StartupError> =>
   Effect.async((resume) => {
     const args = ["-D", folder, "-U", user, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-instructions"]
     const child = launch({ ...options, program: options.binaries.initdb, args, output: "pipe" })
@@ -125,7 +127,7 @@ const initdb = (options: PostgresServerOptions, folder: string): Effect.Effect<v
   })
 
 /** Made aside and renamed, so that a cluster is there whole or not at all, whenever we are killed. */
-const createCluster = (options: PostgresServerOptions): Effect.Effect<void, StartupError> =>
+const createCluster = (options: ClusterOptions): Effect.Effect<void, StartupError> =>
   Effect.acquireUseRelease(
     Effect.tryPromise({
       try: () => privateFolder(options.account, `${options.dataFolder}.init-`),
@@ -148,8 +150,8 @@ const version = (folder: string): Promise<string | undefined> =>
     () => undefined
   )
 
-/** The major version inside the binaries' package; the server itself says the rest in its log. */
-const ensureCluster = (options: PostgresServerOptions): Effect.Effect<void, StartupError> =>
+/** The cluster, made when there is none. `start` does it too; before, it needs no socket's folder yet. */
+export const ensureCluster = (options: ClusterOptions): Effect.Effect<void, StartupError> =>
   Effect.flatMap(
     Effect.promise(() => version(options.dataFolder)),
     (found) => (found === undefined ? createCluster(options) : Effect.void)

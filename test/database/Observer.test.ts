@@ -64,7 +64,7 @@ it.live("a wait for a connection does not make a statement slow", () =>
       false,
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
-        yield* Effect.replicateEffect(sql`select pg_sleep(0.05)`, 100, { concurrency: "unbounded", discard: true })
+        yield* Effect.replicateEffect(sql`select pg_sleep(0.05)`, 60, { concurrency: "unbounded", discard: true })
       })
     )
     expect(lines.filter((line) => line.includes("pg_sleep"))).toEqual([])

@@ -144,11 +144,12 @@ export const layerWith = (change: (settings: DatabaseSettings) => DatabaseSettin
 /** SqlClient and Database on a fresh migrated database for each build. */
 export const layerDatabase: Layers = layerWith((settings) => settings)
 
-/** The same through PGlite in memory. It takes 2 s and 300 MB: for what is about PGlite only. */
-export const layerPglite: Layers = Layer.scopedContext(
-  Effect.gen(function* () {
-    const settings = yield* testSettings
-    const driver = yield* PgliteDriver.make(undefined)
-    return yield* DatabaseLayer.migrated({ driver, backend: "pglite", name: "postgres" }, settings)
-  })
-).pipe(Layer.orDie)
+/** The same through PGlite, in memory or in a folder. It takes 2 s and 300 MB: for what is about PGlite only. */
+export const layerPglite = (folder?: string): Layers =>
+  Layer.scopedContext(
+    Effect.gen(function* () {
+      const settings = yield* testSettings
+      const driver = yield* PgliteDriver.make(folder)
+      return yield* DatabaseLayer.migrated({ driver, backend: "pglite", name: "postgres" }, settings)
+    })
+  ).pipe(Layer.orDie)

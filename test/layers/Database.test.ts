@@ -1,8 +1,5 @@
 import { expect } from "bun:test"
-import { mkdtempSync, rmSync } from "node:fs"
 import { createServer } from "node:net"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -101,22 +98,6 @@ it.live("a user who may not make tables is told what right is missing", () =>
     const error = yield* startOf(url.href)
     expect(error.message).toContain("permission denied")
     expect(error.message).toContain("right to create tables")
-  })
-)
-
-it.live("DB_DRIVER=pglite keeps its data in DATA_DIR", () =>
-  Effect.gen(function* () {
-    const dataDir = yield* Effect.acquireRelease(
-      Effect.sync(() => mkdtempSync(join(tmpdir(), "connect-pglite-"))),
-      (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
-    )
-    const visit = Effect.gen(function* () {
-      const sql = yield* SqlClient.SqlClient
-      expect(yield* backend).toBe("pglite")
-      yield* sql`insert into settings values (gen_random_uuid()::text, 'visit')`
-      return (yield* sql`select from settings where value = 'visit'`).length
-    }).pipe(Effect.provide(layer({ driver: "pglite", dataDir })))
-    expect([yield* visit, yield* visit]).toEqual([1, 2])
   })
 )
 

@@ -4,8 +4,5 @@ import { contract } from "./contract.ts"
 contract(
   "Bun.SQL",
   Postgres.layerWith((settings) => ({ ...settings, driver: "bun" })),
-  {
-    cancels: true,
-    concurrent: true
-  }
+  "server"
 )

@@ -4,5 +4,5 @@ import { contract } from "./contract.ts"
 contract(
   "pg",
   Postgres.layerWith((settings) => ({ ...settings, driver: "pg" })),
-  { cancels: true, concurrent: true }
+  "server"
 )
