@@ -15,6 +15,14 @@ export class Avoidance {
     return until !== undefined && until > now
   }
 
+  /** Lets the two meet again; whether they were kept apart. */
+  lift(a: number, b: number): boolean {
+    if (this.pairs.get(a)?.has(b) !== true) return false
+    this.forget(a, b)
+    this.forget(b, a)
+    return true
+  }
+
   /** Forgets the slot. */
   remove(slot: number): void {
     const partners = this.pairs.get(slot)

@@ -127,6 +127,14 @@ export class Matchmaker {
     if (a !== undefined && b !== undefined && a !== b) this.pool.avoidance.add(a, b, until)
   }
 
+  /** Lets two users meet again, as far as the index is concerned: the claim still asks the database. */
+  reconcile(userA: string, userB: string): void {
+    const a = this.pool.byUser.get(userA)
+    const b = this.pool.byUser.get(userB)
+    if (a === undefined || b === undefined || !this.pool.avoidance.lift(a, b)) return
+    if (this.pool.state[a] === waiting) this.search(a)
+  }
+
   /**
    * Moves the index's time on (it never goes back) and widens what is due, in the order in which it became due, at
    * most `max` tickets. False when more are due: call again.

@@ -67,6 +67,10 @@ const follow = (lobby: Lobby.Lobby, pass: Effect.Effect<void, DatabaseUnavailabl
       case "Blocked":
         lobby.index.avoid(message.blockerId, message.blockedId, Number.POSITIVE_INFINITY)
         break
+      case "Unblocked":
+        yield* lobby.advance
+        lobby.index.reconcile(message.blockerId, message.blockedId)
+        break
       case "TicketsGone":
         if (message.from === lobby.self) return
         for (const id of message.ticketIds) lobby.withdraw(id)
@@ -85,6 +89,7 @@ const follow = (lobby: Lobby.Lobby, pass: Effect.Effect<void, DatabaseUnavailabl
 const behaviour = Effect.gen(function* () {
   const broadcast = yield* Broadcast
   const lobby = yield* Lobby.make
+  // At most two wait: the pass of the interval and the one that follows a gap.
   const turn = yield* Effect.makeSemaphore(1)
   const pass = turn.withPermits(1)(Reconciliation.pass(lobby))
 

@@ -1,5 +1,5 @@
 import type { ModerationActionId, MatchId, TicketId } from "../domain/Ids.ts"
-import type { Blocked } from "../user/Blocks.ts"
+import type { Blocked, Unblocked } from "../user/Blocks.ts"
 import type { Entrant } from "./Pool.ts"
 
 /** The Broadcast topic on which the processes that match tell each other what changed. */
@@ -23,7 +23,7 @@ export interface TicketsGone {
 }
 
 /** What is published on `queue`. */
-export type QueueSignal = TicketsJoined | TicketsGone | Blocked
+export type QueueSignal = TicketsJoined | TicketsGone | Blocked | Unblocked
 
 /** The Broadcast topic of what concerns one person wherever they are. */
 export const inboxTopic = (userId: string): string => `inbox:${userId}`

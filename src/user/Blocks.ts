@@ -21,6 +21,13 @@ export interface Blocked {
   readonly blockedId: UserId
 }
 
+/** Published on the Broadcast topic `queue` when a block is taken back; another one may still stand between the two. */
+export interface Unblocked {
+  readonly _tag: "Unblocked"
+  readonly blockerId: UserId
+  readonly blockedId: UserId
+}
+
 /** Who wants nothing to do with whom. A block works both ways: neither is matched with the other. */
 export class Blocks extends Context.Tag("@connect/Blocks")<
   Blocks,
@@ -103,7 +110,16 @@ export const layer = Layer.effect(
       unblock: (blocker, blocked) =>
         sql`delete from blocks where blocker_id = ${blocker} and blocked_id = ${blocked} returning 1 as gone`.pipe(
           Effect.map((rows) => rows.length > 0),
-          orUnavailable
+          orUnavailable,
+          Effect.tap((gone) =>
+            gone
+              ? broadcast.publish("queue", {
+                  _tag: "Unblocked",
+                  blockerId: blocker,
+                  blockedId: blocked
+                } satisfies Unblocked)
+              : Effect.void
+          )
         ),
 
       page: Effect.fn("Blocks.page")(function* ({ blocker, first, after }) {

@@ -13,6 +13,8 @@ import { Conflict, QueueFull, Restricted } from "../../src/errors.ts"
 import type { ActorSystem } from "../../src/actor/ActorSystem.ts"
 import { Queue } from "../../src/queuing/Queue.ts"
 import { defaultPool, QueueActor } from "../../src/queuing/QueueActor.ts"
+import * as Cursor from "../../src/graphql/Cursor.ts"
+import * as Blocks from "../../src/user/Blocks.ts"
 import { withLayer } from "../kit/effect.ts"
 import {
   block,
@@ -48,7 +50,7 @@ const dropRefusal = Effect.flatMap(SqlClient.SqlClient, (sql) => sql`drop functi
 /** Runs a test in one process on an empty database. */
 const alone =
   (change: Change) =>
-  <A, E>(test: Effect.Effect<A, E, ActorSystem | Queue | SqlClient.SqlClient>) =>
+  <A, E>(test: Effect.Effect<A, E, ActorSystem | Queue | SqlClient.SqlClient | Broadcast.Broadcast>) =>
     emptied(Effect.provide(test, process(change)))
 
 withLayer("the queue", database, (it) => {
@@ -174,6 +176,21 @@ withLayer("the queue", database, (it) => {
       yield* Effect.sleep("50 millis")
       expect((yield* matchedPairs).length).toBe(2)
     }).pipe(alone(never)))
+
+  it("two who wait are matched when the last block between them is taken back", () =>
+    Effect.gen(function* () {
+      const blocks = yield* Blocks.Blocks
+      const [ada, bob] = yield* people(2)
+      yield* blocks.block(ada!, bob!)
+      yield* blocks.block(bob!, ada!)
+      yield* join(ada!)
+      yield* join(bob!)
+      yield* blocks.unblock(ada!, bob!)
+      yield* Effect.sleep("30 millis")
+      expect(yield* matchedPairs).toEqual([])
+      yield* blocks.unblock(bob!, ada!)
+      expect((yield* matches(1)).length).toBe(1)
+    }).pipe(Effect.provide(Blocks.layer.pipe(Layer.provide(Cursor.layer))), alone(never)))
 
   it("a block that the index has not heard of is respected by the claim", () =>
     Effect.gen(function* () {
