@@ -3,6 +3,7 @@
  * measures every system once, figures are medians over the rounds. `bun run bench actor [ROUNDS]`.
  */
 import * as Effect from "effect/Effect"
+import * as Durable from "./actor/durable.ts"
 import { poison, shutdown } from "./actor/failing.ts"
 import { peers } from "./actor/peers.ts"
 import { cluster, ours, oursWithSpan, queueFiber, type System } from "./actor/systems.ts"
@@ -86,6 +87,8 @@ for (let run = 0; run < 3; run++) {
 const idle = (name: string) => median(idleRuns.map((run) => run[name]!))
 const poisoned = await poison(100)
 const over = await shutdown(500)
+for (const { system } of results) await system.close()
+const durable = await Effect.runPromise(Durable.durable(Math.min(rounds, 3)))
 
 console.log(
   table([
@@ -100,7 +103,8 @@ console.log(
       "messages/s": median(perSecond),
       "p50 us": "",
       "p99 us": ""
-    }))
+    })),
+    ...durable.rows
   ])
 )
 console.log(`\nactivation of one of 100,000: ${idle("activateMicros").toFixed(1)} us`)
@@ -116,6 +120,8 @@ report("actor", {
   idle_actor_heap_bytes: idle("heapBytes"),
   idle_actor_rss_bytes: idle("rssBytes"),
   passivation_longest_block_millis: idle("blockedMillis"),
+  durable_vs_cluster_persisted: durable.unbatched,
+  durable_batched_vs_cluster_persisted: durable.batched,
   poison_answer_millis: poisoned.answerMillis,
   poison_other_caller_extra_millis: poisoned.extraMillis,
   shutdown_over_deadline_millis: Math.max(0, over)

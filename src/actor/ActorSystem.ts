@@ -12,7 +12,7 @@ import { Cells, within } from "./Cells.ts"
 import { DeadLetters, type DeadLetter } from "./DeadLetters.ts"
 import type { Activate, Behaviour, Definition } from "./Definition.ts"
 import type { Shared } from "./Kind.ts"
-import { Message } from "./Message.ts"
+import { Message, type Outcome } from "./Message.ts"
 import type { Stats } from "./Tally.ts"
 import type { Opened } from "./Turns.ts"
 
@@ -46,12 +46,13 @@ export class ActorSystem extends Context.Tag("@connect/ActorSystem")<
       payload: unknown
     ) => Stream.Stream<unknown, unknown>
     readonly tell: (definition: Definition, id: string, tag: string, payload: unknown) => Effect.Effect<void, unknown>
-    /** Does something in a turn of an actor that lives in this process. */
-    readonly turn: (
+    /** Does something in a turn of an actor that lives in this process, and calls back when the turn has ended. */
+    readonly begin: (
       definition: Definition,
       id: string,
-      work: (behaviour: Behaviour) => Effect.Effect<unknown, unknown>
-    ) => Effect.Effect<unknown, unknown>
+      work: (behaviour: Behaviour) => Effect.Effect<unknown, unknown>,
+      settled: (outcome: Outcome) => void
+    ) => void
     /** Whether that actor is active, without activating it. */
     readonly isActive: (definition: Definition, id: string) => Effect.Effect<boolean>
     /** The type of that name, when it is registered here. */
@@ -89,21 +90,12 @@ const cellsOf = (types: Types, definition: Definition): Cells => {
   return cells
 }
 
-const send = (
-  types: Types,
-  definition: Definition,
-  id: string,
-  tag: string,
-  payload: unknown,
-  ask: boolean,
-  work?: (behaviour: Behaviour) => unknown
-) =>
+const send = (types: Types, definition: Definition, id: string, tag: string, payload: unknown, ask: boolean) =>
   Effect.withFiberRuntime<unknown, unknown>((fiber) => {
     const cells = cellsOf(types, definition)
     const span = fiber.currentSpan
     const trace = span !== undefined && span.sampled ? { span, tracer: fiber.currentTracer } : undefined
     const message = new Message(tag, payload, ask, trace)
-    message.work = work
     cells.offer(id, message)
     if (message.outcome !== undefined) return message.outcome
     if (!ask && message.accepted) return Effect.void
@@ -191,7 +183,12 @@ export const make = (options: Partial<Options> = {}) =>
             cellsOf(types, definition).stream(opened as Opened)
           )
         ),
-      turn: (definition, id, work) => send(types, definition, id, "turn", undefined, true, work),
+      begin: (definition, id, work, settled) => {
+        const message = new Message("begin", undefined, true, undefined)
+        message.work = work
+        message.onSettled = settled
+        cellsOf(types, definition).offer(id, message)
+      },
       isActive: (definition, id) => Effect.sync(() => types.get(definition.name)?.isActive(id) ?? false),
       definition: (name) => Effect.sync(() => types.get(name)?.definition),
       stats: Effect.sync(() => Array.from(types.values(), (cells) => cells.stats())),

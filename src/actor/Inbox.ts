@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import { ActorCrashed, AskTimeout, Conflict, DatabaseUnavailable } from "../errors.ts"
@@ -29,6 +30,9 @@ export const retention = Duration.days(1)
 
 /** Callers that wait for the reply of a durable message, in this process. */
 export const waitersMax = 50_000
+
+/** Keys of late that this process remembers. */
+export const recentMax = 20_000
 
 /** Quarantined messages that are listed. */
 export const quarantinedMax = 100
@@ -202,6 +206,47 @@ const timeouts = Effect.gen(function* () {
   }
 })
 
+const sentOf = (definition: Definition, id: string, key: string, tag: string, payload: unknown) => {
+  const schema = definition.protocol.get(tag)!.payloadSchema as Schema.Schema<unknown, unknown>
+  return Effect.map(Effect.orDie(Schema.encode(schema)(payload)), (encoded): InboxTable.Sent => ({
+    actor: definition.name,
+    id,
+    key,
+    tag,
+    payload: encoded ?? null
+  }))
+}
+
+/**
+ * Tries a group in one commit. None for those that must be accepted first: a key that came before would undo the whole
+ * group, so the ones of late are remembered and kept out of it.
+ */
+const handleDirectly = (
+  attempt: (
+    messages: ReadonlyArray<InboxTable.Sent>
+  ) => Effect.Effect<ReadonlyArray<InboxRunner.Answered<InboxTable.Sent>>>
+) => {
+  const recent = new Set<string>()
+  return (messages: ReadonlyArray<InboxTable.Sent>) =>
+    Effect.suspend(() => {
+      const fresh: Array<InboxTable.Sent> = []
+      for (const message of messages) {
+        const key = InboxTable.keyOf(message)
+        if (recent.has(key)) continue
+        recent.add(key)
+        fresh.push(message)
+      }
+      for (const oldest of recent) {
+        if (recent.size <= recentMax) break
+        recent.delete(oldest)
+      }
+      return Effect.map(fresh.length === 0 ? Effect.succeed([]) : attempt(fresh), (done) => {
+        const outcomes = new Map(done.map(({ message, outcome }) => [message, outcome]))
+        return messages.map((message) => Exit.succeed(Option.fromNullable(outcomes.get(message))))
+      })
+    })
+}
+
 const waitersFull = () => new DatabaseUnavailable({ cause: `${waitersMax} callers wait for durable messages` })
 
 const make = Effect.gen(function* () {
@@ -229,22 +274,18 @@ const make = Effect.gen(function* () {
       })
   })
 
-  const send = (
-    definition: Definition,
-    id: string,
-    key: string,
-    tag: string,
-    payload: unknown,
-    waiter: Waiter | undefined
-  ) =>
-    Effect.gen(function* () {
-      const schema = definition.protocol.get(tag)!.payloadSchema as Schema.Schema<unknown, unknown>
-      const encoded = (yield* Effect.orDie(Schema.encode(schema)(payload))) ?? null
-      const known = yield* accept({ sent: { actor: definition.name, id, key, tag, payload: encoded }, waiter })
-      if (typeof known !== "number" && !known.same)
-        return yield* new Conflict({ message: `The key ${key} was used for another message` })
-      return known
-    })
+  const send = (sent: InboxTable.Sent, waiter: Waiter | undefined) =>
+    Effect.flatMap(accept({ sent, waiter }), (known) =>
+      typeof known === "number" || known.same
+        ? Effect.succeed(known)
+        : new Conflict({ message: `The key ${sent.key} was used for another message` })
+    )
+
+  const direct = yield* Groups.make<InboxTable.Sent, Option.Option<InboxRunner.Outcome>, DatabaseUnavailable>({
+    sizeMax: InboxRunner.batchMax,
+    full: waitersFull,
+    run: handleDirectly(runner.direct)
+  })
 
   const alarms = yield* timeouts
   const outcome = (definition: Definition, position: number, waiter: Waiter) =>
@@ -283,13 +324,18 @@ const make = Effect.gen(function* () {
     ask: (definition, id, key, tag, payload) =>
       Effect.suspend(() => {
         if (waiters.full) return Effect.fail(waitersFull())
-        const waiter = new Waiter()
-        return Effect.flatMap(send(definition, id, key, tag, payload, waiter), (known) => {
-          if (typeof known === "number") return outcome(definition, known, waiter)
-          return known.state === 0 ? elsewhere(definition, tag, known.position) : stored(definition, tag, known)
+        return Effect.gen(function* () {
+          const sent = yield* sentOf(definition, id, key, tag, payload)
+          const done = yield* direct(sent)
+          if (Option.isSome(done)) return yield* done.value
+          const waiter = new Waiter()
+          const known = yield* send(sent, waiter)
+          if (typeof known === "number") return yield* outcome(definition, known, waiter)
+          return yield* known.state === 0 ? elsewhere(definition, tag, known.position) : stored(definition, tag, known)
         })
       }),
-    tell: (definition, id, key, tag, payload) => Effect.asVoid(send(definition, id, key, tag, payload, undefined)),
+    tell: (definition, id, key, tag, payload) =>
+      Effect.flatMap(sentOf(definition, id, key, tag, payload), (sent) => Effect.asVoid(send(sent, undefined))),
     quarantined: table.quarantined(quarantinedMax),
     release: table.release,
     drop: table.drop,

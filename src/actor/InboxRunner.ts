@@ -3,26 +3,23 @@ import * as RpcModule from "@effect/rpc/Rpc"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import { orUnavailable } from "../database/SqlErrors.ts"
-import { ActorCrashed } from "../errors.ts"
+import { ActorCrashed, type DatabaseUnavailable } from "../errors.ts"
 import { ActorSystem } from "./ActorSystem.ts"
 import { Baton } from "./Baton.ts"
 import { type Behaviour, type Definition, isLater } from "./Definition.ts"
-import type { Done, InboxTable, Pending } from "./InboxTable.ts"
+import { Dirty, gather } from "./Gathering.ts"
+import type { InboxTable, Pending, Sent } from "./InboxTable.ts"
 import * as LazyTransaction from "./LazyTransaction.ts"
 import type { Write } from "./States.ts"
 import { ActivationOver } from "./Turns.ts"
 import { UnitOfWork } from "./UnitOfWork.ts"
 
 /** Messages of one transaction at most. */
-export const batchMax = 256
-
-/** Time one actor may keep the others of its transaction waiting before it is left out of it. */
-export const patience = Duration.seconds(1)
+export const batchMax = 1_000
 
 /** Attempts before a message is quarantined. */
 export const attemptsMax = 3
@@ -40,25 +37,17 @@ export type Outcome = Exit.Exit<unknown, unknown>
 
 type Settle = (position: number, outcome: Outcome) => void
 
-interface Served {
+interface Group<M> {
   readonly definition: Definition
-  readonly rpc: Rpc.AnyWithProps
+  readonly entries: Array<{ readonly message: M; readonly rpc: Rpc.AnyWithProps }>
 }
 
-/** A handler failed with a defect: what it may have written in the transaction must not stay. */
-class Dirty extends Error {
-  readonly defect: Cause.Cause<unknown>
-  constructor(defect: Cause.Cause<unknown>) {
-    super("A durable message failed")
-    this.defect = defect
-  }
+/** A message with its reply, as it is told and as it is kept. */
+export interface Answered<M> {
+  readonly message: M
+  readonly outcome: Outcome
+  readonly reply: unknown
 }
-
-/** The answers of one actor's part of a batch, or why it takes no part. */
-type Part =
-  | { readonly _tag: "Ready"; readonly replies: ReadonlyArray<Outcome> }
-  | { readonly _tag: "Refused"; readonly cause: Cause.Cause<unknown> }
-  | { readonly _tag: "Occupied" }
 
 /**
  * Handles durable messages: the handlers' state, what they write and the mark that they are done go into one
@@ -69,13 +58,7 @@ export const make = (table: InboxTable, settle: Settle) =>
     const sql = yield* SqlClient.SqlClient
     const system = yield* ActorSystem
 
-    const served = (message: Pending) =>
-      Effect.map(system.definition(message.actor), (definition): Served | undefined => {
-        const rpc = definition?.protocol.get(message.tag)
-        return definition === undefined || rpc === undefined ? undefined : { definition, rpc }
-      })
-
-    const handle = (behaviour: Behaviour, message: Pending, rpc: Rpc.AnyWithProps): Effect.Effect<unknown, unknown> =>
+    const handle = (behaviour: Behaviour, message: Sent, rpc: Rpc.AnyWithProps): Effect.Effect<unknown, unknown> =>
       Schema.decodeUnknown(rpc.payloadSchema as Schema.Schema<unknown, unknown>)(message.payload).pipe(
         Effect.orDie,
         Effect.flatMap((payload) => {
@@ -85,52 +68,34 @@ export const make = (table: InboxTable, settle: Settle) =>
         Effect.flatMap((reply) => (isLater(reply) ? (reply.effect as Effect.Effect<unknown>) : Effect.succeed(reply)))
       )
 
-    /** One actor's messages in one turn, which ends when the transaction has. */
-    const part = (
-      messages: ReadonlyArray<Pending & { readonly rpc: Rpc.AnyWithProps }>,
-      definition: Definition,
-      gate: Deferred.Deferred<void, ActivationOver>,
-      inTransaction: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
-    ): Effect.Effect<Part, Dirty> =>
+    /** The messages by their actor; those of a type that is not served here are left out. */
+    const grouped = <M extends Sent>(messages: ReadonlyArray<M>) =>
       Effect.gen(function* () {
-        const ready = yield* Deferred.make<Part, Dirty>()
-        let phase: "waiting" | "begun" | "left out" = "waiting"
-        const work = (behaviour: Behaviour) =>
-          Effect.suspend(() => {
-            if (phase === "left out") return Effect.void
-            phase = "begun"
-            const handled = inTransaction(
-              Effect.forEach(messages, (message) => Effect.exit(handle(behaviour, message, message.rpc)))
-            )
-            return Effect.flatMap(handled, (replies) => {
-              const defect = replies.find(
-                (reply) => Exit.isFailure(reply) && Cause.failureOption(reply.cause)._tag === "None"
-              )
-              if (defect !== undefined && Exit.isFailure(defect)) {
-                Deferred.unsafeDone(ready, Effect.fail(new Dirty(defect.cause)))
-                // Alone, the message is the actor's failure; among others it is tried alone before that is said.
-                return messages.length === 1 ? defect : Effect.die(new ActivationOver())
-              }
-              Deferred.unsafeDone(ready, Effect.succeed({ _tag: "Ready", replies }))
-              return Effect.catchAll(Deferred.await(gate), Effect.die)
-            })
-          })
-        yield* system.turn(definition, messages[0]!.id, work).pipe(
-          Effect.catchAllCause((cause) => Deferred.succeed(ready, { _tag: "Refused", cause })),
-          Effect.forkDaemon
-        )
-        const answer = yield* Effect.timeoutOption(Deferred.await(ready), patience)
-        if (answer._tag === "Some") return answer.value
-        // What has begun may have written already, so it is part of the transaction however long it takes.
-        if ((phase as string) === "begun") return yield* Deferred.await(ready)
-        phase = "left out"
-        return { _tag: "Occupied" } as const
+        const definitions = new Map<string, Definition | undefined>()
+        for (const { actor } of messages) {
+          if (!definitions.has(actor)) definitions.set(actor, yield* system.definition(actor))
+        }
+        const groups = new Map<string, Group<M>>()
+        for (const message of messages) {
+          const definition = definitions.get(message.actor)
+          const rpc = definition?.protocol.get(message.tag)
+          if (definition === undefined || rpc === undefined) continue
+          const key = `${message.actor}\u0000${message.id}`
+          const group = groups.get(key)
+          if (group === undefined) groups.set(key, { definition, entries: [{ message, rpc }] })
+          else group.entries.push({ message, rpc })
+        }
+        return Array.from(groups.values())
       })
 
-    const attempt = (
-      messages: ReadonlyArray<Pending>,
+    const attempt = <M extends Sent>(
+      messages: ReadonlyArray<M>,
       gate: Deferred.Deferred<void, ActivationOver>,
-      transaction: LazyTransaction.Transaction
+      transaction: LazyTransaction.Transaction,
+      commit: (
+        done: ReadonlyArray<Answered<M>>,
+        writes: ReadonlyArray<Write>
+      ) => Effect.Effect<void, DatabaseUnavailable>
     ) =>
       Effect.gen(function* () {
         const staged = new Map<string, Write>()
@@ -139,40 +104,46 @@ export const make = (table: InboxTable, settle: Settle) =>
         // One connection does one statement at a time, whoever asks.
         const inTransaction = <A, E>(effect: Effect.Effect<A, E>) =>
           baton.hold(transaction.join(Effect.provideService(effect, UnitOfWork, unit)))
-        const groups = new Map<
-          string,
-          { definition: Definition; messages: Array<Pending & { rpc: Rpc.AnyWithProps }> }
-        >()
-        for (const message of messages) {
-          const known = yield* served(message)
-          if (known === undefined) continue
-          const key = `${message.actor}\u0000${message.id}`
-          const group = groups.get(key) ?? { definition: known.definition, messages: [] }
-          group.messages.push({ ...message, rpc: known.rpc })
-          groups.set(key, group)
-        }
-        const parts = yield* Effect.forEach(
-          groups.values(),
-          (group) =>
-            Effect.map(part(group.messages, group.definition, gate, inTransaction), (answer) => ({ ...group, answer })),
-          { concurrency: "unbounded" }
-        )
-        const done: Array<Done & { readonly outcome: Outcome }> = []
-        const refused: Array<{ readonly position: number; readonly cause: Cause.Cause<unknown> }> = []
-        const occupied: Array<number> = []
-        for (const { answer, messages: own } of parts) {
-          for (const [index, { position, rpc }] of own.entries()) {
-            if (answer._tag === "Occupied") occupied.push(position)
-            else if (answer._tag === "Refused") refused.push({ position, cause: answer.cause })
+        const groups = yield* grouped(messages)
+        const shares = groups.map(({ definition, entries }) => ({
+          definition,
+          id: entries[0]!.message.id,
+          handle: (behaviour: Behaviour) =>
+            inTransaction(Effect.forEach(entries, ({ message, rpc }) => Effect.exit(handle(behaviour, message, rpc))))
+        }))
+        const parts = yield* gather(shares, { system, gate, alone: messages.length === 1 })
+        const done: Array<Answered<M>> = []
+        const refused: Array<{ readonly message: M; readonly cause: Cause.Cause<unknown> }> = []
+        const occupied: Array<M> = []
+        for (const [index, part] of parts.entries()) {
+          for (const [place, { message, rpc }] of groups[index]!.entries.entries()) {
+            if (part._tag === "Occupied") occupied.push(message)
+            else if (part._tag === "Refused") refused.push({ message, cause: part.cause })
             else {
-              const outcome = answer.replies[index]!
-              done.push({ position, outcome, reply: yield* Effect.orDie(Schema.encode(exitSchema(rpc))(outcome)) })
+              const outcome = part.replies[place]!
+              done.push({ message, outcome, reply: yield* Effect.orDie(Schema.encode(exitSchema(rpc))(outcome)) })
             }
           }
         }
-        const marks = done.map(({ position, reply }) => ({ position, reply }))
-        yield* transaction.last(table.commit(marks, Array.from(staged.values())))
+        yield* transaction.last(commit(done, Array.from(staged.values())))
         return { done, refused, occupied }
+      })
+
+    /** One transaction; the turns in it end when it has. */
+    const transact = <M extends Sent>(
+      messages: ReadonlyArray<M>,
+      commit: (
+        done: ReadonlyArray<Answered<M>>,
+        writes: ReadonlyArray<Write>
+      ) => Effect.Effect<void, DatabaseUnavailable>
+    ) =>
+      Effect.gen(function* () {
+        const gate = yield* Deferred.make<void, ActivationOver>()
+        const exit = yield* Effect.exit(
+          orUnavailable(LazyTransaction.run(sql, (transaction) => attempt(messages, gate, transaction, commit)))
+        )
+        yield* Exit.isSuccess(exit) ? Deferred.succeed(gate, undefined) : Deferred.fail(gate, new ActivationOver())
+        return exit
       })
 
     const failedAlone = (message: Pending, cause: Cause.Cause<unknown>) =>
@@ -194,26 +165,52 @@ export const make = (table: InboxTable, settle: Settle) =>
     const run = (messages: ReadonlyArray<Pending>): Effect.Effect<void> =>
       Effect.gen(function* () {
         if (messages.length === 0) return
-        const gate = yield* Deferred.make<void, ActivationOver>()
-        const exit = yield* Effect.exit(
-          orUnavailable(LazyTransaction.run(sql, (transaction) => attempt(messages, gate, transaction)))
+        const exit = yield* transact(messages, (done, writes) =>
+          table.commit(
+            done.map(({ message, reply }) => ({ position: message.position, reply })),
+            writes
+          )
         )
         if (Exit.isSuccess(exit)) {
-          yield* Deferred.succeed(gate, undefined)
-          for (const { outcome, position } of exit.value.done) settle(position, outcome)
-          for (const { cause, position } of exit.value.refused) settle(position, Exit.failCause(cause))
-          const { occupied, refused } = exit.value
-          if (occupied.length > 0) yield* Effect.ignoreLogged(table.postpone(occupied, 0))
-          if (refused.length > 0) {
-            const positions = refused.map(({ position }) => position)
-            yield* Effect.ignoreLogged(table.postpone(positions, refusedPauseMillis))
-          }
-          return
+          const { done, occupied, refused } = exit.value
+          for (const { message, outcome } of done) settle(message.position, outcome)
+          for (const { cause, message } of refused) settle(message.position, Exit.failCause(cause))
+          yield* putBack(occupied, 0)
+          return yield* putBack(
+            refused.map(({ message }) => message),
+            refusedPauseMillis
+          )
         }
-        yield* Deferred.fail(gate, new ActivationOver())
         if (messages.length === 1) return yield* failedAlone(messages[0]!, exit.cause)
         yield* Effect.forEach(messages, (message) => run([message]), { discard: true })
       })
 
-    return { run }
+    const putBack = (messages: ReadonlyArray<Pending>, pauseMillis: number) =>
+      messages.length === 0
+        ? Effect.void
+        : Effect.ignoreLogged(
+            table.postpone(
+              messages.map(({ position }) => position),
+              pauseMillis
+            )
+          )
+
+    /**
+     * Accepts and handles messages that are not kept yet in one commit. What it gives back was neither: one of its kind
+     * failed, its key is known, or its actor did not take it. Those are accepted first and handled then.
+     */
+    const direct = <M extends Sent>(messages: ReadonlyArray<M>) =>
+      Effect.map(
+        transact(messages, (done, writes) =>
+          table.commitNew(
+            done.map(({ message, reply }) => ({ ...plain(message), reply })),
+            writes
+          )
+        ),
+        (exit) => (Exit.isSuccess(exit) ? exit.value.done : [])
+      )
+
+    return { run, direct }
   })
+
+const plain = ({ actor, id, key, payload, tag }: Sent): Sent => ({ actor, id, key, tag, payload })

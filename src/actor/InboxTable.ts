@@ -1,4 +1,5 @@
 import * as SqlClient from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -60,7 +61,15 @@ export const retentionBatch = 1_000
 /** How the statement of `commit` undoes itself. */
 const divisionByZero = "22012"
 
-const keyOf = ({ actor, id, key }: Pick<Sent, "actor" | "id" | "key">): string => `${actor}\u0000${id}\u0000${key}`
+const orOver = <A>(effect: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
+  Effect.catchIf(
+    effect,
+    (error) => sqlState(error) === divisionByZero,
+    () => Effect.die(new ActivationOver())
+  )
+
+export const keyOf = ({ actor, id, key }: Pick<Sent, "actor" | "id" | "key">): string =>
+  `${actor}\u0000${id}\u0000${key}`
 
 export const make = Effect.map(SqlClient.SqlClient, (sql) => {
   const leased = Effect.map(Clock.currentTimeMillis, (now) => new Date(now + Duration.toMillis(lease)))
@@ -72,6 +81,19 @@ export const make = Effect.map(SqlClient.SqlClient, (sql) => {
       from actor_messages m join jsonb_to_recordset(${rows}::text::jsonb)
         as w (actor text, id text, key text, tag text, payload jsonb)
         on m.actor = w.actor and m.id = w.id and m.key = w.key`
+
+  const written = (writes: ReadonlyArray<Write>, now: Date) => sql`
+    update actor_states s
+    set state = w.state, schema_version = w."schemaVersion", version = s.version + 1, updated_at = ${now}
+    from jsonb_to_recordset(${JSON.stringify(writes)}::text::jsonb)
+      as w (actor text, id text, owner uuid, "schemaVersion" int, state jsonb)
+    where s.actor = w.actor and s.id = w.id and s.owner = w.owner
+    returning 1`
+
+  /** Fails the statement, and so undoes it, unless it changed that many rows. */
+  const allOf = (states: number, messages: number) => sql`
+    select 1 / case when (select count(*) from s) = ${states} and (select count(*) from m) = ${messages}
+      then 1 else 0 end`
 
   return {
     /** Keeps the new ones; the position of each new one, or what is known of one that was sent before. */
@@ -121,28 +143,28 @@ export const make = Effect.map(SqlClient.SqlClient, (sql) => {
       Effect.gen(function* () {
         const now = new Date(yield* Clock.currentTimeMillis)
         yield* sql`
-          with s as (
-            update actor_states s
-            set state = w.state, schema_version = w."schemaVersion", version = s.version + 1, updated_at = ${now}
-            from jsonb_to_recordset(${JSON.stringify(writes)}::text::jsonb)
-              as w (actor text, id text, owner uuid, "schemaVersion" int, state jsonb)
-            where s.actor = w.actor and s.id = w.id and s.owner = w.owner
-            returning 1
-          ), m as (
+          with s as (${written(writes, now)}), m as (
             update actor_messages m set state = 1, done_at = ${now}, reply = w.reply
             from jsonb_to_recordset(${JSON.stringify(messages)}::text::jsonb) as w (position bigint, reply jsonb)
             where m.position = w.position and m.state = 0
             returning 1
-          )
-          select 1 / case when (select count(*) from s) = ${writes.length}
-            and (select count(*) from m) = ${messages.length} then 1 else 0 end`
-      }).pipe(
-        Effect.catchIf(
-          (error) => sqlState(error) === divisionByZero,
-          () => Effect.die(new ActivationOver())
-        ),
-        orUnavailable
-      ),
+          ) ${allOf(writes.length, messages.length)}`
+      }).pipe(orOver, orUnavailable),
+
+    /** The same for messages that were not kept before: all of them are new, or nothing is done. */
+    commitNew: (messages: ReadonlyArray<Sent & { readonly reply: unknown }>, writes: ReadonlyArray<Write>) =>
+      Effect.gen(function* () {
+        const now = new Date(yield* Clock.currentTimeMillis)
+        yield* sql`
+          with s as (${written(writes, now)}), m as (
+            insert into actor_messages (actor, id, key, tag, payload, reply, state, leased_until, accepted_at, done_at)
+            select w.actor, w.id, w.key, w.tag, w.payload, w.reply, 1, ${now}, ${now}, ${now}
+            from jsonb_to_recordset(${JSON.stringify(messages)}::text::jsonb)
+              as w (actor text, id text, key text, tag text, payload jsonb, reply jsonb)
+            on conflict (actor, id, key) do nothing
+            returning 1
+          ) ${allOf(writes.length, messages.length)}`
+      }).pipe(orOver, orUnavailable),
 
     /** Notes a failed attempt; the next is made after `pauseMillis`, or none when it is to be quarantined. */
     failed: (position: number, failure: string, pauseMillis: number, quarantine: boolean) =>
