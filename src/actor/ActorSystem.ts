@@ -3,8 +3,11 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
+import * as FiberRefs from "effect/FiberRefs"
 import * as Layer from "effect/Layer"
 import * as Runtime from "effect/Runtime"
+import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
@@ -117,7 +120,10 @@ const register = <R>(
 ): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
     if (types.has(definition.name)) return yield* Effect.dieMessage(`Actor ${definition.name} is served twice`)
-    const { fiberRefs, runtimeFlags } = yield* Effect.runtime<never>()
+    const { fiberRefs: inherited, runtimeFlags } = yield* Effect.runtime<never>()
+    // A ManagedRuntime builds its layers on a scheduler of its own, which is not meant for what lives on.
+    const builder = FiberRefs.getOrDefault(inherited, FiberRef.currentScheduler) instanceof Scheduler.SyncScheduler
+    const fiberRefs = builder ? FiberRefs.delete(inherited, FiberRef.currentScheduler) : inherited
     // The scope and the span of the layer are not the actors': they would see them as their own.
     const context = Context.omit(Scope.Scope, Tracer.ParentSpan)(services as Context.Context<never>) as typeof services
     const own = context as Context.Context<never>
