@@ -33,7 +33,7 @@ export const twoMatched = async (
 /** Two people sign up, are matched, and say three lines; each is acknowledged, and both readers see all. */
 export const twoPeopleTalk = async (url: string): Promise<void> => {
   const { interactionId, people } = await twoMatched(url)
-  const dialogue = new Dialogue(interactionId, people, conversation, () => 0.5)
+  const dialogue = new Dialogue(interactionId, people, conversation, { chance: () => 0.5, paceMillis: 0 })
   await dialogue.run(() => undefined)
   for (const person of people) person.leave()
   expect(dialogue.refused).toEqual([])

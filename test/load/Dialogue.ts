@@ -27,6 +27,12 @@ interface Sent {
 /** The other side has this long to see an acknowledged message before it counts as lost and the talk goes on. */
 const deliveryMillisMax = 30_000
 
+/** How people talk: the source of every random choice, and the longest that they take before they answer. */
+export interface Manner {
+  readonly chance: () => number
+  readonly paceMillis: number
+}
+
 /** Two people in one interaction who say the lines of one conversation in turn, while the readers drop their sockets. */
 export class Dialogue {
   readonly interactionId: string
@@ -41,18 +47,13 @@ export class Dialogue {
   private readonly waiting = new Map<string, () => void>()
   private readonly arrived: readonly [Set<string>, Set<string>] = [new Set(), new Set()]
   private readonly bothEnded: Promise<unknown>
-  private readonly chance: () => number
+  private readonly manner: Manner
 
-  constructor(
-    interactionId: string,
-    people: readonly [Person, Person],
-    conversation: Conversation,
-    chance: () => number
-  ) {
+  constructor(interactionId: string, people: readonly [Person, Person], conversation: Conversation, manner: Manner) {
     this.interactionId = interactionId
     this.people = people
     this.conversation = conversation
-    this.chance = chance
+    this.manner = manner
     const reader = (side: 0 | 1, ended: () => void) =>
       new Reader(
         people[side],
@@ -80,10 +81,11 @@ export class Dialogue {
   /** Says every line, ends the interaction, and waits until both sides have seen the end. */
   async run(onProgress: () => void): Promise<void> {
     for (const [i, line] of this.conversation.messages.entries()) {
+      await pause(this.manner.chance() * this.manner.paceMillis)
       await this.say(line.from === 1 ? 0 : 1, line.text, `line-${i}`)
       onProgress()
     }
-    const leaver = this.chance() < 0.5 ? 0 : 1
+    const leaver = this.manner.chance() < 0.5 ? 0 : 1
     await this.people[leaver].client
       .call("mutation End($id: ID!) { endInteraction(interactionId: $id) { state } }", { id: this.interactionId })
       .catch((error: unknown) => {
@@ -96,7 +98,7 @@ export class Dialogue {
 
   private async say(side: 0 | 1, body: string, clientKey: string): Promise<void> {
     const reader = this.readers[side === 0 ? 1 : 0]
-    const dropping = this.chance()
+    const dropping = this.manner.chance()
     const started = performance.now()
     const delivered = new Promise<void>((resolve) => {
       this.waiting.set(clientKey, () => {
@@ -107,7 +109,7 @@ export class Dialogue {
     })
     // About one message in eight meets a reader that is gone, or that goes while the message is on its way.
     if (dropping < 0.06) reader.drop()
-    else if (dropping < 0.12) setTimeout(() => reader.drop(), this.chance() * 10)
+    else if (dropping < 0.12) setTimeout(() => reader.drop(), this.manner.chance() * 10)
     try {
       const { sendMessage } = await this.people[side].client.call<Sent>(send, {
         input: { interactionId: this.interactionId, clientKey, body }
@@ -124,6 +126,8 @@ export class Dialogue {
     await within(delivered, deliveryMillisMax)
   }
 }
+
+const pause = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))
 
 /** Whether it came within the time. */
 const within = async (promise: Promise<unknown>, millis: number): Promise<boolean> => {

@@ -9,13 +9,14 @@ import { type Verdict, verifyDelivery, verifyHistory, verifyMatches } from "./ve
 
 const help = `Plays a file of conversations through the public API and checks that nothing is lost, doubled, reordered or changed.
 
-  bun run replay --file PATH [--url URL] [--interactions N] [--seed S] [--concurrency C]
+  bun run replay --file PATH [--url URL] [--interactions N] [--seed S] [--concurrency C] [--pace MS]
 
   --file PATH         conversations, one JSON object a line: { id, interests: [[…], […]], messages: [{ from, text }] }
   --url URL           a running server (http://127.0.0.1:4000); without it, one is started on an empty data folder
   --interactions N    how many conversations to play, from the first line on; all by default
   --seed S            the seed of every random choice; 1 by default
   --concurrency C     interactions that talk at the same time; 8 by default
+  --pace MS           people take up to this long before they answer; 150 by default, 0 for as fast as possible
 
 Each line brings two new users into the queue. Whoever is matched with whom, the two say the lines of one conversation
 in turn; readers drop their WebSocket at random moments and resume from the last number they saw.
@@ -27,6 +28,7 @@ interface Options {
   readonly url: string
   readonly seed: number
   readonly concurrency: number
+  readonly paceMillis: number
 }
 
 /** People who wait this long in the queue beside somebody whom they blocked take the block back. */
@@ -34,7 +36,7 @@ const unblockAfterMillis = 25_000
 /** Nobody is matched for this long: the run fails instead of waiting for ever. */
 const stalledMillisMax = 90_000
 /** Sign-ups under way at once: each costs the server a password hash. */
-const arrivalsAtOnce = 2
+const signUpsAtOnce = 4
 
 class Replay {
   readonly verdict: Verdict = {
@@ -47,6 +49,7 @@ class Replay {
   }
   readonly people: Array<Person> = []
   readonly dialogues: Array<Dialogue> = []
+  private readonly pairs: Array<readonly [Person, Person]> = []
   private readonly blocks = new Set<string>()
   private readonly waiting = new Set<Person>()
   private readonly told = new Map<string, Array<readonly [Person, Told]>>()
@@ -71,6 +74,8 @@ class Replay {
     const started = performance.now()
     const progress = setInterval(() => this.show(), process.stderr.isTTY ? 250 : 2_000)
     try {
+      await this.signUpEverybody()
+      this.lastMatch = performance.now()
       await Promise.all([this.bringEverybody(), this.everybodyTalked()])
       const seconds = (performance.now() - started) / 1_000
       verifyMatches(this.verdict, this.people, this.blocks)
@@ -83,37 +88,48 @@ class Replay {
     }
   }
 
-  private async bringEverybody(): Promise<void> {
+  /** First of all, as people do who come back to talk: hashing 400 passwords is another measurement. */
+  private async signUpEverybody(): Promise<void> {
     const lines = this.options.conversations.entries()
-    const arrivals = async (): Promise<void> => {
-      for (const [i, conversation] of lines) {
+    const signUps = async (): Promise<void> => {
+      for (const [line, conversation] of lines) {
+        const pair = [this.person(conversation, line, 0), this.person(conversation, line, 1)] as const
+        this.pairs[line] = pair
+        for (const person of pair) {
+          await person.arrive()
+          this.people.push(person)
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: signUpsAtOnce }, signUps))
+  }
+
+  private person(conversation: Conversation, line: number, side: 0 | 1): Person {
+    const handle = `r${this.run}_${this.options.seed % 1e6}_${line}_${side}`.slice(0, 24)
+    return new Person(this.options.url, handle, conversation.interests[side])
+  }
+
+  private async bringEverybody(): Promise<void> {
+    try {
+      for (const pair of this.pairs) {
         // Arrivals keep a little ahead of the talk, as a queue in use does.
         while (this.failure === undefined && this.waiting.size + 2 * this.talking >= 2 * this.options.concurrency)
           await this.pause()
         if (this.failure !== undefined) return
-        await this.bringPair(conversation, i)
+        await this.bring(pair)
       }
+    } catch (error) {
+      this.fail(error)
     }
-    await Promise.all(Array.from({ length: arrivalsAtOnce }, arrivals)).catch((error: unknown) => this.fail(error))
   }
 
-  private async bringPair(conversation: Conversation, line: number): Promise<void> {
-    const pair = ([0, 1] as const).map(
-      (side) =>
-        new Person(
-          this.options.url,
-          `r${this.run}_${this.options.seed % 1e6}_${line}_${side}`.slice(0, 24),
-          conversation.interests[side]
-        )
-    )
-    await Promise.all(pair.map((person) => person.arrive()))
+  private async bring(pair: readonly [Person, Person]): Promise<void> {
     // Now and then the two who would fit each other best must not meet.
     if (this.chance() < 0.05) {
-      await pair[0]!.block(pair[1]!)
-      this.blocks.add(`${pair[0]!.id} ${pair[1]!.id}`)
+      await pair[0].block(pair[1])
+      this.blocks.add(`${pair[0].id} ${pair[1].id}`)
     }
     for (const person of pair) {
-      this.people.push(person)
       this.waiting.add(person)
       person.watchInbox((told) => this.onMatch(person, told))
     }
@@ -129,7 +145,10 @@ class Replay {
     if (both.length !== 2) return
     const conversation = this.options.conversations[this.dialogues.length]
     if (conversation === undefined) return this.fail(new Error("more interactions than pairs of people"))
-    const dialogue = new Dialogue(told.interactionId, [both[0]![0], both[1]![0]], conversation, this.chance)
+    const dialogue = new Dialogue(told.interactionId, [both[0]![0], both[1]![0]], conversation, {
+      chance: this.chance,
+      paceMillis: this.options.paceMillis
+    })
     this.dialogues.push(dialogue)
     this.talking++
     dialogue
@@ -197,7 +216,7 @@ class Replay {
   private show(last = false): void {
     const total = this.options.conversations.length
     const line =
-      `${this.finished}/${total} interactions, ${this.messages} messages, ${this.reconnects} reconnects, ` +
+      `${this.people.length}/${2 * total} signed up, ${this.finished}/${total} interactions, ${this.messages} messages, ${this.reconnects} reconnects, ` +
       `${this.waiting.size} waiting, ${this.verified}/${total} verified`
     process.stderr.write(
       process.stderr.isTTY && !last ? `\r\u001b[K${line}` : `${process.stderr.isTTY ? "\r\u001b[K" : ""}${line}\n`
@@ -205,10 +224,11 @@ class Replay {
   }
 }
 
-const count = (name: string, text: string | undefined, fallback: number): number => {
+const count = (name: string, text: string | undefined, fallback: number, least = 1): number => {
   if (text === undefined) return fallback
   const n = Number(text)
-  if (!Number.isInteger(n) || n < 1) throw new BadFile(`--${name} ${text} is not a whole number of at least 1`)
+  if (!Number.isInteger(n) || n < least)
+    throw new BadFile(`--${name} ${text} is not a whole number of at least ${least}`)
   return n
 }
 
@@ -220,6 +240,7 @@ const main = async (): Promise<number> => {
       interactions: { type: "string" },
       seed: { type: "string" },
       concurrency: { type: "string" },
+      pace: { type: "string" },
       help: { type: "boolean", short: "h" }
     }
   })
@@ -232,9 +253,16 @@ const main = async (): Promise<number> => {
   const conversations = all.slice(0, count("interactions", values.interactions, all.length))
   const seed = count("seed", values.seed, 1)
   const concurrency = count("concurrency", values.concurrency, 8)
+  const paceMillis = count("pace", values.pace, 150, 0)
   const server = values.url === undefined ? await startServer() : undefined
   try {
-    const replay = new Replay({ conversations, url: (values.url ?? server!.url).replace(/\/$/, ""), seed, concurrency })
+    const replay = new Replay({
+      conversations,
+      url: (values.url ?? server!.url).replace(/\/$/, ""),
+      seed,
+      concurrency,
+      paceMillis
+    })
     const seconds = await replay.play()
     const { examples, ...verdict } = replay.verdict
     for (const example of examples) process.stdout.write(`${example}\n`)
