@@ -9,9 +9,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
-import { ActorCrashed, AskTimeout, Conflict, DatabaseUnavailable } from "../errors.ts"
+import { ActorCrashed, Conflict, DatabaseUnavailable } from "../errors.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
-import { Alarm, type Due } from "./Alarm.ts"
 import type { Actor, Asks, Calls, Failure } from "./Actor.ts"
 import { ActorSystem } from "./ActorSystem.ts"
 import type { Definition } from "./Definition.ts"
@@ -19,17 +18,13 @@ import * as Groups from "./Groups.ts"
 import * as InboxRunner from "./InboxRunner.ts"
 import * as InboxTable from "./InboxTable.ts"
 import * as Supervised from "./Supervised.ts"
-
-export type { Quarantined } from "./InboxTable.ts"
+import { timeouts, Waiter, Waiters, waitersMax } from "./Waiters.ts"
 
 /** Time between two looks for messages that nobody works on. */
 export const lookEvery = Duration.seconds(1)
 
 /** Time that a message is known after it is done: for so long a resend gets the first reply. */
 export const retention = Duration.days(1)
-
-/** Callers that wait for the reply of a durable message, in this process. */
-export const waitersMax = 50_000
 
 /** Keys of late that this process remembers. */
 export const recentMax = 20_000
@@ -101,46 +96,6 @@ export const of = <Rpcs extends Rpc.Any>(actor: Actor<Rpcs>): Effect.Effect<Clie
     }
   })
 
-/** Somebody who waits for the outcome of a message. */
-class Waiter implements Due {
-  dueMillis = 0
-  earlier: Due | undefined = undefined
-  later: Due | undefined = undefined
-  listed = false
-  outcome: InboxRunner.Outcome | undefined = undefined
-  resume: ((outcome: InboxRunner.Outcome) => void) | undefined = undefined
-
-  tell(outcome: InboxRunner.Outcome): void {
-    this.outcome = outcome
-    this.resume?.(outcome)
-  }
-}
-
-class Waiters {
-  private readonly byPosition = new Map<number, Set<Waiter>>()
-
-  add(position: number, waiter: Waiter): void {
-    const others = this.byPosition.get(position)
-    if (others === undefined) this.byPosition.set(position, new Set([waiter]))
-    else others.add(waiter)
-  }
-
-  remove(position: number, waiter: Waiter): void {
-    const others = this.byPosition.get(position)
-    if (others?.delete(waiter) === true && others.size === 0) this.byPosition.delete(position)
-  }
-
-  settle(position: number, outcome: InboxRunner.Outcome): void {
-    const own = this.byPosition.get(position)
-    this.byPosition.delete(position)
-    for (const waiter of own ?? []) waiter.tell(outcome)
-  }
-
-  get full(): boolean {
-    return this.byPosition.size >= waitersMax
-  }
-}
-
 interface Accepting {
   readonly sent: InboxTable.Sent
   readonly waiter: Waiter | undefined
@@ -183,28 +138,6 @@ const stored = (definition: Definition, tag: string, known: InboxTable.Known): E
     : Effect.flatten(
         Effect.orDie(Schema.decodeUnknown(InboxRunner.exitSchema(definition.protocol.get(tag)!))(known.reply))
       )
-
-/** Arms a timeout of the type for the waiter and gives what disarms it. */
-const timeouts = Effect.gen(function* () {
-  const runtime = yield* Effect.runtime<never>()
-  const clock = yield* Effect.clock
-  const now = () => clock.unsafeCurrentTimeMillis()
-  const alarms = new Map<string, Alarm<Waiter>>()
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
-      for (const alarm of alarms.values()) alarm.stop()
-    })
-  )
-  return ({ askTimeoutMillis, name }: Definition, waiter: Waiter): (() => void) => {
-    const expire = (late: Waiter) =>
-      late.tell(Exit.fail(new AskTimeout({ actor: name, timeoutMillis: askTimeoutMillis })))
-    const fork = (effect: Effect.Effect<void>) => Runtime.runFork(runtime, effect)
-    const alarm = alarms.get(name) ?? new Alarm<Waiter>(askTimeoutMillis, now, fork, expire)
-    alarms.set(name, alarm)
-    alarm.add(waiter, now())
-    return () => alarm.remove(waiter)
-  }
-})
 
 const sentOf = (definition: Definition, id: string, key: string, tag: string, payload: unknown) => {
   const schema = definition.protocol.get(tag)!.payloadSchema as Schema.Schema<unknown, unknown>
