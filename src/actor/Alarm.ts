@@ -11,8 +11,9 @@ export interface Due {
   listed: boolean
 }
 
-/** Due things handled before the event loop gets its turn. */
+/** Due things handled, and time they may take, before the event loop gets its turn. */
 export const sliceMax = 256
+export const sliceMillisMax = 1
 
 /**
  * Calls `expire` for each thing that was added `delayMillis` ago and not removed since. All wait for the same time, so
@@ -105,7 +106,7 @@ export class Alarm<A extends Due> {
     const now = this.now()
     for (let handled = 0; handled < sliceMax; handled++) {
       const due = this.head
-      if (due === undefined || due.dueMillis > now) return
+      if (due === undefined || due.dueMillis > now || this.now() - now > sliceMillisMax) return
       this.remove(due)
       this.expire(due)
     }

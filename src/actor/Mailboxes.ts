@@ -2,6 +2,7 @@ import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import { Alarm } from "./Alarm.ts"
 import { Cell } from "./Cell.ts"
+import { CellMap } from "./CellMap.ts"
 import { closingRetryMillis, full, type Kind, stopped, timedOut } from "./Kind.ts"
 import type { Message, Outcome } from "./Message.ts"
 import * as Supervision from "./Supervision.ts"
@@ -11,7 +12,7 @@ import { Tombstones } from "./Tombstones.ts"
 export class Mailboxes {
   private readonly kind: Kind
   private readonly work: (cell: Cell) => void
-  private readonly cells = new Map<string, Cell>()
+  private readonly cells = new CellMap()
   private readonly tombstones = new Tombstones()
   /** Asks that wait for their reply. */
   private readonly asks: Alarm<Message>
@@ -128,7 +129,7 @@ export class Mailboxes {
       this.tombstones.delete(id)
       cell.failures = tombstone.failures
     }
-    this.cells.set(id, cell)
+    this.cells.add(cell)
     this.kind.tally.holds(this.cells.size)
     return cell
   }
