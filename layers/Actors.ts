@@ -1,62 +1,18 @@
-import * as MessageStorage from "@effect/cluster/MessageStorage"
-import * as RunnerAddress from "@effect/cluster/RunnerAddress"
-import * as ShardingConfig from "@effect/cluster/ShardingConfig"
-import * as SqlRunnerStorage from "@effect/cluster/SqlRunnerStorage"
-import * as BunClusterSocket from "@effect/platform-bun/BunClusterSocket"
 import type * as SqlClient from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as ActorSystem from "../src/actor/ActorSystem.ts"
-import * as Cluster from "../src/actor/Cluster.ts"
-import * as Inbox from "../src/actor/Inbox.ts"
-import * as Reminders from "../src/actor/Reminders.ts"
-import * as States from "../src/actor/States.ts"
-import type * as Supervised from "../src/actor/Supervised.ts"
 import { Settings } from "../src/config/Settings.ts"
 
-/** Where the other nodes reach this one. */
-export interface Node {
-  readonly host: string
-  readonly port: number
-}
-
 /**
- * Without a sign of life for `lockExpiration` a node has lost its shards, and stops acting before that. Rows serve as
- * locks: advisory locks of two programs in one database would collide, and a pooler in between would lose them.
+ * The actors of this process: alone, or with `CLUSTER=on` together with those of the other nodes on the same database.
+ * The cluster is loaded only then: it costs memory.
  */
-const sharding = ({ host, port }: Node) => ({
-  runnerAddress: Option.some(RunnerAddress.make(host, port)),
-  runnerListenAddress: Option.some(RunnerAddress.make(host, port)),
-  shardsPerGroup: Cluster.shardsPerGroup,
-  shardLockExpiration: "3 seconds" as const,
-  shardLockRefreshInterval: "1 second" as const,
-  shardLockDisableAdvisory: true,
-  refreshAssignmentsInterval: "500 millis" as const,
-  runnerHealthCheckInterval: "1 second" as const,
-  sendRetryInterval: "50 millis" as const,
-  entityTerminationTimeout: "1 second" as const,
-  simulateRemoteSerialization: false
-})
-
-/** One node of a cluster whose nodes share a database. Its sockets are `node:net`'s, which all runtimes have. */
-export const node = (at: Node): Layer.Layer<ActorSystem.ActorSystem, never, SqlClient.SqlClient> =>
-  Cluster.layer().pipe(
-    Layer.provide(BunClusterSocket.layer({ storage: "byo", shardingConfig: sharding(at) })),
-    Layer.provide(Layer.mergeAll(MessageStorage.layerNoop, runners(at))),
-    Layer.orDie
-  )
-
-const runners = (at: Node) => SqlRunnerStorage.layer.pipe(Layer.provide(ShardingConfig.layer(sharding(at))))
-
-/** The actors of this process: alone, or with `CLUSTER=on` together with those of the other nodes. */
-const system = Layer.unwrapEffect(
-  Effect.map(Settings, ({ cluster }) => (cluster.enabled ? node(cluster) : ActorSystem.layerLocal))
+export const layer: Layer.Layer<ActorSystem.ActorSystem, never, SqlClient.SqlClient | Settings> = Layer.unwrapEffect(
+  Effect.gen(function* () {
+    const { cluster } = yield* Settings
+    if (!cluster.enabled) return ActorSystem.layerLocal
+    const ClusterNode = yield* Effect.promise(() => import("./actors/ClusterNode.ts"))
+    return ClusterNode.layer(cluster)
+  })
 )
-
-/** The actors, and what they keep in Postgres. */
-export const layer: Layer.Layer<
-  ActorSystem.ActorSystem | States.States | Reminders.Reminders | Inbox.Inbox,
-  never,
-  SqlClient.SqlClient | Settings | Supervised.Registry
-> = Layer.mergeAll(Reminders.layer, Inbox.layer).pipe(Layer.provideMerge(Layer.mergeAll(system, States.layerSql)))

@@ -1,6 +1,5 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as ActorSystem from "../src/actor/ActorSystem.ts"
 import * as Supervised from "../src/actor/Supervised.ts"
 import * as Broadcast from "../src/broadcast/Broadcast.ts"
 import * as Cursor from "../src/graphql/Cursor.ts"
@@ -8,6 +7,7 @@ import * as RateLimiter from "../src/rate/RateLimiter.ts"
 import * as Sessions from "../src/session/Sessions.ts"
 import * as Sweeper from "../src/session/Sweeper.ts"
 import { Store } from "../src/store/Store.ts"
+import * as Actors from "./Actors.ts"
 import * as Database from "./Database.ts"
 import * as StoreLayer from "./Store.ts"
 import * as Telemetry from "./Telemetry.ts"
@@ -23,7 +23,7 @@ const broadcast = Layer.unwrapEffect(
  */
 export const layer = Layer.mergeAll(Telemetry.layerSessions, Sweeper.layer).pipe(
   Layer.provideMerge(Sessions.layer),
-  Layer.provideMerge(Layer.mergeAll(RateLimiter.layer, broadcast, Cursor.layer, Telemetry.layer)),
+  Layer.provideMerge(Layer.mergeAll(RateLimiter.layer, broadcast, Cursor.layer, Telemetry.layer, Actors.layer)),
   Layer.provideMerge(Layer.mergeAll(Database.layer, StoreLayer.layer)),
-  Layer.provideMerge(Layer.mergeAll(ActorSystem.layerLocal, Supervised.Registry.layer))
+  Layer.provideMerge(Supervised.Registry.layer)
 )

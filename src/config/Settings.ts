@@ -199,9 +199,9 @@ const shape = (preset: Preset): Config.Config<Shape> =>
       compression: Config.succeed(production(preset))
     }),
     cluster: Config.all({
-      enabled: Config.boolean("CLUSTER").pipe(Config.withDefault(false)),
-      host: Config.nonEmptyString("NODE_HOST").pipe(Config.withDefault("127.0.0.1")),
-      port: Config.port("NODE_PORT").pipe(Config.withDefault(34_431))
+      enabled: Variable.flag("CLUSTER", false),
+      host: Variable.text("NODE_HOST", "a host name or address").pipe(Config.withDefault("127.0.0.1")),
+      port: Variable.whole("NODE_PORT", 1, 65_535, 34_431)
     }),
     session: Config.all({
       perUserMax: Variable.whole("SESSIONS_PER_USER", 1, 1_000, 5),

@@ -9,7 +9,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Actors from "../../layers/Actors.ts"
+import * as ClusterNode from "../../layers/actors/ClusterNode.ts"
 import * as Actor from "../../src/actor/Actor.ts"
 import { Conflict } from "../../src/errors.ts"
 import { it } from "../kit/effect.ts"
@@ -49,7 +49,7 @@ const join = (name: string, database: Layer.Layer<Layer.Layer.Success<typeof Pos
     const scope = yield* Scope.make()
     yield* Effect.addFinalizer(() => Scope.close(scope, Exit.void))
     const layer = serves(name).pipe(
-      Layer.provideMerge(Actors.node({ host: "127.0.0.1", port })),
+      Layer.provideMerge(ClusterNode.layer({ host: "127.0.0.1", port })),
       Layer.provide(database),
       Layer.provide(Logger.remove(Logger.defaultLogger))
     )

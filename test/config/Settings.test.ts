@@ -35,6 +35,9 @@ const url = "postgres://connect:hidden@db.internal:5432/connect"
 
 const variables: ReadonlyArray<Variable> = [
   { name: "NODE_ENV", value: "production", pick: (s) => s.preset, means: "production" },
+  { name: "CLUSTER", value: "on", pick: (s) => s.cluster.enabled, means: true },
+  { name: "NODE_HOST", value: "node-1", pick: (s) => s.cluster.host, means: "node-1" },
+  { name: "NODE_PORT", value: "7000", pick: (s) => s.cluster.port, means: 7_000 },
   { name: "LOG_LEVEL", value: "error", pick: (s) => s.logLevel, means: "Error" },
   { name: "HOST", value: "0.0.0.0", pick: (s) => s.http.host, means: "0.0.0.0" },
   { name: "PORT", value: "0", pick: (s) => s.http.port, means: Option.some(0) },
