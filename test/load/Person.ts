@@ -91,6 +91,16 @@ export class Person {
     this.interests = interests
   }
 
+  /** Comes in without a password, by a throw-away account. */
+  async visit(): Promise<void> {
+    const { signInAsGuest } = await this.client.call<{ readonly signInAsGuest: Auth }>(
+      "mutation Visit($profile: ProfileInput) { signInAsGuest(profile: $profile) { token viewer { user { id } } } }",
+      { profile: { interests: this.interests } }
+    )
+    this.client.token = signInAsGuest.token
+    this.id = signInAsGuest.viewer.user.id
+  }
+
   /** Signs up; when an earlier try got through without its answer, signs in to the account that it made. */
   async arrive(): Promise<void> {
     const password = `${this.handle}-password`

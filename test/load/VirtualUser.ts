@@ -24,7 +24,7 @@ const expected = new Set([
 ])
 
 /** A user in the queue waits this long for a match before the next command finds them without an interaction. */
-const matchMillisMax = 1_000
+const matchMillisMax = 200
 
 const sendMessage = /* GraphQL */ `
   mutation Send($input: SendMessageInput!) {
@@ -88,9 +88,9 @@ export class VirtualUser {
     }
   }
 
-  signUp(): void {
+  signUp(withPassword: boolean): void {
     this.step("signing up", async () => {
-      await this.person.arrive()
+      await (withPassword ? this.person.arrive() : this.person.visit())
       this.person.watchInbox(({ interactionId, userIds }) => {
         this.waiting = false
         this.matchedAt.set(interactionId, performance.now())

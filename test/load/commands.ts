@@ -30,11 +30,11 @@ const command = (
   toString: () => `user ${user} ${title}`
 })
 
-const signUp = (user: number): Command =>
+const signUp = (user: number, withPassword: boolean): Command =>
   command(
-    "signs up",
+    withPassword ? "signs up" : "comes in as a guest",
     user,
-    (world) => world[user]!.signUp(),
+    (world) => world[user]!.signUp(withPassword),
     (model) => !model.signedUp.has(user),
     (model) => model.signedUp.add(user)
   )
@@ -74,6 +74,8 @@ export const commands = (users: number): Array<fc.Arbitrary<Command>> => {
       (model) => model.joined.has(by)
     )
   )
+  // A plan shrinks towards guests, who cost no password hash.
+  const signUps = fc.tuple(user, fc.boolean()).map(([by, withPassword]) => signUp(by, withPassword))
   const blocks = fc
     .tuple(user, user)
     .filter(([by, whom]) => by !== whom)
@@ -86,8 +88,8 @@ export const commands = (users: number): Array<fc.Arbitrary<Command>> => {
       )
     )
   return [
-    user.map(signUp),
-    user.map(signUp),
+    signUps,
+    signUps,
     user.map(join),
     user.map(join),
     user.map(simple("leaves the queue", (each) => each.leave())),

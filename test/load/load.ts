@@ -8,12 +8,12 @@ import { VirtualUser } from "./VirtualUser.ts"
 
 const help = `Load-tests the server with generated plans of virtual users and checks the invariants after each.
 
-  bun run load [--users N] [--plans N] [--seed S] [--url URL] [--path P]
+  bun run load [--users N] [--plans N] [--seed S] [--url URL] [--path P --replay R]
 
   --users N   virtual users in a plan, 20 by default
   --plans N   plans to run, 20 by default
   --seed S    the seed of the plans; printed when one fails
-  --path P    the path of a failing plan, printed with its seed: runs that plan alone
+  --path P, --replay R   of a failing plan, printed with its seed: run that plan alone
   --url URL   a running server; without it, one is started on an empty data folder
 
 A failing plan is shrunk: each candidate runs three times, since sockets are not deterministic.
@@ -27,7 +27,7 @@ const commandsPerUser = 40
 /** A candidate fails when one of this many runs does. */
 const runsWhileShrinking = 3
 /** After this long the smallest plan found so far is good enough. */
-const shrinkMillisMax = 60_000
+const shrinkMillisMax = 30_000
 
 class Broken extends Error {}
 
@@ -65,6 +65,12 @@ const runPlan = async (
   }
 }
 
+/** A plan as fast-check shows it: its commands, and what chooses the same ones again. */
+const shown = (plan: string): { readonly steps: ReadonlyArray<string>; readonly replay: string } => {
+  const [, commands = plan, replay = ""] = /^([\s\S]*?) \/\*replayPath="(.*)"\*\/$/.exec(plan) ?? []
+  return { steps: commands.split(/,(?=user \d+ )/), replay }
+}
+
 const main = async (): Promise<number> => {
   const { values } = parseArgs({
     options: {
@@ -72,6 +78,7 @@ const main = async (): Promise<number> => {
       plans: { type: "string" },
       seed: { type: "string" },
       path: { type: "string" },
+      replay: { type: "string" },
       url: { type: "string" },
       help: { type: "boolean", short: "h" }
     }
@@ -89,7 +96,11 @@ const main = async (): Promise<number> => {
   let shrinkingSince: number | undefined
   let done = 0
   const property = fc.asyncProperty(
-    fc.commands(commands(users), { maxCommands: users * commandsPerUser, size: "max" }),
+    fc.commands(commands(users), {
+      maxCommands: users * commandsPerUser,
+      size: "max",
+      ...(values.replay === undefined ? {} : { replayPath: values.replay })
+    }),
     async (plan) => {
       if (shrinkingSince !== undefined && performance.now() - shrinkingSince > shrinkMillisMax) return
       for (let i = 0; i < (shrinkingSince === undefined ? 1 : runsWhileShrinking); i++) {
@@ -113,22 +124,28 @@ const main = async (): Promise<number> => {
   await server?.stop()
   const latencyMillis = percentiles(latencies)
   const missed = (["p50", "p95", "p99"] as const).filter((p) => latencyMillis[p] > promised[p])
-  const smallest = result.failed ? String(result.counterexample?.[0]).split(/,(?=user \d)/).length : 0
-  if (result.failed) {
-    const [plan] = result.counterexample ?? []
+  const smallest = result.failed ? shown(String(result.counterexample?.[0])) : undefined
+  if (smallest !== undefined) {
+    const { errorInstance } = result
     process.stdout.write(`\nThe smallest plan that fails, after ${result.numShrinks} shrinks:\n`)
-    for (const line of String(plan).split(/,(?=user \d)/)) process.stdout.write(`  ${line}\n`)
+    for (const step of smallest.steps) process.stdout.write(`  ${step}\n`)
+    process.stdout.write(`${errorInstance instanceof Error ? errorInstance.message : String(errorInstance)}\n`)
     process.stdout.write(
-      `${result.errorInstance instanceof Error ? result.errorInstance.message : String(result.errorInstance)}\n`
-    )
-    process.stdout.write(
-      `Again: bun run load --users ${users} --seed ${result.seed} --path ${result.counterexamplePath}\n`
+      `Again: bun run load --users ${users} --seed ${result.seed} --path ${result.counterexamplePath} --replay ${smallest.replay}\n`
     )
   }
   for (const p of missed) process.stdout.write(`${p} is ${latencyMillis[p]} ms; promised are ${promised[p]} ms\n`)
-  process.stdout.write(
-    `${JSON.stringify({ users, ...tally, failed: result.failed, shrinks: result.numShrinks, smallest, seed: result.seed, latencyMillis, seconds: Math.round((performance.now() - started) / 100) / 10 })}\n`
-  )
+  const summary = {
+    users,
+    ...tally,
+    failed: result.failed,
+    shrinks: result.numShrinks,
+    smallest: smallest?.steps.length ?? 0,
+    seed: result.seed,
+    latencyMillis,
+    seconds: Math.round((performance.now() - started) / 100) / 10
+  }
+  process.stdout.write(`${JSON.stringify(summary)}\n`)
   return result.failed || missed.length > 0 ? 1 : 0
 }
 

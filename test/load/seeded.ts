@@ -4,6 +4,7 @@ import * as Layer from "effect/Layer"
 import { all } from "../../services/all.ts"
 import * as domain from "../../services/domain.ts"
 import { launch } from "../../services/launch.ts"
+import { Broadcast } from "../../src/broadcast/Broadcast.ts"
 import * as EventLog from "../../src/interaction/EventLog.ts"
 import * as Queue from "../../src/queuing/Queue.ts"
 
@@ -33,11 +34,11 @@ const wrongOrder = eventLog((real) => ({
           return { ...append, events: swapped }
         }
       }),
-      "20 millis"
+      "50 millis"
     )
 }))
 
-/** Senders are told before anything is written, and one commit in ten is then lost. */
+/** Senders are told before anything is written, and one commit in three is then lost. */
 const acknowledgedBeforeCommit = eventLog((real) => {
   let commits = 0
   const once = (append: EventLog.Append): EventLog.Writer => {
@@ -58,7 +59,7 @@ const acknowledgedBeforeCommit = eventLog((real) => {
         const appends: Array<EventLog.Append> = []
         for (let more = true; more;) {
           const append = writer.take(64)
-          if (append !== undefined && ++commits % 10 !== 0) appends.push(append)
+          if (append !== undefined && ++commits % 3 !== 0) appends.push(append)
           more = append !== undefined && writer.settle({ _tag: "Committed" })
         }
         return Effect.forEach(appends, (append) => real.ready(once(append)), { discard: true })
@@ -66,20 +67,41 @@ const acknowledgedBeforeCommit = eventLog((real) => {
   }
 })
 
-/** A ticket that was matched waits again, as if its claim had not been marked. */
+/** Whoever joins is matched with the one who joined before, too, although both tickets may be taken already. */
 const doubleMatch: typeof Queue.layer = Layer.effect(
   Queue.Queue,
   Effect.gen(function* () {
     const real = yield* Queue.Queue
     const sql = yield* SqlClient.SqlClient
-    const unmark = (ticketId: string) =>
-      sql`with gone as (delete from match_tickets where ticket_id = ${ticketId}::uuid)
-          update tickets set state = 0, ended_at = null where id = ${ticketId}::uuid and state = 1`
-    return {
-      ...real,
-      join: (userId: Parameters<typeof real.join>[0], input: Queue.JoinInput) =>
-        Effect.tap(real.join(userId, input), ({ id }) => Effect.forkDaemon(Effect.delay(unmark(id), "50 millis")))
-    }
+    const broadcast = yield* Broadcast
+    // The database would refuse it.
+    yield* Effect.orDie(sql`alter table match_tickets drop constraint match_tickets_pkey`)
+    let before: readonly [ticketId: string, userId: string] | undefined
+    const again = (one: readonly [string, string], other: readonly [string, string]) =>
+      Effect.gen(function* () {
+        const [matchId, interactionId] = [crypto.randomUUID(), crypto.randomUUID()]
+        yield* sql`
+          with room as (
+            insert into interactions (id, started_at) values (${interactionId}::uuid, now())
+          ), people as (
+            insert into participants (interaction_id, user_id, joined_at)
+            values (${interactionId}::uuid, ${one[1]}::uuid, now()), (${interactionId}::uuid, ${other[1]}::uuid, now())
+          ), made as (
+            insert into matches (id, interaction_id, shared_interests, level, score, created_at)
+            values (${matchId}::uuid, ${interactionId}::uuid, '{}', 0, 0, now())
+          )
+          insert into match_tickets (ticket_id, match_id)
+          values (${one[0]}::uuid, ${matchId}::uuid), (${other[0]}::uuid, ${matchId}::uuid)`
+        for (const [, userId] of [one, other])
+          yield* broadcast.publish(`inbox:${userId}`, { _tag: "MatchFound", matchId })
+      })
+    const join: typeof real.join = (userId, input) =>
+      Effect.tap(real.join(userId, input), ({ id }) => {
+        const [one, other] = [before, [id, userId] as const]
+        before = other
+        return one === undefined || one[1] === userId ? Effect.void : Effect.orDie(again(one, other))
+      })
+    return { ...real, join }
   })
 ).pipe(Layer.provide(Queue.layer))
 
