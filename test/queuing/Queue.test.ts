@@ -9,7 +9,7 @@ import * as Schedule from "effect/Schedule"
 import * as Broadcast from "../../src/broadcast/Broadcast.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import type { UserId } from "../../src/domain/Ids.ts"
-import { Conflict, QueueFull, Restricted } from "../../src/errors.ts"
+import { Conflict, errors, QueueFull, Restricted } from "../../src/errors.ts"
 import type { ActorSystem } from "../../src/actor/ActorSystem.ts"
 import { Queue } from "../../src/queuing/Queue.ts"
 import { defaultPool, QueueActor } from "../../src/queuing/QueueActor.ts"
@@ -255,7 +255,7 @@ withLayer("the queue", database, (it) => {
           Effect.zipRight(
             Effect.sleep(n * 20),
             Effect.retry(join(user), {
-              while: ({ _tag }) => _tag === "DatabaseUnavailable",
+              while: ({ _tag }) => errors[_tag].retryable,
               schedule: Schedule.spaced("20 millis")
             })
           ),
