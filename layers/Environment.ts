@@ -8,7 +8,6 @@ import * as Sessions from "../src/session/Sessions.ts"
 import * as Sweeper from "../src/session/Sweeper.ts"
 import { Store } from "../src/store/Store.ts"
 import * as Actors from "./Actors.ts"
-import * as Database from "./Database.ts"
 import * as StoreLayer from "./Store.ts"
 import * as Telemetry from "./Telemetry.ts"
 
@@ -18,12 +17,12 @@ const broadcast = Layer.unwrapEffect(
 )
 
 /**
- * What every program stands on, as the settings say: embedded Postgres or DATABASE_URL, memory or Redis, and what is
- * built on the two. Built once for a process, however many programs run in it.
+ * What every program stands on beside its database, as the settings say: memory or Redis, and what is built on the two.
+ * Built once for a process, however many programs run in it.
  */
 export const layer = Layer.mergeAll(Telemetry.layerSessions, Sweeper.layer).pipe(
   Layer.provideMerge(Sessions.layer),
   Layer.provideMerge(Layer.mergeAll(RateLimiter.layer, broadcast, Cursor.layer, Telemetry.layer, Actors.layer)),
-  Layer.provideMerge(Layer.mergeAll(Database.layer, StoreLayer.layer)),
+  Layer.provideMerge(StoreLayer.layer),
   Layer.provideMerge(Supervised.Registry.layer)
 )

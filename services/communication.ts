@@ -1,8 +1,11 @@
-import * as domain from "./domain.ts"
 import { isMain } from "./isMain.ts"
 import { launch, type Program } from "./launch.ts"
 
 /** Messages: sending and pages: `bun services/communication.ts`. */
-export const communication: Program = { name: "communication", port: 4004, parts: domain.only("communication") }
+export const communication: Program = {
+  name: "communication",
+  port: 4004,
+  parts: (domain) => domain.only("communication")
+}
 
 if (isMain(import.meta)) launch(communication)

@@ -1,8 +1,7 @@
-import * as domain from "./domain.ts"
 import { isMain } from "./isMain.ts"
 import { launch, type Program } from "./launch.ts"
 
 /** The whole schema for clients, beside the other programs on the same Postgres and Redis: `bun services/gateway.ts`. */
-export const gateway: Program = { name: "gateway", port: 4000, parts: domain.whole }
+export const gateway: Program = { name: "gateway", port: 4000, parts: (domain) => domain.whole }
 
 if (isMain(import.meta)) launch(gateway)

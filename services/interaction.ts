@@ -1,8 +1,7 @@
-import * as domain from "./domain.ts"
 import { isMain } from "./isMain.ts"
 import { launch, type Program } from "./launch.ts"
 
 /** The live rooms: events, typing, receipts, the end: `bun services/interaction.ts`. */
-export const interaction: Program = { name: "interaction", port: 4003, parts: domain.only("interaction") }
+export const interaction: Program = { name: "interaction", port: 4003, parts: (domain) => domain.only("interaction") }
 
 if (isMain(import.meta)) launch(interaction)

@@ -4,18 +4,18 @@ import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Environment from "../layers/Environment.ts"
-import * as Http from "../layers/Http.ts"
+import * as Database from "../layers/Database.ts"
 import * as Telemetry from "../layers/Telemetry.ts"
 import { startupError } from "../src/config/explain.ts"
 import * as Settings from "../src/config/Settings.ts"
-import * as domain from "./domain.ts"
+
+type Domain = typeof import("./domain.ts")
 
 /** One program: its part of the schema, and the port it answers at unless `PORT` says otherwise. */
 export interface Program {
   readonly name: string
   readonly port: number
-  readonly parts: typeof domain.whole
+  readonly parts: (domain: Domain) => Domain["whole"]
 }
 
 const print = (text: string): Effect.Effect<void> => Effect.sync(() => void process.stdout.write(`${text}\n`))
@@ -41,21 +41,32 @@ const welcome = (program: Program, url: string, settings: Settings.Shape): strin
     `ready in ${Math.round(performance.now())} ms; Ctrl-C stops it`
   ].join("\n")
 
-const serve = (program: Program, layer: typeof domain.layer) =>
+/** What a program is made of, loaded while Postgres starts: each takes about as long as the other. */
+const load = Effect.promise(async () => ({
+  domain: await import("./domain.ts"),
+  Environment: await import("../layers/Environment.ts"),
+  Http: await import("../layers/Http.ts")
+}))
+
+const serve = (program: Program, layerOf: (domain: Domain) => Domain["layer"]) =>
   Effect.gen(function* () {
-    const { url } = yield* Http.Address
-    yield* print(welcome(program, url, yield* Settings.Settings))
-    return yield* Effect.never
-  }).pipe(
-    Effect.provide(
-      Http.serve(program).pipe(
-        Layer.provide(layer),
+    const [database, { domain, Environment, Http }] = yield* Effect.all([Layer.build(Database.layer), load], {
+      concurrency: 2
+    })
+    const announced = Effect.gen(function* () {
+      const { url } = yield* Http.Address
+      yield* print(welcome(program, url, yield* Settings.Settings))
+      return yield* Effect.never
+    })
+    return yield* Effect.provide(
+      announced,
+      Http.serve({ ...program, parts: program.parts(domain) }).pipe(
+        Layer.provide(layerOf(domain)),
         Layer.provide(Environment.layer),
-        Layer.provide(Telemetry.layerRuntime(program.name)),
-        Layer.provideMerge(Settings.layer)
+        Layer.provide(Layer.succeedContext(database))
       )
     )
-  )
+  }).pipe(Effect.scoped, Effect.provide(Telemetry.layerRuntime(program.name).pipe(Layer.provideMerge(Settings.layer))))
 
 /** What a failed start prints: a line that says what to do where we know it, the whole cause otherwise. */
 const explained = (cause: Cause.Cause<unknown>): string => {
@@ -65,9 +76,9 @@ const explained = (cause: Cause.Cause<unknown>): string => {
 }
 
 /** Runs a program until SIGINT or SIGTERM, then drains it. A start that fails says why and exits with 1. */
-export const launch = (program: Program, layer = domain.layer): void =>
+export const launch = (program: Program, layerOf = (domain: Domain): Domain["layer"] => domain.layer): void =>
   NodeRuntime.runMain(
-    serve(program, layer).pipe(
+    serve(program, layerOf).pipe(
       Effect.tapErrorCause((cause) => (Cause.isInterruptedOnly(cause) ? Effect.void : complain(explained(cause))))
     ),
     { disableErrorReporting: true, disablePrettyLogger: true }

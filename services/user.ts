@@ -1,8 +1,7 @@
-import * as domain from "./domain.ts"
 import { isMain } from "./isMain.ts"
 import { launch, type Program } from "./launch.ts"
 
 /** Accounts, sessions, profiles, search and blocks: `bun services/user.ts`. */
-export const user: Program = { name: "user", port: 4001, parts: domain.only("user") }
+export const user: Program = { name: "user", port: 4001, parts: (domain) => domain.only("user") }
 
 if (isMain(import.meta)) launch(user)

@@ -114,4 +114,4 @@ const layers = {
 /** The faults that a server can be started with: `bun test/load/seeded.ts FAULT`, for the load test to find. */
 export type Fault = keyof typeof layers
 
-launch(all, layers[process.argv[2] as Fault])
+launch(all, () => layers[process.argv[2] as Fault])
