@@ -39,7 +39,7 @@ const start = async (dataDir: string): Promise<{ readonly child: ChildProcess; r
   const child = spawn(process.execPath, ["services/all.ts"], { cwd: root, env, stdio: "ignore" })
   while (!(await answered(`http://127.0.0.1:${port}`))) {
     if (child.exitCode !== null || performance.now() - began > 60_000) throw new Error("The program does not start")
-    await Bun.sleep(5)
+    await Bun.sleep(20)
   }
   return { child, millis: performance.now() - began }
 }
