@@ -10,6 +10,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { join } from "node:path"
 import * as Settings from "../src/config/Settings.ts"
+import { sqlState } from "../src/database/SqlErrors.ts"
 import { StartupError } from "../src/config/StartupError.ts"
 import type { Database, Stats } from "../src/database/Database.ts"
 import type { Driver } from "../src/database/Driver.ts"
@@ -51,20 +52,23 @@ export const driverFor = (
       )
 }
 
-/** The driver's own words with what could be the password taken out. */
+/** The driver's own words. A driver names host, user and database; should it ever repeat the address, not its password. */
 const reasonOf = (error: SqlError, address: Address): string => {
   const text = error.cause instanceof Error && error.cause.message !== "" ? error.cause.message : error.message
   const code = (error.cause as { readonly code?: unknown } | undefined)?.code
   const reason = [text, code].filter((part) => typeof part === "string" && part !== "").join(", ") || "no answer"
   const password = "url" in address ? new URL(Redacted.value(address.url)).password : ""
-  return password === "" ? reason : reason.replaceAll(password, "***").replaceAll(decodeURIComponent(password), "***")
+  return password === "" ? reason : reason.replaceAll(`:${password}@`, ":***@")
 }
 
 const unreachable = (error: SqlError, address: Address) =>
   new StartupError({
-    what: "Postgres is not reachable",
+    what: sqlState(error) === "3D000" ? "The database does not exist" : "Postgres is not reachable",
     where: `${describe(address)} (${reasonOf(error, address)})`,
-    fix: "Start it there or correct DATABASE_URL; without DATABASE_URL the program brings its own Postgres."
+    fix:
+      sqlState(error) === "3D000"
+        ? "Create it there or correct DATABASE_URL; without DATABASE_URL the program brings its own Postgres."
+        : "Start it there or correct DATABASE_URL; without DATABASE_URL the program brings its own Postgres."
   })
 
 /** One connection, to say early and clearly what is wrong. */

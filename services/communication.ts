@@ -1,5 +1,5 @@
 import { isMain } from "./isMain.ts"
-import { launch, type Program } from "./launch.ts"
+import { main, type Program } from "./launch.ts"
 
 /** Messages: sending and pages: `bun services/communication.ts`. */
 export const communication: Program = {
@@ -8,4 +8,4 @@ export const communication: Program = {
   parts: (domain) => domain.only("communication")
 }
 
-if (isMain(import.meta)) launch(communication)
+if (isMain(import.meta)) main(communication)

@@ -1,7 +1,7 @@
 import { isMain } from "./isMain.ts"
-import { launch, type Program } from "./launch.ts"
+import { main, type Program } from "./launch.ts"
 
 /** Past interactions and search over what was said: `bun services/history.ts`. */
 export const history: Program = { name: "history", port: 4005, parts: (domain) => domain.only("history") }
 
-if (isMain(import.meta)) launch(history)
+if (isMain(import.meta)) main(history)

@@ -1,7 +1,7 @@
 import { isMain } from "./isMain.ts"
-import { launch, type Program } from "./launch.ts"
+import { main, type Program } from "./launch.ts"
 
 /** The live rooms: events, typing, receipts, the end: `bun services/interaction.ts`. */
 export const interaction: Program = { name: "interaction", port: 4003, parts: (domain) => domain.only("interaction") }
 
-if (isMain(import.meta)) launch(interaction)
+if (isMain(import.meta)) main(interaction)

@@ -8,8 +8,9 @@ import * as Database from "../layers/Database.ts"
 import * as Telemetry from "../layers/Telemetry.ts"
 import { startupError } from "../src/config/explain.ts"
 import * as Settings from "../src/config/Settings.ts"
+import type * as domain from "./domain.ts"
 
-type Domain = typeof import("./domain.ts")
+type Domain = typeof domain
 
 /** One program: its part of the schema, and the port it answers at unless `PORT` says otherwise. */
 export interface Program {
@@ -21,23 +22,41 @@ export interface Program {
 const print = (text: string): Effect.Effect<void> => Effect.sync(() => void process.stdout.write(`${text}\n`))
 const complain = (text: string): Effect.Effect<void> => Effect.sync(() => void process.stderr.write(`${text}\n`))
 
+const help = (program: Program): string =>
+  `Starts Real-time Connect (${program.name}) at http://127.0.0.1:${program.port} and runs until Ctrl-C.
+
+Takes no arguments; the environment sets it up:
+  PORT, HOST       where it answers
+  DATA_DIR         folder of the embedded Postgres, .data by default
+  DATABASE_URL     a Postgres of yours instead
+  REDIS_HOST       a Redis of yours instead of memory: for several processes
+  NODE_ENV         production, development (default) or test
+docs/configuration.md lists every variable.`
+
 /** One line to paste: signs up, and asks who that is. */
 const example = (url: string): string =>
   `curl -s ${url}/graphql -H 'content-type: application/json' -d '{"query":"mutation { signUp(handle: \\"me_'$RANDOM'\\", ` +
   `password: \\"correct horse battery\\") { token viewer { user { id handle interests } } } }"}'`
 
+/** The programs that serve the whole schema. */
+const wholes: ReadonlySet<string> = new Set(["all", "gateway"])
+
 const welcome = (program: Program, url: string, settings: Settings.Shape): string =>
   [
     `Real-time Connect (${program.name}) is at ${url}`,
+    ...(wholes.has(program.name) ? [] : ["It serves its own part of the schema; the gateway serves the whole."]),
     "",
     ...(settings.http.explorer ? [`  GraphiQL   ${url}/graphiql`] : []),
     `  GraphQL    ${url}/graphql (HTTP and WebSocket)`,
     ...(settings.metrics.enabled ? [`  metrics    ${url}${settings.metrics.path}`] : []),
     `  health     ${url}/health`,
     "",
-    ...(program.name === "all" || program.name === "gateway" || program.name === "user"
+    ...(wholes.has(program.name) || program.name === "user"
       ? ["Sign up, and ask who that is:", `  ${example(url)}`, ""]
       : []),
+    ...(settings.http.host === "127.0.0.1"
+      ? []
+      : [`Listening on ${settings.http.host}: other machines may reach it.`, ""]),
     `ready in ${Math.round(performance.now())} ms; Ctrl-C stops it`
   ].join("\n")
 
@@ -56,6 +75,7 @@ const serve = (program: Program, layerOf: (domain: Domain) => Domain["layer"]) =
     const announced = Effect.gen(function* () {
       const { url } = yield* Http.Address
       yield* print(welcome(program, url, yield* Settings.Settings))
+      yield* Effect.addFinalizer(() => print("stopping: what is under way is finished first"))
       return yield* Effect.never
     })
     return yield* Effect.provide(
@@ -79,7 +99,19 @@ const explained = (cause: Cause.Cause<unknown>): string => {
 export const launch = (program: Program, layerOf = (domain: Domain): Domain["layer"] => domain.layer): void =>
   NodeRuntime.runMain(
     serve(program, layerOf).pipe(
-      Effect.tapErrorCause((cause) => (Cause.isInterruptedOnly(cause) ? Effect.void : complain(explained(cause))))
+      Effect.tapErrorCause((cause) => (Cause.isInterruptedOnly(cause) ? Effect.void : complain(explained(cause)))),
+      // Said above, in words; not once more as a fiber's.
+      Effect.withUnhandledErrorLogLevel(Option.none())
     ),
     { disableErrorReporting: true, disablePrettyLogger: true }
   )
+
+/** Starts the program of the command line, which takes no arguments but `--help`. */
+export const main = (program: Program): void => {
+  const [argument] = process.argv.slice(2)
+  if (argument === undefined) return launch(program)
+  const asked = argument === "--help" || argument === "-h"
+  if (!asked) process.stderr.write(`There is no argument ${argument}.\n\n`)
+  ;(asked ? process.stdout : process.stderr).write(`${help(program)}\n`)
+  process.exitCode = asked ? 0 : 2
+}

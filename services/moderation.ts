@@ -1,7 +1,7 @@
 import { isMain } from "./isMain.ts"
-import { launch, type Program } from "./launch.ts"
+import { main, type Program } from "./launch.ts"
 
 /** Reports, actions and the audit log: `bun services/moderation.ts`. */
 export const moderation: Program = { name: "moderation", port: 4006, parts: (domain) => domain.only("moderation") }
 
-if (isMain(import.meta)) launch(moderation)
+if (isMain(import.meta)) main(moderation)

@@ -1,7 +1,7 @@
 import { isMain } from "./isMain.ts"
-import { launch, type Program } from "./launch.ts"
+import { main, type Program } from "./launch.ts"
 
 /** The queue, matching and the inbox: `bun services/queuing.ts`. */
 export const queuing: Program = { name: "queuing", port: 4002, parts: (domain) => domain.only("queuing") }
 
-if (isMain(import.meta)) launch(queuing)
+if (isMain(import.meta)) main(queuing)

@@ -1,7 +1,7 @@
 import { isMain } from "./isMain.ts"
-import { launch, type Program } from "./launch.ts"
+import { main, type Program } from "./launch.ts"
 
 /** Accounts, sessions, profiles, search and blocks: `bun services/user.ts`. */
 export const user: Program = { name: "user", port: 4001, parts: (domain) => domain.only("user") }
 
-if (isMain(import.meta)) launch(user)
+if (isMain(import.meta)) main(user)

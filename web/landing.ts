@@ -20,7 +20,7 @@ export const landingPage = (about: {
       dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.4rem 1.5rem; }
       dt a { font-weight: 600; }
       dd { margin: 0; opacity: 0.8; }
-      pre { padding: 1rem; border-radius: 0.5rem; overflow-x: auto; background: rgb(128 128 128 / 0.15); }
+      pre { padding: 1rem; border-radius: 0.5rem; white-space: pre-wrap; overflow-wrap: anywhere; background: rgb(128 128 128 / 0.15); }
       footer { margin-top: 3rem; font-size: 0.875rem; opacity: 0.65; }
     </style>
   </head>
@@ -35,7 +35,7 @@ export const landingPage = (about: {
     </dl>
     <p>Sign up from a terminal:</p>
     <pre><code>${escape(firstQuery(about.origin))}</code></pre>
-    <footer>Served by the ${escape(about.name)} program.</footer>
+    <footer>Program: ${escape(about.name)}</footer>
   </body>
 </html>
 `

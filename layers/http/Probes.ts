@@ -30,13 +30,16 @@ export const routes = (
   },
   {
     path: "/health",
-    handler: read(
-      Effect.map(health.report, (report) =>
-        answers.json(report.status === "fail" ? 503 : 200, HealthReport.toJson(report), {
-          "content-type": HealthReport.contentType
-        })
-      )
-    )
+    handler: (incoming) =>
+      read(
+        Effect.map(health.report, (report) =>
+          answers.json(
+            report.status === "fail" ? 503 : 200,
+            HealthReport.toJson(report, incoming.search === "?history"),
+            { "content-type": HealthReport.contentType }
+          )
+        )
+      )(incoming)
   },
   ...(metrics.enabled
     ? [

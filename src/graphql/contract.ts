@@ -429,6 +429,7 @@ export const contract = /* GraphQL */ `
   type Subscription {
     "replays from afterSeq, then live: each numbered event once, in order, across reconnects"
     interactionEvents(interactionId: ID!, afterSeq: Int = 0): InteractionEvent!
+    "starts with the waiting ticket, or the match whose interaction goes on"
     inbox: InboxEvent!
     queueStats(everyMillis: Int = 1000): QueueStats!
     moderationFeed: Report!

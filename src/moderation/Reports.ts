@@ -187,7 +187,10 @@ const make = Effect.gen(function* () {
       const [row] = yield* sql<{ readonly state: number }>`select state from reports where id = ${id}::uuid`
       if (row === undefined) return yield* new NotFound({ what: "Report" })
       return yield* new Conflict({
-        message: row.state >= 2 ? "The report is closed" : "Someone else is dealing with the report"
+        message:
+          row.state >= 2
+            ? "The report is closed: leave out reportId to act again"
+            : "Someone else is dealing with the report"
       })
     })
 

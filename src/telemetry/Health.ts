@@ -63,8 +63,8 @@ const timeoutDefault = Duration.seconds(2)
 /** The media type of `toJson`. */
 export const contentType = "application/health+json"
 
-/** The report as /health answers it: plain JSON, no secrets. */
-export const toJson = (report: Report) => ({
+/** The report as /health answers it: plain JSON, no secrets; with the last outcomes of each check when asked for. */
+export const toJson = (report: Report, withHistory: boolean) => ({
   status: report.status,
   checks: Object.fromEntries(
     Object.entries(report.checks).map(([name, { at, details, history, observed, status }]) => [
@@ -74,7 +74,9 @@ export const toJson = (report: Report) => ({
         time: at.toISOString(),
         ...(details === undefined ? {} : { output: details }),
         ...(observed === undefined ? {} : { observed }),
-        history: history.map((past) => ({ status: past.status, time: past.at.toISOString() }))
+        ...(withHistory
+          ? { history: history.map((past) => ({ status: past.status, time: past.at.toISOString() })) }
+          : {})
       }
     ])
   ),

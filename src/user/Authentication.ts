@@ -55,10 +55,11 @@ export const mutations = Effect.gen(function* () {
   const limiter = yield* RateLimiter
   const restrictions = yield* Restrictions
 
-  /** A session is never kept across a sign-in: one that was planted before is worth nothing after (fixation). */
+  /** Who signs in again gets a new session for the old one; somebody else's session in the request is not touched. */
   const begin = (account: Account, request: RequestContext) =>
     Effect.gen(function* () {
-      if (Option.isSome(request.session)) yield* end(request.session.value)
+      const before = Option.filter(request.session, ({ userId }) => userId === account.user.id)
+      if (Option.isSome(before)) yield* end(before.value)
       const { token, session } = yield* sessions.create(account.user.id, account.role, request.userAgent)
       request.setSessionCookie(Option.some({ value: token, expiresAt: session.expiresAt }))
       return { token, expiresAt: session.expiresAt, viewer: session } satisfies AuthPayload

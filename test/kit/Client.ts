@@ -96,7 +96,8 @@ export class Client {
       if (ended) return
       ended = true
       onEnd(cause)
-      void client.dispose()
+      // A socket that is still opening fails for being closed: nobody waits for it any more.
+      void Promise.resolve(client.dispose()).catch(() => undefined)
     }
     client.subscribe<Record<string, A>>(
       { query, variables },

@@ -18,7 +18,8 @@ const help = `Plays a file of conversations through the public API and checks th
   --concurrency C     interactions that talk at the same time; 8 by default
   --pace MS           people take up to this long before they answer; 150 by default, 0 for as fast as possible
 
-Each line brings two new users into the queue. Whoever is matched with whom, the two say the lines of one conversation
+Each line brings two new users into the queue; some block the one they would fit best, and must not be matched with them
+(the very last two take their block back). Whoever is matched with whom, the two say the lines of one conversation
 in turn; readers drop their WebSocket at random moments and resume from the last number they saw.
 The last line of the output is one JSON object. Exits with 1 when anything was lost, doubled, reordered or different.
 `
@@ -31,8 +32,6 @@ interface Options {
   readonly paceMillis: number
 }
 
-/** People who wait this long in the queue beside somebody whom they blocked take the block back. */
-const unblockAfterMillis = 25_000
 /** Nobody is matched for this long: the run fails instead of waiting for ever. */
 const stalledMillisMax = 90_000
 /** Sign-ups under way at once: each costs the server a password hash. */
@@ -58,6 +57,7 @@ class Replay {
   private readonly run = Date.now().toString(36).slice(-6)
   private messages = 0
   private verified = 0
+  private arrived = false
   private talking = 0
   private finished = 0
   private lastMatch = performance.now()
@@ -118,6 +118,7 @@ class Replay {
         if (this.failure !== undefined) return
         await this.bring(pair)
       }
+      this.arrived = true
     } catch (error) {
       this.fail(error)
     }
@@ -172,8 +173,15 @@ class Replay {
         this.fail(
           new Error(`nobody was matched for ${stalledMillisMax / 1_000} s; ${this.waiting.size} people still wait`)
         )
-      else if (still > unblockAfterMillis) await this.reconcile()
+      else if (this.arrived && this.onlyBlocked()) await this.reconcile()
     }
+  }
+
+  /** Nobody is left whom the last ones waiting could be matched with. */
+  private onlyBlocked(): boolean {
+    const [a, b, ...more] = this.waiting
+    if (a === undefined || b === undefined || more.length > 0) return false
+    return this.blocks.has(`${a.id} ${b.id}`) || this.blocks.has(`${b.id} ${a.id}`)
   }
 
   /** The last ones waiting may have blocked each other: then nobody is left for them. */
@@ -286,8 +294,10 @@ const main = async (): Promise<number> => {
 
 process.exit(
   await main().catch((error: unknown) => {
-    const unexpected = !(error instanceof BadFile || error instanceof GraphqlFailure)
+    const misused = error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")
+    const unexpected = !(misused || error instanceof BadFile || error instanceof GraphqlFailure)
     process.stderr.write(`replay: ${error instanceof Error ? error.message : String(error)}\n`)
+    if (misused) process.stderr.write("bun run replay --help says what there is.\n")
     if (unexpected && error instanceof Error) process.stderr.write(`${error.stack}\n`)
     return 1
   })
