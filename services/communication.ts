@@ -5,7 +5,7 @@ import { main, type Program } from "./launch.ts"
 export const communication: Program = {
   name: "communication",
   port: 4004,
-  parts: (domain) => domain.only("communication")
+  parts: (domain) => domain.partsOf("communication")
 }
 
 if (isMain(import.meta)) main(communication)

@@ -50,7 +50,7 @@ export const whole = Effect.map(
 )
 
 /** One service's operations, on the types of all. */
-export const only = (name: keyof typeof services): typeof whole =>
+export const partsOf = (name: keyof typeof services): typeof whole =>
   Effect.map(Effect.all([Attendance.counted, Effect.all(services)]), ([counted, parts]) =>
     Object.entries(parts).flatMap(([service, own]) => own.map(service === name ? counted : typesOf))
   )
