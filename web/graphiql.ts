@@ -27,7 +27,7 @@ export const graphiqlPage = (): string => `<!doctype html>
  */
 export const graphiqlScript = `import { createClient } from "/assets/graphql-ws/client.js"
 
-const query = \`# Run this first: it makes an account and signs this page in.
+const query = \`# First: makes an account and signs you in.
 mutation SignIn {
   signInAsGuest(profile: { displayName: "Ada", interests: ["chess"] }) {
     expiresAt
@@ -35,9 +35,17 @@ mutation SignIn {
   }
 }
 
-# Then this: matches and notices arrive while it runs.
+# Then this: it waits for the one you are matched with.
 subscription Inbox {
-  inbox { __typename }
+  inbox {
+    __typename
+    ... on MatchFound { match { sharedInterests interaction { id } } }
+  }
+}
+
+# And this, here and in a second window: a match takes two.
+mutation Join {
+  joinQueue(input: { clientKey: "first" }) { state }
 }
 \`
 
@@ -53,7 +61,18 @@ const tokenOf = (headers) => {
 const clientOf = (token) => {
   if (!clients.has(token)) {
     const connectionParams = token === "" ? {} : { token }
-    clients.set(token, createClient({ url: socketUrl, connectionParams, lazy: true, lazyCloseTimeout: 0 }))
+    const client = createClient({ url: socketUrl, connectionParams, lazy: true, lazyCloseTimeout: 0 })
+    // A refused operation is an answer like any other; GraphiQL would throw it where nobody catches it.
+    const subscribe = (payload, sink) =>
+      client.subscribe(payload, {
+        ...sink,
+        error: (cause) => {
+          if (!Array.isArray(cause)) return sink.error(cause)
+          sink.next({ errors: cause })
+          sink.complete()
+        }
+      })
+    clients.set(token, { ...client, subscribe })
   }
   return clients.get(token)
 }
