@@ -80,7 +80,7 @@ const socketPrefix = (): string =>
     .map((folder) => join(folder, socketFolderName))
     .find(
       (prefix) => Buffer.byteLength(prefix) + 6 <= PostgresServer.socketFolderBytesMax && existsSync(dirname(prefix))
-    ) ?? "/tmp/rtc-"
+    ) ?? join("/tmp", socketFolderName)
 
 const ownerOf = (dataFolder: string) => {
   if (!existsSync(dataFolder)) return undefined

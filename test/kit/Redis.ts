@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
-import { createServer, connect, type AddressInfo } from "node:net"
+import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Duration from "effect/Duration"
@@ -11,6 +11,7 @@ import type * as Scope from "effect/Scope"
 import * as RedisStore from "../../layers/store/RedisStore.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import { Store } from "../../src/store/Store.ts"
+import { freePort } from "./ports.ts"
 
 /** A private Redis on loopback: nothing on disk, gone with the process that started it. */
 export interface Instance {
@@ -32,16 +33,6 @@ const host = "127.0.0.1"
 
 /** Ports are handed out by the system and may be taken again before Redis binds: then another is tried. */
 const startTries = 5
-
-const freePort = () =>
-  new Promise<number>((resolve, reject) => {
-    const server = createServer()
-    server.once("error", reject)
-    server.listen(0, host, () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
 
 /**
  * Starts the server and a watch beside it that stops it and deletes its folder when our process is gone, however it

@@ -12,7 +12,12 @@ const folder = Effect.acquireRelease(
 )
 
 /** A process that has ended: its number is nobody's, or somebody else's who started later. */
-const dead: DataDir.Holder = { pid: process.pid, startedAt: "1", host: hostname(), socketFolder: "/tmp/rtc-gone" }
+const dead: DataDir.Holder = {
+  pid: process.pid,
+  startedAt: "1",
+  host: hostname(),
+  socketFolder: join(tmpdir(), "rtc-gone")
+}
 
 const leave = (path: string, text: string) => Effect.sync(() => writeFileSync(join(path, "lock.json"), text))
 
@@ -24,8 +29,8 @@ it.live("the lock is this process's while the scope lives", () =>
     yield* Effect.scoped(
       Effect.gen(function* () {
         const dataDir = yield* DataDir.acquire(path)
-        yield* dataDir.publish("/tmp/rtc-here")
-        expect(DataDir.holderOf(path)).toMatchObject({ pid: process.pid, socketFolder: "/tmp/rtc-here" })
+        yield* dataDir.publish(join(tmpdir(), "rtc-here"))
+        expect(DataDir.holderOf(path)).toMatchObject({ pid: process.pid, socketFolder: join(tmpdir(), "rtc-here") })
         const second = yield* acquire(path)
         expect(second._tag).toBe("Left")
       })
@@ -40,7 +45,7 @@ it.live("a dead process's lock is taken over, and what it left is known", () =>
     const path = yield* folder
     yield* leave(path, JSON.stringify(dead))
     expect(DataDir.holderOf(path)).toBeUndefined()
-    expect((yield* Effect.scoped(DataDir.acquire(path))).leftSocketFolder).toBe("/tmp/rtc-gone")
+    expect((yield* Effect.scoped(DataDir.acquire(path))).leftSocketFolder).toBe(join(tmpdir(), "rtc-gone"))
   })
 )
 
