@@ -1,13 +1,23 @@
 import type * as Rpc from "@effect/rpc/Rpc"
 import * as RpcSchema from "@effect/rpc/RpcSchema"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { constFalse } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { ActorCrashed, ActorStopped, AskTimeout, MailboxFull } from "../errors.ts"
 import { ActorSystem } from "./ActorSystem.ts"
-import { type Activate, capacityDefault, type Definition, type Later, type Self, type WhenFull } from "./Definition.ts"
+import {
+  type Activate,
+  capacityDefault,
+  type Definition,
+  groupDefault,
+  type Later,
+  type Self,
+  type WhenFull
+} from "./Definition.ts"
 import * as Supervision from "./Supervision.ts"
 
 export type { Later, Self } from "./Definition.ts"
@@ -22,7 +32,17 @@ export interface Options<Protocol extends ReadonlyArray<Rpc.Any>> {
   /** Time without a message after which the actor is passivated. Infinity keeps it. */
   readonly idle?: Duration.DurationInput
   readonly askTimeout?: Duration.DurationInput
+  /** The shard group in a cluster: only nodes that serve it have the actor. */
+  readonly group?: string
 }
+
+/**
+ * Marks a message that may be handled twice without harm: `Rpc.make("Holder").annotate(Actor.Idempotent, true)`. A call
+ * of it that broke on its way to another node is made again.
+ */
+export class Idempotent extends Context.Reference<Idempotent>()("@connect/actor/Idempotent", {
+  defaultValue: constFalse
+}) {}
 
 type IsStream<R extends Rpc.Any> = Rpc.SuccessSchema<R> extends RpcSchema.Stream<infer _A, infer _E> ? true : false
 
@@ -113,6 +133,8 @@ const define = (name: string, options: Options<ReadonlyArray<Rpc.Any>>): Definit
     name,
     protocol: new Map(rpcs.map((rpc) => [rpc._tag, rpc])),
     streams: new Set(rpcs.filter((rpc) => RpcSchema.isStreamSchema(rpc.successSchema)).map((rpc) => rpc._tag)),
+    idempotent: new Set(rpcs.filter((rpc) => Context.get(rpc.annotations, Idempotent)).map((rpc) => rpc._tag)),
+    group: options.group ?? groupDefault,
     capacity: Math.max(1, options.mailbox?.capacity ?? capacityDefault),
     waitMillis: whenFull === "fail" ? 0 : Duration.toMillis(whenFull.waitAtMost),
     supervision: Supervision.policy(options.supervision),

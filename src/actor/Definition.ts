@@ -14,6 +14,10 @@ export interface Definition {
   readonly protocol: ReadonlyMap<string, Rpc.AnyWithProps>
   /** Tags whose reply is a stream. */
   readonly streams: ReadonlySet<string>
+  /** Tags whose message may be handled twice without harm, so that a call that broke on its way is made again. */
+  readonly idempotent: ReadonlySet<string>
+  /** The nodes that serve it in a cluster: those of the same shard group. */
+  readonly group: string
   /** Messages that wait, at most. */
   readonly capacity: number
   /** Time a sender waits for room; 0 fails at once. As many senders may wait as messages. */
@@ -22,6 +26,9 @@ export interface Definition {
   readonly idleMillis: number
   readonly askTimeoutMillis: number
 }
+
+/** The shard group of an actor that names none. */
+export const groupDefault = "default"
 
 /** Messages that wait in one mailbox unless the actor says otherwise. */
 export const capacityDefault = 1_024

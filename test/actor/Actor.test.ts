@@ -1,4 +1,4 @@
-import { expect } from "bun:test"
+import { expect, test } from "bun:test"
 import * as Rpc from "@effect/rpc/Rpc"
 import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
@@ -19,7 +19,7 @@ const Counter = Actor.make("Counter", {
     Rpc.make("Add", { payload: { amount: Schema.Int }, success: Schema.Int, error: Conflict }),
     Rpc.make("Slow", { success: Schema.Int }),
     Rpc.make("Watch", { success: Schema.Int, stream: true }),
-    Rpc.make("Reset")
+    Rpc.make("Reset").annotate(Actor.Idempotent, true)
   ],
   mailbox: { capacity: 4 },
   idle: "2 minutes",
@@ -109,3 +109,9 @@ it("an actor without messages is passivated after its idle time", () =>
     expect(yield* counter.isActive("a")).toBe(false)
     expect(yield* counter.ask("a").Add({ amount: 1 })).toBe(1)
   }).pipe(Effect.provide(system)))
+
+test("a definition knows which messages may be handled twice, and the shard group", () => {
+  expect([...Counter.definition.idempotent]).toEqual(["Reset"])
+  expect(Counter.definition.group).toBe("default")
+  expect(Actor.make("Grouped", { protocol: [Rpc.make("Reset")], group: "queuing" }).definition.group).toBe("queuing")
+})
