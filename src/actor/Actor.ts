@@ -13,11 +13,13 @@ import {
   type Activate,
   capacityDefault,
   type Definition,
+  type Encoded,
   groupDefault,
   type Later,
   type Self,
   type WhenFull
 } from "./Definition.ts"
+import type * as SchemaVersion from "./SchemaVersion.ts"
 import * as Supervision from "./Supervision.ts"
 
 export type { Later, Self } from "./Definition.ts"
@@ -27,6 +29,11 @@ export type Failure = MailboxFull | ActorStopped | ActorCrashed | AskTimeout
 
 export interface Options<Protocol extends ReadonlyArray<Rpc.Any>> {
   readonly protocol: Protocol
+  /**
+   * Each change of the protocol adds what turns the tag and the encoded payload of before into those of after: durable
+   * messages and reminders that an older program has left are brought forward by it.
+   */
+  readonly messages?: { readonly migrations: SchemaVersion.Migrations<Encoded> }
   readonly mailbox?: { readonly capacity?: number; readonly whenFull?: WhenFull }
   readonly supervision?: Supervision.Options
   /** Time without a message after which the actor is passivated. Infinity keeps it. */
@@ -135,6 +142,7 @@ const define = (name: string, options: Options<ReadonlyArray<Rpc.Any>>): Definit
     streams: new Set(rpcs.filter((rpc) => RpcSchema.isStreamSchema(rpc.successSchema)).map((rpc) => rpc._tag)),
     idempotent: new Set(rpcs.filter((rpc) => Context.get(rpc.annotations, Idempotent)).map((rpc) => rpc._tag)),
     group: options.group ?? groupDefault,
+    migrations: options.messages?.migrations ?? [],
     capacity: Math.max(1, options.mailbox?.capacity ?? capacityDefault),
     waitMillis: whenFull === "fail" ? 0 : Duration.toMillis(whenFull.waitAtMost),
     supervision: Supervision.policy(options.supervision),

@@ -3,10 +3,17 @@ import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type * as SchemaVersion from "./SchemaVersion.ts"
 import type * as Supervision from "./Supervision.ts"
 
 /** What to do with a message when the mailbox holds `capacity` already: fail, or let the sender wait. */
 export type WhenFull = "fail" | { readonly waitAtMost: Duration.DurationInput }
+
+/** A message as it is kept: the payload is encoded. */
+export interface Encoded {
+  readonly tag: string
+  readonly payload: unknown
+}
 
 /** An actor type as the runtime sees it: limits in plain numbers, no types. */
 export interface Definition {
@@ -18,6 +25,8 @@ export interface Definition {
   readonly idempotent: ReadonlySet<string>
   /** The nodes that serve it in a cluster: those of the same shard group. */
   readonly group: string
+  /** How the messages of older programs become those of this one. */
+  readonly migrations: SchemaVersion.Migrations<Encoded>
   /** Messages that wait, at most. */
   readonly capacity: number
   /** Time a sender waits for room; 0 fails at once. As many senders may wait as messages. */

@@ -17,6 +17,7 @@ import type { Definition } from "./Definition.ts"
 import * as Groups from "./Groups.ts"
 import * as InboxRunner from "./InboxRunner.ts"
 import * as InboxTable from "./InboxTable.ts"
+import * as SchemaVersion from "./SchemaVersion.ts"
 import * as Supervised from "./Supervised.ts"
 import { timeouts, Waiter, Waiters, waitersMax } from "./Waiters.ts"
 
@@ -146,7 +147,8 @@ const sentOf = (definition: Definition, id: string, key: string, tag: string, pa
     id,
     key,
     tag,
-    payload: encoded ?? null
+    payload: encoded ?? null,
+    schemaVersion: SchemaVersion.written(definition.migrations)
   }))
 }
 

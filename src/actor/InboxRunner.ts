@@ -10,10 +10,11 @@ import { orUnavailable } from "../database/SqlErrors.ts"
 import { ActorCrashed, type DatabaseUnavailable } from "../errors.ts"
 import { ActorSystem } from "./ActorSystem.ts"
 import { Baton } from "./Baton.ts"
-import { type Behaviour, type Definition, isLater } from "./Definition.ts"
+import { type Behaviour, type Definition, type Encoded, isLater } from "./Definition.ts"
 import { Dirty, gather } from "./Gathering.ts"
 import type { InboxTable, Pending, Sent } from "./InboxTable.ts"
 import * as LazyTransaction from "./LazyTransaction.ts"
+import * as SchemaVersion from "./SchemaVersion.ts"
 import type { Write } from "./States.ts"
 import { ActivationOver } from "./Turns.ts"
 import { UnitOfWork } from "./UnitOfWork.ts"
@@ -39,7 +40,15 @@ type Settle = (position: number, outcome: Outcome) => void
 
 interface Group<M> {
   readonly definition: Definition
-  readonly entries: Array<{ readonly message: M; readonly rpc: Rpc.AnyWithProps }>
+  readonly entries: Array<Entry<M>>
+}
+
+interface Entry<M> {
+  readonly message: M
+  /** The message in the words of this program; a defect when there are none. */
+  readonly encoded: Exit.Exit<Encoded>
+  /** Absent for a message that this program does not have: it fails like one that its handler fails on. */
+  readonly rpc: Rpc.AnyWithProps | undefined
 }
 
 /** A message with its reply, as it is told and as it is kept. */
@@ -58,17 +67,20 @@ export const make = (table: InboxTable, settle: Settle) =>
     const sql = yield* SqlClient.SqlClient
     const system = yield* ActorSystem
 
-    const handle = (behaviour: Behaviour, message: Sent, rpc: Rpc.AnyWithProps): Effect.Effect<unknown, unknown> =>
-      Schema.decodeUnknown(rpc.payloadSchema as Schema.Schema<unknown, unknown>)(message.payload).pipe(
-        Effect.orDie,
+    const handle = (behaviour: Behaviour, { encoded, rpc }: Entry<Sent>): Effect.Effect<unknown, unknown> =>
+      Effect.flatMap(encoded, ({ payload, tag }) =>
+        rpc === undefined
+          ? Effect.dieMessage(`There is no message ${tag}`)
+          : Effect.orDie(Schema.decodeUnknown(rpc.payloadSchema as Schema.Schema<unknown, unknown>)(payload))
+      ).pipe(
         Effect.flatMap((payload) => {
-          const result = behaviour[message.tag]!(payload as never)
+          const result = behaviour[rpc!._tag]!(payload as never)
           return Effect.isEffect(result) ? (result as Effect.Effect<unknown, unknown>) : Effect.succeed(result)
         }),
         Effect.flatMap((reply) => (isLater(reply) ? (reply.effect as Effect.Effect<unknown>) : Effect.succeed(reply)))
       )
 
-    /** The messages by their actor; those of a type that is not served here are left out. */
+    /** The messages by their actor; left out are those of a type that is not served here, or of a newer program. */
     const grouped = <M extends Sent>(messages: ReadonlyArray<M>) =>
       Effect.gen(function* () {
         const definitions = new Map<string, Definition | undefined>()
@@ -78,12 +90,15 @@ export const make = (table: InboxTable, settle: Settle) =>
         const groups = new Map<string, Group<M>>()
         for (const message of messages) {
           const definition = definitions.get(message.actor)
-          const rpc = definition?.protocol.get(message.tag)
-          if (definition === undefined || rpc === undefined) continue
+          if (definition === undefined || message.schemaVersion > SchemaVersion.written(definition.migrations)) continue
+          const { migrations, protocol } = definition
+          const encoded = yield* Effect.exit(SchemaVersion.forward<Encoded>(migrations, message.schemaVersion, message))
+          const rpc = Exit.isSuccess(encoded) ? protocol.get(encoded.value.tag) : undefined
+          const entry = { message, encoded, rpc }
           const key = `${message.actor}\u0000${message.id}`
           const group = groups.get(key)
-          if (group === undefined) groups.set(key, { definition, entries: [{ message, rpc }] })
-          else group.entries.push({ message, rpc })
+          if (group === undefined) groups.set(key, { definition, entries: [entry] })
+          else group.entries.push(entry)
         }
         return Array.from(groups.values())
       })
@@ -109,7 +124,7 @@ export const make = (table: InboxTable, settle: Settle) =>
           definition,
           id: entries[0]!.message.id,
           handle: (behaviour: Behaviour) =>
-            inTransaction(Effect.forEach(entries, ({ message, rpc }) => Effect.exit(handle(behaviour, message, rpc))))
+            inTransaction(Effect.forEach(entries, (entry) => Effect.exit(handle(behaviour, entry))))
         }))
         const parts = yield* gather(shares, { system, gate, alone: messages.length === 1 })
         const done: Array<Answered<M>> = []
@@ -121,7 +136,7 @@ export const make = (table: InboxTable, settle: Settle) =>
             else if (part._tag === "Refused") refused.push({ message, cause: part.cause })
             else {
               const outcome = part.replies[place]!
-              done.push({ message, outcome, reply: yield* Effect.orDie(Schema.encode(exitSchema(rpc))(outcome)) })
+              done.push({ message, outcome, reply: yield* Effect.orDie(Schema.encode(exitSchema(rpc!))(outcome)) })
             }
           }
         }
@@ -213,4 +228,11 @@ export const make = (table: InboxTable, settle: Settle) =>
     return { run, direct }
   })
 
-const plain = ({ actor, id, key, payload, tag }: Sent): Sent => ({ actor, id, key, tag, payload })
+const plain = ({ actor, id, key, payload, schemaVersion, tag }: Sent): Sent => ({
+  actor,
+  id,
+  key,
+  tag,
+  payload,
+  schemaVersion
+})

@@ -16,6 +16,8 @@ export interface Sent {
   readonly key: string
   readonly tag: string
   readonly payload: unknown
+  /** The version of the protocol that the payload is written in. */
+  readonly schemaVersion: number
 }
 
 /** A message that is kept and not done. */
@@ -77,9 +79,9 @@ export const make = Effect.map(SqlClient.SqlClient, (sql) => {
   const known = (rows: string) =>
     sql<Known & Pick<Sent, "actor" | "id" | "key">>`
       select m.actor, m.id, m.key, m.position::float8 as position, m.state, m.reply,
-        m.tag = w.tag and m.payload = w.payload as same
+        m.schema_version <> w."schemaVersion" or (m.tag = w.tag and m.payload = w.payload) as same
       from actor_messages m join jsonb_to_recordset(${rows}::text::jsonb)
-        as w (actor text, id text, key text, tag text, payload jsonb)
+        as w (actor text, id text, key text, tag text, payload jsonb, "schemaVersion" int)
         on m.actor = w.actor and m.id = w.id and m.key = w.key`
 
   const written = (writes: ReadonlyArray<Write>, now: Date) => sql`
@@ -103,9 +105,10 @@ export const make = Effect.map(SqlClient.SqlClient, (sql) => {
         const rows = JSON.stringify(Array.from(first.values()).reverse())
         const now = new Date(yield* Clock.currentTimeMillis)
         const inserted = yield* sql<{ actor: string; id: string; key: string; position: number }>`
-          insert into actor_messages (actor, id, key, tag, payload, leased_until, accepted_at)
-          select w.actor, w.id, w.key, w.tag, w.payload, ${yield* leased}, ${now}
-          from jsonb_to_recordset(${rows}::text::jsonb) as w (actor text, id text, key text, tag text, payload jsonb)
+          insert into actor_messages (actor, id, key, tag, payload, schema_version, leased_until, accepted_at)
+          select w.actor, w.id, w.key, w.tag, w.payload, w."schemaVersion", ${yield* leased}, ${now}
+          from jsonb_to_recordset(${rows}::text::jsonb)
+            as w (actor text, id text, key text, tag text, payload jsonb, "schemaVersion" int)
           on conflict (actor, id, key) do nothing
           returning actor, id, key, position::float8 as position`
         const fresh = new Map(inserted.map((row) => [keyOf(row), row.position]))
@@ -129,7 +132,8 @@ export const make = Effect.map(SqlClient.SqlClient, (sql) => {
             where state = 0 and leased_until <= ${now} and actor = any(${actors}::text[])
             order by position limit ${limit} for update skip locked
           ) d where m.position = d.position
-          returning m.position::float8 as position, m.actor, m.id, m.key, m.tag, m.payload, m.attempts`
+          returning m.position::float8 as position, m.actor, m.id, m.key, m.tag, m.payload,
+            m.schema_version as "schemaVersion", m.attempts`
       }).pipe(
         orUnavailable,
         Effect.map((rows) => [...rows].sort((a, b) => a.position - b.position))
@@ -157,10 +161,11 @@ export const make = Effect.map(SqlClient.SqlClient, (sql) => {
         const now = new Date(yield* Clock.currentTimeMillis)
         yield* sql`
           with s as (${written(writes, now)}), m as (
-            insert into actor_messages (actor, id, key, tag, payload, reply, state, leased_until, accepted_at, done_at)
-            select w.actor, w.id, w.key, w.tag, w.payload, w.reply, 1, ${now}, ${now}, ${now}
+            insert into actor_messages
+              (actor, id, key, tag, payload, schema_version, reply, state, leased_until, accepted_at, done_at)
+            select w.actor, w.id, w.key, w.tag, w.payload, w."schemaVersion", w.reply, 1, ${now}, ${now}, ${now}
             from jsonb_to_recordset(${JSON.stringify(messages)}::text::jsonb)
-              as w (actor text, id text, key text, tag text, payload jsonb, reply jsonb)
+              as w (actor text, id text, key text, tag text, payload jsonb, "schemaVersion" int, reply jsonb)
             on conflict (actor, id, key) do nothing
             returning 1
           ) ${allOf(writes.length, messages.length)}`

@@ -10,7 +10,8 @@ import { orUnavailable } from "../database/SqlErrors.ts"
 import type { DatabaseUnavailable } from "../errors.ts"
 import type { Actor, Calls } from "./Actor.ts"
 import { ActorSystem } from "./ActorSystem.ts"
-import type { Definition } from "./Definition.ts"
+import type { Definition, Encoded } from "./Definition.ts"
+import * as SchemaVersion from "./SchemaVersion.ts"
 import * as Supervised from "./Supervised.ts"
 
 /** When the actor is reminded: once after a time or at a date, or again and again. */
@@ -50,6 +51,7 @@ interface Due {
   readonly name: string
   readonly tag: string
   readonly payload: unknown
+  readonly schema_version: number
   readonly due_at: Date
   readonly every_millis: number | null
   readonly attempts: number
@@ -118,7 +120,7 @@ const make = Effect.gen(function* () {
         order by due_at limit ${batchMax} for update skip locked
       ) d
       where r.actor = d.actor and r.id = d.id and r.name = d.name
-      returning r.actor, r.id, r.name, r.tag, r.payload, r.due_at, r.every_millis, r.attempts`
+      returning r.actor, r.id, r.name, r.tag, r.payload, r.schema_version, r.due_at, r.every_millis, r.attempts`
   }).pipe(orUnavailable)
 
   /** Only as it was taken: the actor may have set it anew while it was being reminded. */
@@ -153,11 +155,16 @@ const make = Effect.gen(function* () {
   const deliverOne = (due: Due) =>
     Effect.gen(function* () {
       const definition = yield* system.definition(due.actor)
-      const rpc = definition?.protocol.get(due.tag)
-      if (definition === undefined || rpc === undefined) return yield* failed(due)
-      const ask = Schema.decodeUnknown(rpc.payloadSchema as Schema.Schema<unknown, unknown>)(due.payload).pipe(
-        Effect.flatMap((payload) => system.ask(definition, due.id, due.tag, payload))
-      )
+      if (definition === undefined) return yield* failed(due)
+      // Set by a newer program: it stays for one that knows it, which finds it when our lease ends.
+      if (due.schema_version > SchemaVersion.written(definition.migrations)) return
+      const ask = Effect.gen(function* () {
+        const { payload, tag } = yield* SchemaVersion.forward<Encoded>(definition.migrations, due.schema_version, due)
+        const rpc = definition.protocol.get(tag)
+        if (rpc === undefined) return yield* Effect.dieMessage(`${due.actor} has no message ${tag}`)
+        const schema = rpc.payloadSchema as Schema.Schema<unknown, unknown>
+        return yield* system.ask(definition, due.id, tag, yield* Schema.decodeUnknown(schema)(payload))
+      })
       return yield* Effect.matchCauseEffect(ask, {
         onSuccess: () => delivered(due),
         onFailure: (cause) =>
@@ -175,10 +182,11 @@ const make = Effect.gen(function* () {
         const due = dueOf(when, yield* Clock.currentTimeMillis)
         const every = when.every === undefined ? null : Math.max(1, Duration.toMillis(when.every))
         yield* sql`
-          insert into actor_reminders (actor, id, name, tag, payload, due_at, every_millis)
-          values (${definition.name}, ${id}, ${name}, ${tag}, ${JSON.stringify(encoded ?? null)}::text::jsonb, ${due}, ${every})
+          insert into actor_reminders (actor, id, name, tag, payload, schema_version, due_at, every_millis)
+          values (${definition.name}, ${id}, ${name}, ${tag}, ${JSON.stringify(encoded ?? null)}::text::jsonb,
+            ${SchemaVersion.written(definition.migrations)}, ${due}, ${every})
           on conflict (actor, id, name) do update set tag = excluded.tag, payload = excluded.payload,
-            due_at = excluded.due_at, every_millis = excluded.every_millis, attempts = 0, leased_until = '-infinity'`
+            schema_version = excluded.schema_version, due_at = excluded.due_at, every_millis = excluded.every_millis, attempts = 0, leased_until = '-infinity'`
       }).pipe(orUnavailable),
     cancel: (definition, id, name) =>
       sql`delete from actor_reminders where actor = ${definition.name} and id = ${id} and name = ${name}`.pipe(
