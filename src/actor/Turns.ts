@@ -123,7 +123,10 @@ export class Turns {
     return given
   }
 
-  /** Ends one activation: its open replies and streams, then its scope. */
+  /**
+   * Ends one activation: its open replies and streams, then its scope. When it did not fail, because the actor lives
+   * elsewhere by now, those who wait for a reply are told to try again.
+   */
   end(cell: Cell, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { busy, scope } = cell
@@ -131,7 +134,10 @@ export class Turns {
       cell.scope = undefined
       cell.epoch++
       if (busy !== undefined) {
-        for (const fiber of busy.replies.keys()) fiber.unsafeInterruptAsFork(FiberId.none)
+        for (const [fiber, message] of busy.replies) {
+          if (exit._tag === "Success") this.mailboxes().settle(message, stopped(this.kind, 0))
+          fiber.unsafeInterruptAsFork(FiberId.none)
+        }
         for (const endStream of busy.streams) endStream()
         busy.streams.clear()
       }

@@ -23,6 +23,8 @@ const Room = Actor.make("Room", {
   askTimeout: "1 hour"
 })
 
+const Mover = Actor.make("Mover", { protocol: [Rpc.make("Reply")], askTimeout: "1 hour" })
+
 const rooms = (
   seen: Array<string> = [],
   finalizer: Effect.Effect<void> = Effect.void,
@@ -158,3 +160,17 @@ it("a finalizer that hangs delays a drain by the grace time at most", () =>
     yield* TestClock.adjust("250 millis")
     expect(yield* Fiber.join(drain)).toBe(0)
   }).pipe(Effect.provide(rooms([], Effect.never, ActorSystem.layerLocal))))
+
+it("who waits for a late reply of an actor that moves to another node is told to try again", () =>
+  Effect.gen(function* () {
+    const { disown, ...system } = yield* ActorSystem.make({ drainTimeout: 0, grace: 0 })
+    yield* Effect.gen(function* () {
+      yield* Layer.build(Mover.toLayer(() => Effect.succeed({ Reply: () => Actor.later(Effect.never) })))
+      const waiting = yield* Effect.fork((yield* Mover.client).ask("a").Reply())
+      yield* TestClock.adjust("1 millis")
+      const moving = yield* Effect.fork(disown(Mover.name, () => false))
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(moving)
+      expect(yield* Effect.flip(Fiber.join(waiting))).toMatchObject({ _tag: "ActorStopped", retryAfterMillis: 0 })
+    }).pipe(Effect.provideService(ActorSystem.ActorSystem, system))
+  }))
