@@ -3,8 +3,8 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import * as Supervised from "../actor/Supervised.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import type { UserId } from "../domain/Ids.ts"
 import * as Uuid from "../domain/Uuid.ts"
@@ -17,8 +17,17 @@ export type State = "ONLINE" | "AWAY" | "IN_INTERACTION" | "OFFLINE"
 
 /** Presences read from the store at once. */
 const readsAtOnce = 100
+/** Reports under way at once. */
+const reportsAtOnce = 32
+/** People whose signs of life wait to be told at most; what comes beyond is left to their next one. */
+export const touchedMax = 10_000
+/** A report that its actor has not taken by then, because it is moving to another node, is left to the next heartbeat. */
+const reportTimeout = "1 second"
 
-/** Who is there: a lease per connected socket, kept by the person's actor and renewed by the process of the socket. */
+/**
+ * Who is there: the process of a socket tells the person's actor of it, and again at each heartbeat. All of it is told
+ * by a fiber beside, so that nobody's request waits for an actor that may live on another node.
+ */
 export class Presence extends Context.Tag("@connect/Presence")<
   Presence,
   {
@@ -39,32 +48,70 @@ export const layer = Layer.scoped(
     const sql = yield* SqlClient.SqlClient
     const store = yield* Store
     const actors = yield* UserActor.client
-    /** Leases of this process by person. As many as there are sockets, which the HTTP server bounds. */
-    const leases = new Map<UserId, Set<string>>()
+    const process = yield* Uuid.v7
+    /** Sockets of this process by person; as many as there are sockets, which the HTTP server bounds. */
+    const sockets = new Map<UserId, number>()
+    /** Whom to report, and whether they did something. */
+    const due = new Map<UserId, boolean>()
+    /** Whose sign of life was told since the last heartbeat: one each is enough. */
+    const touched = new Set<UserId>()
+    const work = yield* Effect.makeLatch(false)
 
-    // A message that an actor does not take is made up for by the next heartbeat.
-    const renew = (userId: UserId, ids: ReadonlyArray<string>) =>
-      Effect.ignore(actors.tell(userId).Renew({ leases: ids }))
+    const tell = (userId: UserId, active: boolean): void => {
+      due.set(userId, active || due.get(userId) === true)
+      work.unsafeOpen()
+    }
 
-    yield* Effect.suspend(() =>
-      Effect.forEach([...leases], ([userId, ids]) => renew(userId, [...ids]), { discard: true })
-    ).pipe(Effect.repeat(Schedule.spaced(heartbeatMillis)), Effect.forkScoped)
+    const report = ([userId, active]: readonly [UserId, boolean]) =>
+      actors
+        .tell(userId)
+        .Report({ process, sockets: sockets.get(userId) ?? 0, active })
+        .pipe(Effect.timeout(reportTimeout), Effect.ignore)
+
+    const reporting = Effect.gen(function* () {
+      yield* work.await
+      work.unsafeClose()
+      const all = [...due]
+      due.clear()
+      yield* Effect.forEach(all, report, { concurrency: reportsAtOnce, discard: true })
+    })
+
+    const heartbeat = Effect.sync(() => {
+      touched.clear()
+      for (const userId of sockets.keys()) tell(userId, false)
+    })
+
+    const restart = {
+      intensity: 10,
+      window: "1 minute",
+      backoff: { initial: "100 millis", max: "10 seconds" }
+    } as const
+    yield* Supervised.fork({ name: "presence reports", effect: Effect.forever(reporting), restart })
+    yield* Supervised.fork({
+      name: "presence heartbeat",
+      effect: Effect.forever(Effect.zipRight(Effect.sleep(heartbeatMillis), heartbeat)),
+      restart
+    })
 
     const connect = (userId: UserId) =>
-      Effect.gen(function* () {
-        const lease = yield* Uuid.v7
-        const own = leases.get(userId) ?? new Set()
-        leases.set(userId, own.add(lease))
-        yield* renew(userId, [lease])
-        return lease
+      Effect.sync(() => {
+        sockets.set(userId, (sockets.get(userId) ?? 0) + 1)
+        tell(userId, true)
       })
 
-    const disconnect = (userId: UserId, lease: string) =>
-      Effect.suspend(() => {
-        const own = leases.get(userId)
-        own?.delete(lease)
-        if (own?.size === 0) leases.delete(userId)
-        return Effect.ignore(actors.tell(userId).Drop({ lease }))
+    const disconnect = (userId: UserId) =>
+      Effect.sync(() => {
+        const left = (sockets.get(userId) ?? 1) - 1
+        if (left === 0) sockets.delete(userId)
+        else sockets.set(userId, left)
+        tell(userId, false)
+      })
+
+    const touch = (userId: UserId) =>
+      Effect.sync(() => {
+        if (touched.size >= touchedMax || touched.has(userId)) return
+        touched.add(userId)
+        tell(userId, true)
       })
 
     const read = (userId: UserId, nowMillis: number): Effect.Effect<State> =>
@@ -90,9 +137,8 @@ export const layer = Layer.scoped(
           )
 
     return {
-      connected: (userId) =>
-        Effect.asVoid(Effect.acquireRelease(connect(userId), (lease) => disconnect(userId, lease))),
-      touch: (userId) => Effect.ignore(actors.tell(userId).Touch({})),
+      connected: (userId) => Effect.acquireRelease(connect(userId), () => disconnect(userId)),
+      touch,
       leave: (userId) => Effect.ignore(actors.tell(userId).Leave({})),
       of: Effect.fn("Presence.of")(function* (ids) {
         const now = yield* Clock.currentTimeMillis

@@ -14,8 +14,8 @@ export const heartbeatMillis = 10_000
 export const graceMillis = 5_000
 /** Connected but silent for this long is AWAY. */
 export const awayAfterMillis = 300_000
-/** Connections counted per person; beyond that the one renewed longest ago is not counted. */
-export const leasesMax = 64
+/** Processes counted per person; beyond that the one heard of longest ago is not counted. */
+export const processesMax = 64
 
 /** The store's hash of a person's presence: one field per writer, `untilMillis:activeMillis`. */
 export const presenceKey = (userId: string): string => `presence:${userId}`
@@ -31,15 +31,16 @@ export const parseLease = (text: string): Lease => {
 }
 
 /**
- * A person's presence, with one writer: counts their connections and keeps the lease in the store that everyone reads.
- * It may be lost at any time; the next heartbeat of each connection builds it again.
+ * A person's presence, with one writer: knows which processes have sockets of theirs and keeps the lease in the store
+ * that everyone reads. It may be lost at any time; the next heartbeat of each process builds it again.
  */
 export const UserActor = Actor.make("User", {
   protocol: [
-    Rpc.make("Renew", { payload: { leases: Schema.Array(Schema.String) } }),
-    Rpc.make("Drop", { payload: { lease: Schema.String } }),
-    Rpc.make("Touch"),
-    Rpc.make("Leave")
+    /** How many sockets of the person a process has now, and whether they did something since it said so last. */
+    Rpc.make("Report", {
+      payload: { process: Schema.String, sockets: Schema.Int, active: Schema.Boolean }
+    }).annotate(Actor.Idempotent, true),
+    Rpc.make("Leave").annotate(Actor.Idempotent, true)
   ],
   mailbox: { capacity: 256, whenFull: "fail" },
   supervision: {
@@ -52,13 +53,20 @@ export const UserActor = Actor.make("User", {
   askTimeout: "10 seconds"
 })
 
+/** What a process says of a person. */
+interface Report {
+  readonly process: string
+  readonly sockets: number
+  readonly active: boolean
+}
+
 const behaviour = (id: string) =>
   Effect.gen(function* () {
     const store = yield* Store
     /** Processes that run the same person's actor (without a cluster each does) write fields of their own. */
     const writer = yield* Uuid.v7
-    /** When each lease ends, the one renewed longest ago first. */
-    const leases = new Map<string, number>()
+    /** Until when each process vouches for a socket, the one heard of longest ago first. */
+    const processes = new Map<string, number>()
     let activeMillis = 0
 
     const publish = (untilMillis: number) =>
@@ -67,37 +75,27 @@ const behaviour = (id: string) =>
       )
 
     const prune = (now: number) => {
-      for (const [lease, until] of leases) {
-        if (until <= now || leases.size > leasesMax) leases.delete(lease)
+      for (const [process, until] of processes) {
+        if (until <= now || processes.size > processesMax) processes.delete(process)
       }
     }
 
     return {
-      Renew: (renewed: { readonly leases: ReadonlyArray<string> }) =>
+      Report: ({ active, process, sockets }: Report) =>
         Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          for (const lease of renewed.leases) {
-            if (!leases.delete(lease)) activeMillis = now
-            leases.set(lease, now + leaseMillis)
-          }
-          prune(now)
-          return publish(now + leaseMillis)
-        }),
-      Drop: ({ lease }: { readonly lease: string }) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          prune(now)
-          return leases.delete(lease) && leases.size === 0 ? publish(now + graceMillis) : Effect.void
-        }),
-      Touch: () =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          prune(now)
           // Only what can turn AWAY into ONLINE, or keeps it from falling, is worth a write.
-          const worth = leases.size > 0 && now - activeMillis >= leaseMillis
-          activeMillis = now
-          return worth ? publish(Math.max(...leases.values())) : Effect.void
+          const worth = active && now - activeMillis >= leaseMillis
+          if (active) activeMillis = now
+          const had = processes.delete(process)
+          if (sockets > 0) processes.set(process, now + leaseMillis)
+          prune(now)
+          if (sockets > 0) return publish(now + leaseMillis)
+          if (processes.size > 0) return worth ? publish(Math.max(...processes.values())) : Effect.void
+          return had ? publish(now + graceMillis) : Effect.void
         }),
       Leave: () =>
         Effect.suspend(() => {
-          leases.clear()
+          processes.clear()
           return Effect.ignore(store.hashRemove(presenceKey(id), writer))
         })
     }
