@@ -13,6 +13,7 @@ import { Breaker } from "./Breaker.ts"
 import { Deadlines } from "./Deadlines.ts"
 import { RedisChannels } from "./RedisChannels.ts"
 import * as RedisConnection from "./RedisConnection.ts"
+import { RedisTracking } from "./RedisTracking.ts"
 
 /** Replies that say what state the server is in, not that the program asked for nonsense. */
 const serverState =
@@ -58,7 +59,24 @@ const caller = (redis: Redis, callMillis: number): Call => {
     })
 }
 
-const strings = (redis: Redis, call: Call) => ({
+/**
+ * Values by key, and how many keys were removed. In a cluster one command takes the keys of one server only: there each
+ * key has its own, sent together. MGET also of one key, since a value of another kind is absent to it.
+ */
+const severalKeys = (redis: Redis, cluster: boolean) =>
+  cluster
+    ? {
+        values: async (keys: ReadonlyArray<string>) =>
+          (await Promise.all(keys.map((key) => redis.mget(key)))).map(([value]) => value ?? null),
+        removed: async (keys: ReadonlyArray<string>) =>
+          (await Promise.all(keys.map((key) => redis.del(key)))).reduce((sum, count) => sum + count, 0)
+      }
+    : {
+        values: (keys: ReadonlyArray<string>) => redis.mget(...keys),
+        removed: (keys: ReadonlyArray<string>) => redis.del(...keys)
+      }
+
+const strings = (redis: Redis, call: Call, { removed, values }: ReturnType<typeof severalKeys>) => ({
   get: (key: string) =>
     Effect.map(
       call("get", () => redis.get(key)),
@@ -68,8 +86,8 @@ const strings = (redis: Redis, call: Call) => ({
     keys.length === 0
       ? Effect.succeed([])
       : Effect.map(
-          call("getMany", () => redis.mget(...keys)),
-          (values) => values.map(Option.fromNullable)
+          call("getMany", () => values(keys)),
+          (found) => found.map(Option.fromNullable)
         ),
   set: (
     key: string,
@@ -96,7 +114,7 @@ const strings = (redis: Redis, call: Call) => ({
     )
   },
   remove: (...keys: ReadonlyArray<string>) =>
-    keys.length === 0 ? Effect.succeed(0) : call("remove", () => redis.del(...keys)),
+    keys.length === 0 ? Effect.succeed(0) : call("remove", () => removed(keys)),
   expire: (key: string, ttl: Duration.DurationInput) => {
     const millis = ttlMillis(ttl)
     if (millis !== undefined)
@@ -181,17 +199,21 @@ const runner = (redis: Redis, call: Call) => {
   }
 }
 
-/** The server may evict what it likes only when nothing is the only copy; without eviction it refuses writes when full. */
+/**
+ * What Redis does when it is full, if it may be: nothing here is the only copy, so it should drop old keys; otherwise it
+ * refuses writes. Without `maxmemory` there is no such moment, and nothing to say.
+ */
 const checkPolicy = (redis: Redis, call: Call) =>
   call("info", () => redis.info("memory")).pipe(
-    Effect.map((info) => /^maxmemory_policy:(\S+)/m.exec(info)?.[1] ?? "unknown"),
-    Effect.flatMap((policy) =>
-      policy === "allkeys-lru"
+    Effect.flatMap((info) => {
+      const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1] ?? "unknown"
+      const bounded = (/^maxmemory:(\d+)/m.exec(info)?.[1] ?? "0") !== "0"
+      return !bounded || policy === "allkeys-lru" || policy === "allkeys-lfu"
         ? Effect.void
         : Effect.logWarning(
-            `Redis has maxmemory-policy ${policy}: set it to allkeys-lru, so that a full Redis drops old keys instead of refusing writes`
+            `Redis has maxmemory-policy ${policy}: with allkeys-lru it would drop old keys when it is full, instead of refusing writes`
           )
-    ),
+    }),
     Effect.ignore
   )
 
@@ -207,7 +229,11 @@ export const make = (
   callMillis: number = callMillisMax
 ): Effect.Effect<typeof Store.Service, StartupError, Scope.Scope> =>
   Effect.gen(function* () {
-    const redis = yield* RedisConnection.connect(address, { enableAutoPipelining: true })
+    const tracking = yield* Effect.acquireRelease(
+      Effect.sync(() => new RedisTracking((data) => RedisConnection.newsOf(address, data))),
+      (open) => Effect.sync(() => open.close())
+    )
+    const redis = yield* address.cluster ? joinCluster(address, tracking) : single(address, tracking)
     const subscriber = yield* RedisConnection.connect(address)
     const call = caller(redis, callMillis)
     const channels = yield* Effect.acquireRelease(
@@ -217,14 +243,36 @@ export const make = (
     yield* checkPolicy(redis, call)
     return Store.of({
       backend: "redis",
-      ...strings(redis, call),
+      ...strings(redis, call, severalKeys(redis, address.cluster)),
       ...hashesAndLists(redis, call),
       ...sets(redis, call),
       run: runner(redis, call),
       publish: (channel, payload) => call("publish", () => redis.publish(channel, payload)),
       subscribe: (channel) => channels.subscribe(channel),
+      follow: (prefix, onChange) => tracking.follow(prefix, onChange),
       ping: Effect.map(Effect.timed(call("ping", () => redis.ping())), ([duration]) => duration)
     })
+  })
+
+const single = (address: RedisConnection.Address, tracking: RedisTracking) =>
+  Effect.tap(RedisConnection.connect(address, { enableAutoPipelining: true }), (redis) =>
+    Effect.sync(() => tracking.add(redis))
+  )
+
+/** Every master tells of its own keys. */
+const joinCluster = (address: RedisConnection.Address, tracking: RedisTracking) =>
+  Effect.map(RedisConnection.connectCluster(address), (cluster) => {
+    const masters = () => {
+      const now = cluster.nodes("master")
+      tracking.retain(now)
+      for (const node of now) tracking.add(node)
+    }
+    cluster.on("refresh", masters)
+    cluster.on("+node", masters)
+    cluster.on("-node", masters)
+    masters()
+    // A cluster has the commands of a single Redis, and the same events and `disconnect`.
+    return cluster as unknown as Redis
   })
 
 export const layer = (address: RedisConnection.Address): Layer.Layer<Store, StartupError> =>

@@ -43,12 +43,13 @@ export interface Shape {
     readonly explorer: boolean
   }
   readonly redis: Option.Option<{
-    /** `REDIS_HOST` (its presence turns Redis on), `REDIS_PORT`, `REDIS_PASSWORD`. */
+    /** `REDIS_HOST` (its presence turns Redis on), `REDIS_PORT`, `REDIS_PASSWORD`, `REDIS_CLUSTER`. */
     readonly host: string
     readonly port: number
     readonly password: Option.Option<Redacted.Redacted>
     readonly connectTimeout: Duration.Duration
     readonly connectionsMax: number
+    readonly cluster: boolean
   }>
   readonly database: {
     /** `DATABASE_URL`. Absent: embedded Postgres in `dataDir`. */
@@ -179,7 +180,8 @@ const shape = (preset: Preset): Config.Config<Shape> =>
         port: Variable.whole("REDIS_PORT", 1, 65_535, 6_379),
         password: Config.option(Variable.secret("REDIS_PASSWORD", "a password")),
         connectTimeout: Config.succeed(Duration.seconds(production(preset) ? 10 : 2)),
-        connectionsMax: Config.succeed(50)
+        connectionsMax: Config.succeed(50),
+        cluster: Variable.flag("REDIS_CLUSTER", false)
       })
     ),
     database: Config.all({

@@ -47,14 +47,16 @@ const empty = (value: Value): boolean =>
 export class MemoryState implements MemoryData {
   private readonly bounds: Bounds
   private readonly onEvict: () => void
+  private readonly onChange: (key: string) => void
   private readonly entries = new Map<string, Entry>()
   private sweeping: IterableIterator<[string, Entry]> | undefined
   private units = 0
   nowMillis = 0
 
-  constructor(bounds: Bounds, onEvict: () => void) {
+  constructor(bounds: Bounds, onEvict: () => void, onChange: (key: string) => void = () => undefined) {
     this.bounds = bounds
     this.onEvict = onEvict
+    this.onChange = onChange
   }
 
   get size(): number {
@@ -74,12 +76,13 @@ export class MemoryState implements MemoryData {
   /** Puts a value; the time to live stays as it was unless one is given (Infinity: none). */
   write(key: string, value: Value, ttlMillis?: number): void {
     const before = this.live(key)
-    if (before !== undefined) this.drop(key, before)
-    if (empty(value)) return
+    if (before !== undefined) this.discard(key, before)
+    if (empty(value)) return before === undefined ? undefined : this.onChange(key)
     const expiresAt = ttlMillis === undefined ? (before?.expiresAt ?? Infinity) : this.nowMillis + ttlMillis
     const entry: Entry = { value, expiresAt, weight: weigh(key, value) }
     this.entries.set(key, entry)
     this.units += entry.weight
+    this.onChange(key)
     this.sweep()
     this.evict(key)
   }
@@ -91,6 +94,7 @@ export class MemoryState implements MemoryData {
     if (empty(entry.value)) return this.drop(key, entry)
     entry.weight += units
     this.units += units
+    this.onChange(key)
     this.evict(key)
   }
 
@@ -122,6 +126,7 @@ export class MemoryState implements MemoryData {
     const entry = this.live(key)
     if (entry === undefined) return false
     entry.expiresAt = this.nowMillis + ttlMillis
+    this.onChange(key)
     return true
   }
 
@@ -140,6 +145,11 @@ export class MemoryState implements MemoryData {
   }
 
   private drop(key: string, entry: Entry): void {
+    this.discard(key, entry)
+    this.onChange(key)
+  }
+
+  private discard(key: string, entry: Entry): void {
     this.entries.delete(key)
     this.units -= entry.weight
   }

@@ -9,6 +9,15 @@ import type { StoreUnavailable } from "../errors.ts"
 /** What a subscriber sees: a message, or that messages may have been missed (connection lost and back). */
 export type Delivery = { readonly _tag: "Message"; readonly payload: string } | { readonly _tag: "Gap" }
 
+/**
+ * What a follower of keys sees: others changed these keys (written, removed, run out of time or evicted); or all of them
+ * may have changed and, until `Following`, changes go unseen. A store emptied at once is `Lost`, then `Following`.
+ */
+export type Change =
+  | { readonly _tag: "Changed"; readonly keys: ReadonlyArray<string> }
+  | { readonly _tag: "Lost" }
+  | { readonly _tag: "Following" }
+
 /** Messages waiting for one subscriber of a channel; beyond that the oldest are dropped and the subscriber sees a `Gap`. */
 export const channelBufferMax = 1_024
 
@@ -114,6 +123,14 @@ export class Store extends Context.Tag("@connect/Store")<
     readonly publish: (channel: string, payload: string) => Effect.Effect<number, StoreUnavailable>
     /** Active when the Effect returns: what is published afterwards arrives, or a `Gap` says that some may not have. */
     readonly subscribe: (channel: string) => Effect.Effect<Stream.Stream<Delivery>, StoreUnavailable, Scope.Scope>
+
+    /**
+     * Tells of every key that begins with `prefix` and that another client of the store changes; what this one changes
+     * it knows. `onChange` is called as the news comes in, before the answers to what is read after that, and must not
+     * throw. The prefixes followed must not be prefixes of each other. When the Effect returns, `Following` was said or
+     * is still to come.
+     */
+    readonly follow: (prefix: string, onChange: (change: Change) => void) => Effect.Effect<void, never, Scope.Scope>
 
     /** Fails when the store is away; otherwise how long a round trip took. */
     readonly ping: Effect.Effect<Duration.Duration, StoreUnavailable>

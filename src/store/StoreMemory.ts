@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import { Outlet } from "../broadcast/Outlet.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { type Bounds, MemoryState } from "./MemoryState.ts"
-import { channelBufferMax, type Delivery, Store, ttlMillis } from "./Store.ts"
+import { type Change, channelBufferMax, type Delivery, Store, ttlMillis } from "./Store.ts"
 
 /** Keys and UTF-16 units a memory store holds at most; beyond that the keys unused for longest go. */
 export const bounds: Bounds = { keysMax: 100_000, unitsMax: 32 * 1_024 * 1_024 }
@@ -129,40 +129,87 @@ const channels = () => {
   }
 }
 
-/** A store in this process, with the semantics of Redis and the Clock's time. Never unavailable. */
-export const make = (limits: Bounds = bounds): Effect.Effect<typeof Store.Service> =>
-  Effect.sync(() => {
-    const state = new MemoryState(limits, () => Metrics.storeEvictions.unsafeUpdate(1, []))
-    const at = <A>(f: () => A): Effect.Effect<A> =>
-      Effect.clockWith((clock: Clock.Clock) => {
-        state.nowMillis = clock.unsafeCurrentTimeMillis()
-        return Effect.succeed(f())
-      })
-    const write = (key: string, value: string, ttl: Duration.DurationInput | undefined) =>
-      state.set(key, value, ttl === undefined ? undefined : ttlMillis(ttl))
-    return Store.of({
-      backend: "memory",
-      get: (key) => at(() => Option.fromNullable(state.get(key))),
-      // A value of another kind is absent to MGET, though a mistake to GET.
-      getMany: (keys) => at(() => keys.map((key) => Option.fromNullable(state.text(key)))),
-      set: (key, value, options) =>
-        at(() => {
-          if (options?.onlyIfAbsent === true && state.has(key)) return false
-          write(key, value, options?.ttl)
-          return true
-        }),
-      setMany: (entries, ttl) =>
-        at(() => {
-          for (const [key, value] of entries) write(key, value, ttl)
-        }),
-      remove: (...keys) => at(() => keys.reduce((removed, key) => removed + (state.del(key) ? 1 : 0), 0)),
-      expire: (key, ttl) => at(() => state.pexpire(key, ttlMillis(ttl) ?? Infinity)),
-      ...collections(state, at),
-      run: (script, keys, args) => at(() => script.memory(state, keys, args, state.nowMillis)),
-      ...channels(),
-      ping: Effect.succeed(Duration.zero)
+interface Follower {
+  readonly client: object
+  readonly prefix: string
+  readonly onChange: (change: Change) => void
+}
+
+/** The data that several clients share, as several processes share one Redis. */
+export interface Server {
+  readonly state: MemoryState
+  readonly channels: ReturnType<typeof channels>
+  readonly followers: Set<Follower>
+  /** Whose operation runs. */
+  client: object | undefined
+}
+
+/** Beyond `limits` the keys unused for longest go. */
+export const server = (limits: Bounds = bounds): Server => {
+  const followers = new Set<Follower>()
+  const onChange = (key: string): void => {
+    for (const { client, onChange, prefix } of followers)
+      if (client !== made.client && key.startsWith(prefix)) onChange({ _tag: "Changed", keys: [key] })
+  }
+  const onEvict = () => Metrics.storeEvictions.unsafeUpdate(1, [])
+  const made: Server = {
+    state: new MemoryState(limits, onEvict, onChange),
+    channels: channels(),
+    followers,
+    client: undefined
+  }
+  return made
+}
+
+/** One more client of the data, with the semantics of Redis and the Clock's time. Never unavailable. */
+export const connect = (shared: Server): typeof Store.Service => {
+  const { state } = shared
+  const client = {}
+  const at = <A>(f: () => A): Effect.Effect<A> =>
+    Effect.clockWith((clock: Clock.Clock) => {
+      state.nowMillis = clock.unsafeCurrentTimeMillis()
+      shared.client = client
+      return Effect.succeed(f())
     })
-  })
+  const write = (key: string, value: string, ttl: Duration.DurationInput | undefined) =>
+    state.set(key, value, ttl === undefined ? undefined : ttlMillis(ttl))
+  return {
+    backend: "memory",
+    get: (key) => at(() => Option.fromNullable(state.get(key))),
+    // A value of another kind is absent to MGET, though a mistake to GET.
+    getMany: (keys) => at(() => keys.map((key) => Option.fromNullable(state.text(key)))),
+    set: (key, value, options) =>
+      at(() => {
+        if (options?.onlyIfAbsent === true && state.has(key)) return false
+        write(key, value, options?.ttl)
+        return true
+      }),
+    setMany: (entries, ttl) =>
+      at(() => {
+        for (const [key, value] of entries) write(key, value, ttl)
+      }),
+    remove: (...keys) => at(() => keys.reduce((removed, key) => removed + (state.del(key) ? 1 : 0), 0)),
+    expire: (key, ttl) => at(() => state.pexpire(key, ttlMillis(ttl) ?? Infinity)),
+    ...collections(state, at),
+    run: (script, keys, args) => at(() => script.memory(state, keys, args, state.nowMillis)),
+    ...shared.channels,
+    follow: (prefix, onChange) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const follower = { client, prefix, onChange }
+          shared.followers.add(follower)
+          onChange({ _tag: "Following" })
+          return follower
+        }),
+        (follower) => Effect.sync(() => shared.followers.delete(follower))
+      ),
+    ping: Effect.succeed(Duration.zero)
+  }
+}
+
+/** A store in this process with data of its own. */
+export const make = (limits: Bounds = bounds): Effect.Effect<typeof Store.Service> =>
+  Effect.sync(() => connect(server(limits)))
 
 /** The store in this process, bounded by `bounds`. */
 export const layer: Layer.Layer<Store> = Layer.effect(Store, make())

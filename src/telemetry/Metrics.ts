@@ -107,6 +107,12 @@ export const requestErrors = counter("connect_request_errors_total", "Errors in 
 export const requestsInFlight = gauge("connect_request_in_flight", "Operations being answered now.")
 export const requestBytes = bytes("connect_request_body_bytes", "Size of request bodies.")
 export const requestQueries = amount("connect_request_database_queries", "SQL statements for one operation.")
+// `field`: Type.field of the schema.
+export const requestRepeated = counter(
+  "connect_request_repeated_queries_total",
+  "Operations in which a field ran a statement once a row.",
+  "field"
+)
 export const requestsShed = counter("connect_request_shed_total", "Requests refused before any work.", "reason")
 export const slowRequests = counter("connect_request_slow_total", "Operations above the slow threshold.")
 // `status`: 2xx, 3xx, 4xx, 5xx.
@@ -127,6 +133,10 @@ export const storeCommands = counter("connect_store_commands_total", "Commands s
 export const storeSeconds = latency("connect_store_command_duration_seconds", "Time of one store command.")
 export const storeEvictions = counter("connect_store_evictions_total", "Keys the memory store dropped for room.")
 export const storeReconnects = counter("connect_store_reconnects_total", "Connections to the store made again.")
+export const storeFollowing = gauge(
+  "connect_store_following",
+  "1 while Redis tells of keys that other processes change; 0: near values live a second at most."
+)
 
 export const queries = counter("connect_database_queries_total", "SQL statements run.", "outcome")
 export const querySeconds = latency("connect_database_query_duration_seconds", "Time of one SQL statement.")

@@ -81,6 +81,13 @@ const variables: ReadonlyArray<Variable> = [
     pick: (s) => Option.flatMap(s.redis, ({ password }) => secretOf(password)),
     means: Option.some("hidden")
   },
+  {
+    name: "REDIS_CLUSTER",
+    value: "on",
+    beside: redis,
+    pick: (s) => Option.map(s.redis, ({ cluster }) => cluster),
+    means: Option.some(true)
+  },
   { name: "DATABASE_URL", value: url, pick: (s) => secretOf(s.database.url), means: Option.some(url) },
   { name: "DATA_DIR", value: "/var/lib/connect", pick: (s) => s.database.dataDir, means: "/var/lib/connect" },
   { name: "DB_DRIVER", value: "pglite", pick: (s) => s.database.driver, means: "pglite" },

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import type * as RedisConnection from "../../layers/store/RedisConnection.ts"
 import * as RedisStore from "../../layers/store/RedisStore.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import { Store } from "../../src/store/Store.ts"
@@ -46,8 +47,13 @@ const script = `owner=$1; folder=$2; shift 2
   kill -9 $pid; kill -0 $owner || rm -rf "$folder"; wait
 ) &`
 
+const located = (): string | null => Bun.which("redis-server") ?? Bun.which("valkey-server")
+
+/** Whether there is a server on the PATH to start. */
+export const isInstalled = (): boolean => located() !== null
+
 const launch = (port: number, folder: string, options: ReadonlyArray<string>): number => {
-  const binary = Bun.which("redis-server") ?? Bun.which("valkey-server")
+  const binary = located()
   if (binary === null) throw new Error("redis-server is not on the PATH: `bun run test` installs it or says how")
   const settings = ["--save", "", "--appendonly", "no", "--maxmemory", "128mb", "--maxmemory-policy", "allkeys-lru"]
   const server = [binary, "--bind", host, "--port", String(port), "--dir", folder, ...settings, ...options]
@@ -138,7 +144,8 @@ export const address = (instance: Instance) => ({
   port: instance.port,
   password: Option.none(),
   connectTimeout: Duration.seconds(2),
-  connectionsMax: 50
+  connectionsMax: 50,
+  cluster: false
 })
 
 /** A store on an instance that waits for it as long as a busy machine may take: for tests that are not about time. */
@@ -153,6 +160,42 @@ export const layerStore: Layer.Layer<Store> = Layer.scoped(
     return yield* patientStore(server)
   })
 ).pipe(Layer.orDie)
+
+let clustering: Promise<RedisConnection.Address> | undefined
+
+const slots = 16_384
+
+/** Three masters on loopback that share the slots. */
+const beginCluster = async (): Promise<RedisConnection.Address> => {
+  const nodes = await Promise.all(
+    [0, 1, 2].map(async () => {
+      const bus = await freePort()
+      return { bus, ...(await begin(["--cluster-enabled", "yes", "--cluster-port", String(bus)])) }
+    })
+  )
+  const [first] = nodes
+  for (const [index, { bus, port }] of nodes.entries()) {
+    const from = Math.ceil((slots * index) / nodes.length)
+    const to = Math.ceil((slots * (index + 1)) / nodes.length) - 1
+    await send(port, ["CLUSTER", "ADDSLOTSRANGE", String(from), String(to)])
+    await send(first!.port, ["CLUSTER", "MEET", host, String(port), String(bus)])
+  }
+  for (const { port } of nodes)
+    for (let tries = 0; tries < 500; tries++) {
+      const info = await send(port, ["CLUSTER", "INFO"])
+      if (info.includes("cluster_state:ok") && info.includes("cluster_known_nodes:3")) break
+      await Bun.sleep(10)
+    }
+  return { host, port: first!.port, password: Option.none(), connectTimeout: Duration.seconds(5), cluster: true }
+}
+
+/** A client of the cluster that the tests of this process share; started at the first use. */
+export const clusterStore = Effect.flatMap(
+  Effect.promise(() => (clustering ??= beginCluster())),
+  (address) => RedisStore.make(address, 5_000)
+)
+
+export const layerCluster: Layer.Layer<Store> = Layer.orDie(Layer.scoped(Store, clusterStore))
 
 /** Settings of the test preset that name the shared server. */
 export const layerSettings: Layer.Layer<Settings.Settings> = Layer.unwrapEffect(

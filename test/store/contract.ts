@@ -3,13 +3,19 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Envelope from "../../src/cache/Envelope.ts"
 import { Store } from "../../src/store/Store.ts"
 import { withLayer } from "../kit/effect.ts"
 
-/** What every Store does. */
-export const contract = (name: string, layer: Layer.Layer<Store>): void =>
+/** What every Store does. `another` is one more client of the same data. */
+export const contract = (
+  name: string,
+  layer: Layer.Layer<Store>,
+  another: Effect.Effect<typeof Store.Service, never, Scope.Scope>
+): void =>
   withLayer(`Store: ${name}`, layer, (it) => {
     it("gives back the text that was set, to the byte", () =>
       Effect.gen(function* () {
@@ -134,6 +140,39 @@ export const contract = (name: string, layer: Layer.Layer<Store>): void =>
             { _tag: "Message", payload: "two" }
           ])
         }
+      }))
+
+    it("tells a follower of keys that others change, and not of its own", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const other = yield* another
+        const seen = new Set<string>()
+        const states: Array<string> = []
+        const arrived = (key: string) =>
+          Effect.repeat(Effect.sleep("1 millis"), { until: () => seen.has(key) }).pipe(Effect.timeout("5 seconds"))
+        yield* store.follow("watched:", (change) => {
+          if (change._tag !== "Changed") states.push(change._tag)
+          else for (const key of change.keys) seen.add(key)
+        })
+        expect(states.at(-1)).toBe("Following")
+        yield* store.set("watched:own", "1")
+        yield* other.set("elsewhere:a", "1")
+        yield* other.set("watched:a,b", "1")
+        yield* other.setAdd("watched:set", "member")
+        yield* other.run(Envelope.fill, ["watched:script"], ["", "j1.a;one", "60000"])
+        yield* store.set("watched:removed", "1")
+        yield* other.remove("watched:removed")
+        for (const key of ["watched:a,b", "watched:set", "watched:script", "watched:removed"]) yield* arrived(key)
+        expect(seen.size).toBe(4)
+      }))
+
+    it("a key is gone when its time to live ends", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        yield* store.set("short", "1", { ttl: "30 millis" })
+        yield* Effect.repeat(store.get("short"), { until: Option.isNone, schedule: Schedule.spaced("5 millis") }).pipe(
+          Effect.timeout("5 seconds")
+        )
       }))
 
     it("answers a ping", () =>
