@@ -76,11 +76,12 @@ export interface Program<E, R> {
 
 const start = <E, R>(program: Program<E, R>) =>
   Effect.gen(function* () {
-    const { http, metrics } = yield* Settings
+    const settings = yield* Settings
+    const { http, metrics } = settings
     const health = yield* Health
     const gate = yield* Gate.Gate
     const parts = yield* program.parts
-    const operations = Operations.make(yield* Effect.sync(() => assemble(parts)), { http })
+    const operations = Operations.make(yield* Effect.sync(() => assemble(parts)), settings)
     const sockets = yield* GraphqlSocket.make({ operations, gate, http })
     const graphql = GraphqlHttp.make({ operations, gate, http })
     let isDraining = false

@@ -5,7 +5,7 @@ import { Settings } from "../config/Settings.ts"
 import * as Ids from "../domain/Ids.ts"
 import { connection } from "../domain/Page.ts"
 import { ClientKey, MessageBody } from "../domain/Text.ts"
-import * as Batcher from "../graphql/Batcher.ts"
+import * as Batcher from "../request/Batcher.ts"
 import { Cursor } from "../graphql/Cursor.ts"
 import * as PageArgs from "../graphql/PageArgs.ts"
 import { field, memo, type Part, plain, type RequestContext, viewer } from "../graphql/Part.ts"
@@ -69,7 +69,7 @@ const pageLoader = Effect.gen(function* () {
 export const part: Effect.Effect<Part, never, Messages | Users | Cursor | Settings> = Effect.gen(function* () {
   const messages = yield* Messages
   const settings = yield* Settings
-  const loadUser = yield* UserLoader.make
+  const users = yield* UserLoader.make
   const loadPage = yield* pageLoader
   const Page = Schema.Struct(PageArgs.both(settings.communication.messagesPerPageMax)).pipe(PageArgs.oneWay)
 
@@ -89,11 +89,7 @@ export const part: Effect.Effect<Part, never, Messages | Users | Cursor | Settin
     types: {
       Message: {
         interactionId: plain((message: Message) => Ids.toGlobal("Interaction", message.interactionId)),
-        sender: plain((message: Message, request) =>
-          message.senderId === null
-            ? null
-            : Effect.catchTag(loadUser(request, message.senderId), "NotFound", () => Effect.succeed(null))
-        ),
+        sender: plain((message: Message, request) => users.find(request, message.senderId)),
         body: plain((message: Message, request) => shownBody(message, request))
       },
       Interaction: {

@@ -1,7 +1,6 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import * as FiberRef from "effect/FiberRef"
+import type * as Effect from "effect/Effect"
 import type { DatabaseUnavailable } from "../errors.ts"
 
 /** Figures of the pool and of what ran through it since start. */
@@ -37,21 +36,3 @@ export class Database extends Context.Tag("@connect/Database")<
     readonly ping: Effect.Effect<Duration.Duration, DatabaseUnavailable>
   }
 >() {}
-
-/** What one request asked of the database; the gateway sets a fresh one per request. */
-export interface QueryCount {
-  queries: number
-  millis: number
-}
-
-/** The count of the request that this fiber works for. */
-export const currentQueryCount: FiberRef.FiberRef<QueryCount | undefined> = FiberRef.unsafeMake<QueryCount | undefined>(
-  undefined
-)
-
-/** Runs `effect` with a fresh count and returns both. */
-export const counted = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<readonly [A, QueryCount], E, R> =>
-  Effect.suspend(() => {
-    const count: QueryCount = { queries: 0, millis: 0 }
-    return Effect.map(Effect.locally(effect, currentQueryCount, count), (a) => [a, count] as const)
-  })

@@ -3,10 +3,11 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Metrics from "../telemetry/Metrics.ts"
-import type { QueryCount, SlowQuery } from "./Database.ts"
+import type { SlowQuery } from "./Database.ts"
 import { slowQueriesKept } from "./Database.ts"
 import type { DriverResult, Outcome } from "./Driver.ts"
 import { fingerprint } from "./Fingerprint.ts"
+import type { QueryCount } from "./QueryCount.ts"
 
 export interface ObserverOptions {
   readonly clock: Clock.Clock
@@ -86,7 +87,7 @@ export const make = ({ clock, log, slowMillis }: ObserverOptions): Observer => {
       if (this.left) return outcome
       const millis = this.begun === undefined ? 0 : Number(clock.unsafeCurrentTimeNanos() - this.begun) / 1e6
       totals.millis += millis
-      if (this.count !== undefined) this.count.millis += millis
+      this.count?.took(millis)
       if (Either.isLeft(outcome)) totals.failures++
       ;(Either.isLeft(outcome) ? failed : succeeded).unsafeUpdate(1, [])
       Metrics.querySeconds.unsafeUpdate(millis / 1_000, [])
@@ -105,7 +106,7 @@ export const make = ({ clock, log, slowMillis }: ObserverOptions): Observer => {
     slowQueries: () => kept,
     watch: (sql, count) => {
       totals.queries++
-      if (count !== undefined) count.queries++
+      count?.asked(sql)
       return new Timed(sql, count)
     }
   }

@@ -5,13 +5,13 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ExecutionResult, GraphQLSchema } from "graphql"
 import type { Shape } from "../config/Settings.ts"
-import type { QueryCount } from "../database/Database.ts"
-import { currentQueryCount } from "../database/Database.ts"
+import { currentQueryCount, QueryCount } from "../database/QueryCount.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as Failures from "./Failures.ts"
 import type { RequestContext } from "./Part.ts"
 import type { Operation, Prepared, Variables } from "./Prepared.ts"
 import * as Documents from "./Prepared.ts"
+import * as QueryBudget from "./QueryBudget.ts"
 import * as Run from "./Run.ts"
 
 /** A stream of a subscription that could not begin or went wrong: its first error, as graphql-ws takes it. */
@@ -58,15 +58,11 @@ const streamFailed = (cause: Cause.Cause<unknown>): Stream.Stream<never, Subscri
   Stream.fromEffect(Effect.flatMap(Failures.presentCause(cause), (error) => Effect.fail(new SubscriptionFailed(error))))
 
 /** Runs operations of this schema as the settings say. */
-export const make = (schema: GraphQLSchema, { http }: Pick<Shape, "http">): Operations => {
+export const make = (schema: GraphQLSchema, { http, preset }: Pick<Shape, "http" | "preset">): Operations => {
   const prepared = Documents.make(schema, { explorer: http.explorer })
   const slowMillis = http.slowRequestLog ? Duration.toMillis(http.slowRequestThreshold) : Infinity
 
-  const record = (operation: Operation, result: ExecutionResult, millis: number, count: QueryCount) => {
-    Metrics.series(Metrics.requests, operation.type, codeOfResult(result)).unsafeUpdate(1, [])
-    Metrics.series(Metrics.requestSeconds, operation.type).unsafeUpdate(millis / 1_000, [])
-    Metrics.requestQueries.unsafeUpdate(count.queries, [])
-    if (result.errors !== undefined) countErrors(result)
+  const noted = (operation: Operation, result: ExecutionResult, millis: number, count: QueryCount) => {
     if (millis < slowMillis) return Effect.succeed(result)
     Metrics.slowRequests.unsafeUpdate(1, [])
     // Never the variables: they hold what people say to each other, and passwords.
@@ -80,12 +76,23 @@ export const make = (schema: GraphQLSchema, { http }: Pick<Shape, "http">): Oper
     return Effect.as(Effect.annotateLogs(Effect.logWarning("A slow request"), facts), result)
   }
 
+  const record = (operation: Operation, result: ExecutionResult, millis: number, count: QueryCount) => {
+    Metrics.series(Metrics.requests, operation.type, codeOfResult(result)).unsafeUpdate(1, [])
+    Metrics.series(Metrics.requestSeconds, operation.type).unsafeUpdate(millis / 1_000, [])
+    Metrics.requestQueries.unsafeUpdate(count.queries, [])
+    if (result.errors !== undefined) countErrors(result)
+    const repeated = QueryBudget.watch(operation, count)
+    const logged = noted(operation, result, millis, count)
+    return repeated === undefined ? logged : Effect.zipRight(repeated, logged)
+  }
+
   const run: Operations["run"] = (operation, variables, request) =>
     Effect.flatMap(Effect.clock, (clock) => {
       const begun = clock.unsafeCurrentTimeNanos()
-      const count: QueryCount = { queries: 0, millis: 0 }
+      const count = new QueryCount()
       const executed = Run.execute(request, (of) => operation.execute(of, variables))
-      return Effect.flatMap(Effect.locally(executed, currentQueryCount, count), (result) => {
+      return Effect.flatMap(Effect.locally(executed, currentQueryCount, count), (answer) => {
+        const result = preset === "test" ? QueryBudget.enforce(operation, count, answer) : answer
         const millis = Number(clock.unsafeCurrentTimeNanos() - begun) / 1e6
         return result.errors === undefined
           ? record(operation, result, millis, count)

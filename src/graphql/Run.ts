@@ -2,10 +2,14 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as FiberRefs from "effect/FiberRefs"
 import * as Runtime from "effect/Runtime"
 import * as RuntimeFlags from "effect/RuntimeFlags"
 import type * as Scope from "effect/Scope"
 import type { ExecutionResult } from "graphql"
+import { currentQueryCount } from "../database/QueryCount.ts"
+import * as Batcher from "../request/Batcher.ts"
 import * as Failures from "./Failures.ts"
 import type { RequestContext } from "./Part.ts"
 
@@ -13,10 +17,17 @@ import type { RequestContext } from "./Part.ts"
 export interface Run {
   readonly request: RequestContext
   readonly runtime: Runtime.Runtime<never>
-  /** Fibers of resolvers that are not done; interrupted when the execution is. */
-  readonly pending: Set<Fiber.RuntimeFiber<unknown, unknown>>
+  /** What resolvers wait for; left when the execution is interrupted. */
+  readonly pending: Set<Pending>
+  /** `runtime` by field: there the statements of a field are counted under its name. */
+  readonly fields: Map<string, Runtime.Runtime<never>>
   /** Where a subscription keeps what it holds open. */
   readonly scope?: Scope.Scope
+}
+
+/** A fiber of a resolver, or a load without one. */
+interface Pending {
+  readonly leave: Effect.Effect<unknown>
 }
 
 const isPromise = (value: object): value is PromiseLike<unknown> => "then" in value && typeof value.then === "function"
@@ -26,20 +37,51 @@ const valueOf = <A>(exit: Exit.Exit<A, unknown>): A => {
   throw Failures.fromCause(exit.cause)
 }
 
+const runtimeOf = ({ fields, runtime }: Run, field: string): Runtime.Runtime<never> => {
+  const made = fields.get(field)
+  if (made !== undefined) return made
+  const { context, fiberRefs, runtimeFlags } = runtime
+  const value = FiberRefs.getOrDefault(fiberRefs, currentQueryCount)?.of(field)
+  if (value === undefined) return runtime
+  const own = Runtime.make({
+    context,
+    runtimeFlags,
+    fiberRefs: FiberRefs.updateAs(fiberRefs, { fiberId: FiberId.none, fiberRef: currentQueryCount, value })
+  })
+  fields.set(field, own)
+  return own
+}
+
+/** A load waits in its batch: a list of twenty people costs one fiber and not twenty-one. */
+const settleLoad = (run: Run, field: string, load: Batcher.Load<unknown, unknown>): unknown => {
+  const known = load.known()
+  if (known !== undefined) return valueOf(known)
+  return new Promise((resolve, reject) => {
+    const joined = load.join(runtimeOf(run, field), (exit) => {
+      run.pending.delete(joined)
+      if (Exit.isSuccess(exit)) resolve(exit.value)
+      else reject(Failures.fromCause(exit.cause))
+    })
+    run.pending.add(joined)
+  })
+}
+
 /**
- * What graphql takes from a resolver: the value where the Effect is done at once, a promise where it is not. Throws the
- * failure as an Error.
+ * What graphql takes from a resolver of `field`: the value where the Effect is done at once, a promise where it is not.
+ * Throws the failure as an Error.
  */
-export const settle = (run: Run, effect: Effect.Effect<unknown, unknown>): unknown => {
+export const settle = (run: Run, field: string, effect: Effect.Effect<unknown, unknown>): unknown => {
   if (Exit.isExit(effect)) return valueOf(effect)
-  const fiber = Runtime.runFork(run.runtime, effect)
+  if (Batcher.isLoad(effect)) return settleLoad(run, field, effect)
+  const fiber = Runtime.runFork(runtimeOf(run, field), effect)
   const exit = fiber.unsafePoll()
   if (exit !== null) return valueOf(exit)
-  run.pending.add(fiber)
+  const pending: Pending = { leave: Fiber.interrupt(fiber) }
+  run.pending.add(pending)
   // graphql knows promises only; this one is never left without an answer.
   return new Promise((resolve, reject) => {
     fiber.addObserver((done) => {
-      run.pending.delete(fiber)
+      run.pending.delete(pending)
       if (Exit.isSuccess(done)) resolve(done.value)
       else reject(Failures.fromCause(done.cause))
     })
@@ -53,7 +95,9 @@ const awaited = <A>(promise: PromiseLike<A>, run: Run): Effect.Effect<A> =>
       (result) => resume(Effect.succeed(result)),
       (defect) => resume(Effect.failCause(Cause.die(defect)))
     )
-    return Effect.suspend(() => Fiber.interruptAll(run.pending))
+    return Effect.suspend(() =>
+      Effect.forEach(run.pending, ({ leave }) => leave, { concurrency: "unbounded", discard: true })
+    )
   })
 
 /**
@@ -73,6 +117,7 @@ export const execute = <A extends object>(
         fiberRefs: fiber.getFiberRefs()
       }),
       pending: new Set(),
+      fields: new Map(),
       ...(scope === undefined ? {} : { scope })
     }
     const result = start(run)

@@ -50,15 +50,15 @@ const decoder = (args: Schema.Schema.AnyNoContext | undefined): Decode => {
   }
 }
 
-const bindField = (target: GraphQLField<unknown, Run.Run>, source: Field): void => {
+const bindField = (name: string, target: GraphQLField<unknown, Run.Run>, source: Field): void => {
   const decode = decoder(source.args)
   target.resolve = (parent, args, run) => {
     const value = source.resolve(parent as never, decode(args) as never, run.request)
-    return Effect.isEffect(value) ? Run.settle(run, value as Effect.Effect<unknown, unknown>) : value
+    return Effect.isEffect(value) ? Run.settle(run, name, value as Effect.Effect<unknown, unknown>) : value
   }
 }
 
-const bindSubscription = (target: GraphQLField<unknown, Run.Run>, source: SubscriptionField): void => {
+const bindSubscription = (name: string, target: GraphQLField<unknown, Run.Run>, source: SubscriptionField): void => {
   const decode = decoder(source.args)
   target.resolve = (event) => event
   target.subscribe = (_, args, run) => {
@@ -67,7 +67,7 @@ const bindSubscription = (target: GraphQLField<unknown, Run.Run>, source: Subscr
       Scope.extend(source.subscribe(decode(args) as never, run.request), run.scope),
       (stream): Source => ({ stream, [Symbol.asyncIterator]: notIterated })
     )
-    return Run.settle(run, opened)
+    return Run.settle(run, name, opened)
   }
 }
 
@@ -162,8 +162,8 @@ const bind = (schema: GraphQLSchema, merged: Merged): ReadonlyArray<string> => {
         continue
       }
       problems.push(...differences(name, target, source))
-      if ("resolve" in source) bindField(target, source)
-      else bindSubscription(target, source)
+      if ("resolve" in source) bindField(name, target, source)
+      else bindSubscription(name, target, source)
     }
   }
   return problems

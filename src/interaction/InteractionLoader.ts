@@ -1,8 +1,9 @@
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type { InteractionId } from "../domain/Ids.ts"
 import { type DatabaseUnavailable, NotFound } from "../errors.ts"
-import * as Batcher from "../graphql/Batcher.ts"
+import * as Batcher from "../request/Batcher.ts"
 import { memo, type RequestContext } from "../graphql/Part.ts"
 import type { Interaction } from "./Interaction.ts"
 import { Interactions } from "./Interactions.ts"
@@ -11,15 +12,18 @@ import { Interactions } from "./Interactions.ts"
 export type LoadInteraction = (
   request: RequestContext,
   id: InteractionId
-) => Effect.Effect<Interaction, NotFound | DatabaseUnavailable>
+) => Batcher.Load<Interaction, NotFound | DatabaseUnavailable>
 
 /** All that one request asks for in one turn are read together. */
 export const make: Effect.Effect<LoadInteraction, never, Interactions> = Effect.map(
   Interactions,
   (interactions): LoadInteraction =>
     (request, id) =>
-      Effect.flatMap(
-        memo(request, interactions, () => Batcher.make(interactions.byIds)).load(id),
-        Option.match({ onNone: () => Effect.fail(new NotFound({ what: "Interaction" })), onSome: Effect.succeed })
+      memo(request, interactions, () => Batcher.make(interactions.byIds)).read(
+        id,
+        Option.match({
+          onNone: () => Exit.fail(new NotFound({ what: "Interaction" })),
+          onSome: Exit.succeed<Interaction>
+        })
       )
 )

@@ -1,11 +1,12 @@
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { ActorSystem } from "../actor/ActorSystem.ts"
 import type { Broadcast } from "../broadcast/Broadcast.ts"
 import * as Ids from "../domain/Ids.ts"
 import { NotFound } from "../errors.ts"
-import * as Batcher from "../graphql/Batcher.ts"
+import * as Batcher from "../request/Batcher.ts"
 import { field, memo, type Part, plain, type RequestContext, subscription, viewer } from "../graphql/Part.ts"
 import type { Session } from "../session/Sessions.ts"
 import * as UserLoader from "../user/UserLoader.ts"
@@ -30,27 +31,23 @@ const Subscribe = Schema.Struct({
 /** Participants and unread counts of all interactions that one request shows, read together. */
 const detailLoader = Effect.map(Interactions, (interactions) => ({
   participants: (request: RequestContext, id: Ids.InteractionId) =>
-    Effect.map(
-      memo(request, interactions.participants, () => Batcher.make(interactions.participants)).load(id),
-      Option.getOrElse((): ReadonlyArray<Participant> => [])
+    memo(request, interactions.participants, () => Batcher.make(interactions.participants)).read(id, (found) =>
+      Exit.succeed(Option.getOrElse(found, (): ReadonlyArray<Participant> => []))
     ),
   unread: (request: RequestContext, id: Ids.InteractionId) =>
     Effect.flatMap(viewer(request), ({ userId }) =>
-      Effect.map(
-        memo(request, interactions.unread, () =>
-          Batcher.make((ids: ReadonlyArray<Ids.InteractionId>) => interactions.unread(userId, ids))
-        ).load(id),
-        Option.getOrElse(() => 0)
-      )
+      memo(request, interactions.unread, () =>
+        Batcher.make((ids: ReadonlyArray<Ids.InteractionId>) => interactions.unread(userId, ids))
+      ).read(id, (found) => Exit.succeed(Option.getOrElse(found, () => 0)))
     )
 }))
 
 const types = Effect.gen(function* () {
   const interactions = yield* Interactions
   const details = yield* detailLoader
-  const loadUser = yield* UserLoader.make
+  const users = yield* UserLoader.make
   const loadInteraction = yield* InteractionLoader.make
-  const user = plain(({ userId }: { readonly userId: Ids.UserId }, request) => loadUser(request, userId))
+  const user = plain(({ userId }: { readonly userId: Ids.UserId }, request) => users.load(request, userId))
   const message = plain((event: { readonly message: MessageJson }) => messageFromJson(event.message))
 
   return {

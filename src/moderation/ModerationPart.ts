@@ -1,11 +1,12 @@
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Messages } from "../communication/Messages.ts"
 import * as Ids from "../domain/Ids.ts"
 import { ClientKey, Text } from "../domain/Text.ts"
 import { Forbidden } from "../errors.ts"
-import * as Batcher from "../graphql/Batcher.ts"
+import * as Batcher from "../request/Batcher.ts"
 import * as PageArgs from "../graphql/PageArgs.ts"
 import { field, memo, type Part, plain, type RequestContext, viewer } from "../graphql/Part.ts"
 import { RateLimiter, rules } from "../rate/RateLimiter.ts"
@@ -101,30 +102,28 @@ const mutations = Effect.gen(function* () {
 const types = Effect.gen(function* () {
   const messages = yield* Messages
   const restrictions = yield* Restrictions
-  const loadUser = yield* UserLoader.make
+  const users = yield* UserLoader.make
   const messagesKey = Symbol("reported messages")
-
-  /** Null for nobody and for someone who is gone. */
-  const someone = (request: RequestContext, id: Ids.UserId | null) =>
-    id === null ? null : Effect.catchTag(loadUser(request, id), "NotFound", () => Effect.succeed(null))
 
   const message = (request: RequestContext, id: Ids.MessageId | null) =>
     id === null
       ? null
-      : Effect.map(memo(request, messagesKey, () => Batcher.make(messages.byIds)).load(id), Option.getOrNull)
+      : memo(request, messagesKey, () => Batcher.make(messages.byIds)).read(id, (found) =>
+          Exit.succeed(Option.getOrNull(found))
+        )
 
   return {
     Report: {
       id: plain((report: Report) => Ids.toGlobal("Report", report.id)),
-      reporter: plain((report: Report, request) => someone(request, report.reporterId)),
-      subject: plain((report: Report, request) => loadUser(request, report.subjectId)),
+      reporter: plain((report: Report, request) => users.find(request, report.reporterId)),
+      subject: plain((report: Report, request) => users.load(request, report.subjectId)),
       message: plain((report: Report, request) => message(request, report.messageId)),
       interactionId: plain(
         (report: Report) => report.interactionId && Ids.toGlobal("Interaction", report.interactionId)
       ),
       // Who reports someone is not told who deals with it.
       claimedBy: plain((report: Report, request) =>
-        seesAsModerator(request) ? someone(request, report.claimedBy) : null
+        seesAsModerator(request) ? users.find(request, report.claimedBy) : null
       )
     },
     ModerationAction: {
@@ -132,7 +131,7 @@ const types = Effect.gen(function* () {
     },
     AuditEntry: {
       id: plain((entry: Entry) => Ids.toGlobal("AuditEntry", entry.id)),
-      actor: plain((entry: Entry, request) => someone(request, entry.actorId))
+      actor: plain((entry: Entry, request) => users.find(request, entry.actorId))
     },
     Viewer: {
       restrictions: plain((session: Session) => restrictions.list(session.userId))

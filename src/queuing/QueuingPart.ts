@@ -1,15 +1,16 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { InteractionId, MatchId, TicketId } from "../domain/Ids.ts"
-import { NotFound } from "../errors.ts"
-import * as Batcher from "../graphql/Batcher.ts"
+import type { MatchId, TicketId } from "../domain/Ids.ts"
+import * as Batcher from "../request/Batcher.ts"
 import { field, memo, type Part, plain, type RequestContext, subscription, viewer } from "../graphql/Part.ts"
-import { Interactions } from "../interaction/Interactions.ts"
+import * as InteractionLoader from "../interaction/InteractionLoader.ts"
+import type { Interactions } from "../interaction/Interactions.ts"
 import type { Session } from "../session/Sessions.ts"
 import { Inbox } from "./Inbox.ts"
 import { JoinInput, Queue } from "./Queue.ts"
@@ -35,23 +36,13 @@ const Every = Schema.Struct({
 })
 const Join = Schema.Struct({ input: JoinInput })
 
-/** One batch per request for each kind of thing that tickets and matches show. */
-const loaders = Effect.gen(function* () {
-  const queue = yield* Queue
-  const interactions = yield* Interactions
-  const matchKey = Symbol("match")
-  const interactionKey = Symbol("interaction")
-  return {
-    match: (request: RequestContext, id: TicketId) =>
-      memo(request, matchKey, () => Batcher.make(queue.matchesOf)).load(id),
-    interaction: (request: RequestContext, id: InteractionId) =>
-      memo(request, interactionKey, () => Batcher.make(interactions.byIds)).load(id)
-  }
-})
-
 const types = Effect.gen(function* () {
   const queue = yield* Queue
-  const load = yield* loaders
+  const loadInteraction = yield* InteractionLoader.make
+  const matchOf = (request: RequestContext, id: TicketId) =>
+    memo(request, queue.matchesOf, () => Batcher.make(queue.matchesOf)).read(id, (found) =>
+      Exit.succeed(Option.getOrNull(found))
+    )
   return {
     Ticket: {
       waitedMillis: plain((ticket: Ticket) =>
@@ -59,20 +50,10 @@ const types = Effect.gen(function* () {
           Math.max(0, (ticket.endedAt?.getTime() ?? now) - ticket.createdAt.getTime())
         )
       ),
-      match: plain((ticket: Ticket, request) =>
-        ticket.state === "MATCHED" ? Effect.map(load.match(request, ticket.id), Option.getOrNull) : null
-      )
+      match: plain((ticket: Ticket, request) => (ticket.state === "MATCHED" ? matchOf(request, ticket.id) : null))
     },
     Match: {
-      interaction: plain((match: Match, request) =>
-        Effect.flatMap(
-          load.interaction(request, match.interactionId),
-          Option.match({
-            onNone: () => Effect.fail(new NotFound({ what: "Interaction" })),
-            onSome: Effect.succeed
-          })
-        )
-      )
+      interaction: plain((match: Match, request) => loadInteraction(request, match.interactionId))
     },
     Viewer: {
       ticket: plain((session: Session) => Effect.map(queue.ticketOf(session.userId), Option.getOrNull))

@@ -1,11 +1,12 @@
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Ids from "../domain/Ids.ts"
 import type { InteractionId, UserId } from "../domain/Ids.ts"
 import type { Connection } from "../domain/Page.ts"
 import { invalid } from "../errors.ts"
-import * as Batcher from "../graphql/Batcher.ts"
+import * as Batcher from "../request/Batcher.ts"
 import * as PageArgs from "../graphql/PageArgs.ts"
 import { field, memo, type Part, plain, type RequestContext, viewer } from "../graphql/Part.ts"
 import { InteractionActor } from "../interaction/InteractionActor.ts"
@@ -52,9 +53,8 @@ const presenceLoader = Effect.gen(function* () {
     })
 
   return (request: RequestContext, id: UserId) =>
-    Effect.map(
-      memo(request, key, () => Batcher.make(seenBy(request))).load(id),
-      Option.getOrElse((): State => "OFFLINE")
+    memo(request, key, () => Batcher.make(seenBy(request))).read(id, (found) =>
+      Exit.succeed(Option.getOrElse(found, (): State => "OFFLINE"))
     )
 })
 
@@ -78,7 +78,7 @@ const types = Effect.gen(function* () {
   const sessions = yield* Sessions
   const blocks = yield* Blocks
   const users = yield* Users
-  const loadUser = yield* UserLoader.make
+  const loader = yield* UserLoader.make
   const loadPresence = yield* presenceLoader
   const loadAccount = yield* accountLoader
 
@@ -105,7 +105,7 @@ const types = Effect.gen(function* () {
     },
     // A Viewer resolves from the viewer's Session, which a sign-in has before its request does.
     Viewer: {
-      user: plain((session: Session, request) => loadUser(request, session.userId)),
+      user: plain((session: Session, request) => loader.load(request, session.userId)),
       email: plain((session: Session, request) =>
         Effect.map(loadAccount(request, session.userId), (account) => account.email)
       ),

@@ -7,13 +7,12 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Shape } from "../../../src/config/Settings.ts"
-import * as Supervised from "../../../src/actor/Supervised.ts"
 import * as Settings from "../../../src/config/Settings.ts"
 import type { SessionId, UserId } from "../../../src/domain/Ids.ts"
 import * as Ids from "../../../src/domain/Ids.ts"
 import * as Uuid from "../../../src/domain/Uuid.ts"
 import { NotFound, RateLimited, SessionExpired } from "../../../src/errors.ts"
-import * as Batcher from "../../../src/graphql/Batcher.ts"
+import * as Batcher from "../../../src/request/Batcher.ts"
 import type { Part, RequestContext } from "../../../src/graphql/Part.ts"
 import { field, memo, plain, subscription, viewer } from "../../../src/graphql/Part.ts"
 import { RateLimiter } from "../../../src/rate/RateLimiter.ts"
@@ -239,7 +238,7 @@ export const part: Effect.Effect<Part, never, Sessions | Journal> = Effect.gen(f
 /** A server of the fixture on a free port, with settings changed by `change`. */
 export const server = (change: (settings: Shape) => Shape = (settings) => settings) =>
   Http.serve({ name: "fixture", port: 0, parts: Effect.all([part]) }).pipe(
-    Layer.provideMerge(Layer.mergeAll(SessionsMemory, Layer.provide(Health.layer, Supervised.Registry.layer))),
+    Layer.provideMerge(Layer.mergeAll(SessionsMemory, Health.layer)),
     Layer.provide(limiter),
     Layer.provideMerge(
       Layer.sync(Journal, () => ({

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import * as Batcher from "../../src/graphql/Batcher.ts"
+import * as Batcher from "../../src/request/Batcher.ts"
 import { it } from "../kit/effect.ts"
 
 /** Doubles even numbers, knows no odd ones, and keeps the batches it was asked for. */
