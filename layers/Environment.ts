@@ -1,6 +1,5 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Supervised from "../src/actor/Supervised.ts"
 import * as Broadcast from "../src/broadcast/Broadcast.ts"
 import * as Cursor from "../src/graphql/Cursor.ts"
 import * as RateLimiter from "../src/rate/RateLimiter.ts"
@@ -23,6 +22,5 @@ const broadcast = Layer.unwrapEffect(
 export const layer = Layer.mergeAll(Telemetry.layerSessions, Sweeper.layer).pipe(
   Layer.provideMerge(Sessions.layer),
   Layer.provideMerge(Layer.mergeAll(RateLimiter.layer, broadcast, Cursor.layer, Telemetry.layer, Actors.layer)),
-  Layer.provideMerge(StoreLayer.layer),
-  Layer.provideMerge(Supervised.Registry.layer)
+  Layer.provideMerge(StoreLayer.layer)
 )

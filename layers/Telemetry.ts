@@ -15,13 +15,10 @@ import * as Logging from "./telemetry/Logging.ts"
 import * as ProcessLayer from "./telemetry/Process.ts"
 
 /** What a program needs to be seen from outside: health, alerts, the figures of its process. */
-export const layer: Layer.Layer<
-  Health.Health | Alerts.Alerts | Process.Process,
-  never,
-  Database | Store | Supervised.Registry
-> = Layer.mergeAll(Alerts.layer(), checks.layer, Process.sampler, Layer.effectDiscard(Metrics.register)).pipe(
-  Layer.provideMerge(Layer.merge(Health.layer, ProcessLayer.layer))
-)
+export const layer: Layer.Layer<Health.Health | Alerts.Alerts | Process.Process, never, Database | Store> =
+  Layer.mergeAll(Alerts.layer(), checks.layer, Process.sampler, Layer.effectDiscard(Metrics.register)).pipe(
+    Layer.provideMerge(Layer.merge(Health.layer, ProcessLayer.layer))
+  )
 
 /** The health check of the sessions, for programs that know them. */
 export const layerSessions: Layer.Layer<never, never, Health.Health | Sessions> = checks.layerSessions

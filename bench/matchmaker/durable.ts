@@ -10,7 +10,6 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Database from "../../layers/Database.ts"
 import * as ActorSystem from "../../src/actor/ActorSystem.ts"
-import { Registry } from "../../src/actor/Supervised.ts"
 import * as Broadcast from "../../src/broadcast/Broadcast.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import { UserId } from "../../src/domain/Ids.ts"
@@ -37,7 +36,7 @@ const hour = Duration.hours(1)
 export const system = Layer.unwrapScoped(
   Effect.map(folder, (dataDir) =>
     layer.pipe(
-      Layer.provideMerge(Layer.mergeAll(ActorSystem.layerLocal, Registry.layer, Broadcast.layerLocal, Database.layer)),
+      Layer.provideMerge(Layer.mergeAll(ActorSystem.layerLocal, Broadcast.layerLocal, Database.layer)),
       Layer.provideMerge(
         Settings.layerTest((all) => ({
           ...all,

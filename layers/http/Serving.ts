@@ -3,15 +3,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as FiberRef from "effect/FiberRef"
-import * as Option from "effect/Option"
-import * as Runtime from "effect/Runtime"
-import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import * as Supervised from "../../src/actor/Supervised.ts"
 import { DeadlineExceeded, Overloaded } from "../../src/errors.ts"
 import * as answers from "../../src/request/answers.ts"
-import type { Answer, Handler, Incoming } from "../../src/request/Incoming.ts"
+import { starter } from "../../src/request/immediate.ts"
+import type { Answer, Body, Handler, Incoming } from "../../src/request/Incoming.ts"
+import { WithBody } from "../../src/request/Incoming.ts"
 import type { Sockets } from "../../src/request/GraphqlSocket.ts"
 import * as Metrics from "../../src/telemetry/Metrics.ts"
 
@@ -24,10 +23,14 @@ export const deadlineCheckInterval = "100 millis"
 /** What a runtime's server is given: it brings the bytes. */
 export interface Serving {
   /**
-   * Answers at once where nothing waits, and with a promise where something does. `onAbort` is only called in the second
-   * case, with what to do when the client goes away.
+   * Answers at once where nothing waits, and with a promise where something does. `onAbort` is only called where a fiber
+   * waits, with what to do when the client goes away. `read` reads the body as UTF-8, counting.
    */
-  readonly answer: (incoming: Incoming, onAbort: (abort: () => void) => void) => Answer | Promise<Answer>
+  readonly answer: (
+    incoming: Incoming,
+    read: (bytesMax: number) => Promise<Body> | Body,
+    onAbort: (abort: () => void) => void
+  ) => Answer | Promise<Answer>
   readonly sockets: Sockets
 }
 
@@ -37,10 +40,11 @@ export interface Bound {
   readonly port: number
 }
 
+/** A request that waits for its body or for a fiber. */
 interface InFlight {
-  readonly fiber: Fiber.RuntimeFiber<Answer>
   readonly deadline: number
-  isLate: boolean
+  /** Ends the waiting with this answer. */
+  cut: (answer: Answer) => void
 }
 
 /** Waits until nothing is left, at most so long. Finalizers do not end by themselves: this one may be cut off. */
@@ -58,50 +62,94 @@ export interface Requests {
   readonly drain: (within: Duration.Duration) => Effect.Effect<void>
 }
 
-/** Runs a handler's Effects for a server, each in one fiber that starts at once. */
-export const requests = (handler: Handler, timeout: Duration.Duration): Effect.Effect<Requests, never, Scope.Scope> =>
+/** Runs a handler for a server: without a fiber where it needs none, and otherwise in one that starts at once. */
+export const requests = (
+  handler: Handler,
+  timeout: Duration.Duration,
+  answered: (incoming: Incoming, answer: Answer) => void
+): Effect.Effect<Requests, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const given = yield* Effect.locally(Effect.runtime<never>(), FiberRef.unhandledErrorLogLevel, Option.none())
+    const start = yield* starter
     const clock = yield* Effect.clock
     const timeoutMillis = Duration.toMillis(timeout)
     const inFlight = new Set<InFlight>()
-    const runFork = Runtime.runFork(
-      Runtime.make({ ...given, runtimeFlags: RuntimeFlags.disable(given.runtimeFlags, RuntimeFlags.RuntimeMetrics) })
-    )
-
     const late = answers.failure(new DeadlineExceeded({ timeoutMillis }))
     const busy = answers.failure(new Overloaded({ retryAfterMillis: 1_000 }))
 
-    const settled = (exit: Exit.Exit<Answer>, isLate: boolean): Answer =>
-      Exit.isSuccess(exit) ? exit.value : isLate ? late : busy
+    const settled = (exit: Exit.Exit<Answer>): Answer => (Exit.isSuccess(exit) ? exit.value : busy)
 
-    const answer: Serving["answer"] = (incoming, onAbort) => {
+    /** Until the answer is there the request counts, and can be cut off. */
+    const wait = (begin: (entry: InFlight, done: (answer: Answer) => void) => void): Promise<Answer> =>
+      new Promise((resolve) => {
+        const entry: InFlight = { deadline: clock.unsafeCurrentTimeMillis() + timeoutMillis, cut: () => undefined }
+        const done = (answer: Answer): void => {
+          if (!inFlight.delete(entry)) return
+          Metrics.requestsInFlight.unsafeUpdate(inFlight.size, [])
+          resolve(answer)
+        }
+        entry.cut = done
+        inFlight.add(entry)
+        Metrics.requestsInFlight.unsafeUpdate(inFlight.size, [])
+        begin(entry, done)
+      })
+
+    const awaitFiber = (
+      fiber: Fiber.RuntimeFiber<Answer>,
+      onAbort: (abort: () => void) => void,
+      entry: InFlight,
+      done: (answer: Answer) => void
+    ): void => {
+      // Its answer comes when what it held is released.
+      let instead: Answer | undefined
+      entry.cut = (answer) => {
+        instead = answer
+        fiber.unsafeInterruptAsFork(fiber.id())
+      }
+      onAbort(() => fiber.unsafeInterruptAsFork(fiber.id()))
+      fiber.addObserver((exit) => done(Exit.isFailure(exit) ? (instead ?? busy) : exit.value))
+    }
+
+    const whole: Serving["answer"] = (incoming, read, onAbort) => {
+      const outcome = handler(incoming)
+      if (outcome instanceof WithBody) {
+        return wait((entry, done) => {
+          const goOn = (body: Body): void => {
+            if (!inFlight.has(entry)) return
+            const reply = outcome.next(body)
+            if (!Effect.isEffect(reply)) return done(reply)
+            const running = start(reply)
+            if (Exit.isExit(running)) done(settled(running))
+            else awaitFiber(running, onAbort, entry, done)
+          }
+          const body = read(outcome.bytesMax)
+          if (body instanceof Promise) void body.then(goOn)
+          else goOn(body)
+        })
+      }
+      if (!Effect.isEffect(outcome)) return outcome
+      const running = start(outcome)
+      if (Exit.isExit(running)) return settled(running)
+      return wait((entry, done) => awaitFiber(running, onAbort, entry, done))
+    }
+
+    const answer: Serving["answer"] = (incoming, read, onAbort) => {
       if (inFlight.size >= inFlightMax) {
         Metrics.series(Metrics.requestsShed, "in_flight").unsafeUpdate(1, [])
         return busy
       }
-      const fiber = runFork(handler(incoming))
-      const exit = fiber.unsafePoll()
-      if (exit !== null) return settled(exit, false)
-      const entry: InFlight = { fiber, deadline: clock.unsafeCurrentTimeMillis() + timeoutMillis, isLate: false }
-      inFlight.add(entry)
-      Metrics.requestsInFlight.unsafeUpdate(inFlight.size, [])
-      onAbort(() => fiber.unsafeInterruptAsFork(fiber.id()))
-      return new Promise((resolve) => {
-        fiber.addObserver((done) => {
-          inFlight.delete(entry)
-          Metrics.requestsInFlight.unsafeUpdate(inFlight.size, [])
-          resolve(settled(done, entry.isLate))
-        })
-      })
+      const given = whole(incoming, read, onAbort)
+      const counted = (one: Answer): Answer => {
+        answered(incoming, one)
+        return one
+      }
+      return given instanceof Promise ? given.then(counted) : counted(given)
     }
 
     // All have the same time, so they are in the order of their deadlines.
     const checkDeadlines = Effect.map(Clock.currentTimeMillis, (now) => {
       for (const entry of inFlight) {
         if (entry.deadline > now) return
-        entry.isLate = true
-        entry.fiber.unsafeInterruptAsFork(entry.fiber.id())
+        entry.cut(late)
       }
     })
     yield* Effect.forkScoped(Effect.repeat(checkDeadlines, Schedule.spaced(deadlineCheckInterval)))
@@ -111,7 +159,7 @@ export const requests = (handler: Handler, timeout: Duration.Duration): Effect.E
       drain: (within) =>
         Effect.gen(function* () {
           yield* emptied(() => inFlight.size, within)
-          for (const entry of inFlight) entry.fiber.unsafeInterruptAsFork(entry.fiber.id())
+          for (const entry of inFlight) entry.cut(busy)
           yield* emptied(() => inFlight.size, "1 second")
         })
     }

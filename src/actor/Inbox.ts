@@ -295,7 +295,7 @@ const forget = Effect.gen(function* () {
 const restart = { intensity: 1_000, window: "1 minute", backoff: { initial: "1 second", max: "10 seconds" } } as const
 
 /** In Postgres; handled by whichever process serves the actor's type and accepted or took the message. */
-export const layer: Layer.Layer<Inbox, never, SqlClient.SqlClient | ActorSystem | Supervised.Registry> = Layer.scoped(
+export const layer: Layer.Layer<Inbox, never, SqlClient.SqlClient | ActorSystem> = Layer.scoped(
   Inbox,
   Effect.gen(function* () {
     const inbox = yield* make

@@ -62,7 +62,7 @@ const kept = Effect.gen(function* () {
   }))
 })
 
-export const report: Effect.Effect<Effect.Effect<Report>, never, ActorSystem | Supervised.Registry> = Effect.gen(
+export const report: Effect.Effect<Effect.Effect<Report>, never, ActorSystem> = Effect.gen(
   function* () {
     const system = yield* ActorSystem
     const registry = yield* Supervised.Registry
@@ -109,7 +109,7 @@ const act = (request: Request, path: string): Effect.Effect<Response, DatabaseUn
  */
 export const handler = (
   allow: Allow
-): Effect.Effect<(request: Request) => Promise<Response>, never, ActorSystem | Supervised.Registry> =>
+): Effect.Effect<(request: Request) => Promise<Response>, never, ActorSystem> =>
   Effect.gen(function* () {
     const runtime = yield* Effect.runtime<never>()
     const current = yield* report

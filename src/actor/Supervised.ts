@@ -32,30 +32,36 @@ interface Entry {
   lastFailure: { readonly cause: string; readonly at: Date } | undefined
 }
 
-/** The supervised fibers of this process, for health and metrics. */
-export class Registry extends Context.Tag("@connect/actor/Supervised/Registry")<
-  Registry,
-  {
-    readonly add: (name: string, strategy: Supervision.Strategy) => Effect.Effect<Entry, never, Scope.Scope>
-    readonly report: Effect.Effect<ReadonlyArray<Report>>
+interface Supervisors {
+  readonly add: (name: string, strategy: Supervision.Strategy) => Effect.Effect<Entry, never, Scope.Scope>
+  readonly report: Effect.Effect<ReadonlyArray<Report>>
+}
+
+const makeRegistry = (): Supervisors => {
+  const entries = new Set<Entry>()
+  return {
+    add: (name, strategy) =>
+      Effect.acquireRelease(
+        Effect.suspend(() => {
+          if (entries.size >= fibersMax) return Effect.dieMessage(`More than ${fibersMax} supervised fibers`)
+          const entry: Entry = { name, strategy, state: "running", restarts: 0, lastFailure: undefined }
+          entries.add(entry)
+          return Effect.succeed(entry)
+        }),
+        (entry) => Effect.sync(() => entries.delete(entry))
+      ),
+    report: Effect.sync(() => Array.from(entries, (entry) => ({ ...entry })))
   }
->() {
-  static readonly layer: Layer.Layer<Registry> = Layer.sync(Registry, () => {
-    const entries = new Set<Entry>()
-    return {
-      add: (name, strategy) =>
-        Effect.acquireRelease(
-          Effect.suspend(() => {
-            if (entries.size >= fibersMax) return Effect.dieMessage(`More than ${fibersMax} supervised fibers`)
-            const entry: Entry = { name, strategy, state: "running", restarts: 0, lastFailure: undefined }
-            entries.add(entry)
-            return Effect.succeed(entry)
-          }),
-          (entry) => Effect.sync(() => entries.delete(entry))
-        ),
-      report: Effect.sync(() => Array.from(entries, (entry) => ({ ...entry })))
-    }
-  })
+}
+
+/**
+ * The supervised fibers, for health and metrics. One for the process, whoever starts a fiber in it; tests provide
+ * `Registry.layer` to see only their own.
+ */
+export class Registry extends Context.Reference<Registry>()("@connect/actor/Supervised/Registry", {
+  defaultValue: makeRegistry
+}) {
+  static readonly layer: Layer.Layer<never> = Layer.sync(Registry, makeRegistry)
 }
 
 export interface Options<E, R> {
@@ -71,7 +77,7 @@ const causeCharactersMax = 2_000
  * Runs a fiber in the scope and starts it again when it fails, with back-off. After more failures than the intensity
  * allows within the window it stays down, and the registry says so. It is over when the effect succeeds.
  */
-export const fork = <E, R>(options: Options<E, R>): Effect.Effect<void, never, Scope.Scope | Registry | R> =>
+export const fork = <E, R>(options: Options<E, R>): Effect.Effect<void, never, Scope.Scope | R> =>
   Effect.gen(function* () {
     const registry = yield* Registry
     const policy = Supervision.policy({ ...options.restart, strategy: "restart" })

@@ -7,6 +7,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Supervised from "../actor/Supervised.ts"
 import type { Delivery, Store } from "../store/Store.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import type { Topics } from "./Topics.ts"
@@ -68,7 +69,7 @@ const sender = (store: typeof Store.Service, origin: string) =>
       missed.clear()
       yield* deliverAll(owed)
     })
-    yield* Effect.forkScoped(Effect.forever(batch))
+    yield* Supervised.fork({ name: "broadcast sender", effect: Effect.forever(batch) })
     return (topic: string, message: unknown) =>
       Effect.map(Queue.offer(outgoing, { topic, wire: [origin, message] }), (taken) => {
         if (!taken) lose(topic)

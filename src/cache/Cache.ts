@@ -6,6 +6,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Supervised from "../actor/Supervised.ts"
 import { Broadcast } from "../broadcast/Broadcast.ts"
 import { Settings } from "../config/Settings.ts"
 import { Store } from "../store/Store.ts"
@@ -167,8 +168,9 @@ const follow = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, instance: string) =>
   Effect.gen(function* () {
     const broadcast = yield* Broadcast
     const signals = yield* broadcast.subscribe<Changed>(`cache:${parts.options.name}`)
-    yield* Effect.forkScoped(
-      Stream.runForEach(signals, (signal) =>
+    yield* Supervised.fork({
+      name: `cache ${parts.options.name} signals`,
+      effect: Stream.runForEach(signals, (signal) =>
         Effect.sync(() => {
           if (signal._tag === "Message") {
             if (signal.message.from !== instance) forget(parts, signal.message.keys)
@@ -178,7 +180,7 @@ const follow = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, instance: string) =>
           parts.flights.forgetAll()
         })
       )
-    )
+    })
   })
 
 /**

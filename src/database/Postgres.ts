@@ -5,9 +5,11 @@ import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import * as Supervised from "../actor/Supervised.ts"
 import type * as Settings from "../config/Settings.ts"
 import { DatabaseUnavailable } from "../errors.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
+import * as Alarm from "./Alarm.ts"
 import * as Client from "./Client.ts"
 import { Database, type Stats } from "./Database.ts"
 import type { Driver } from "./Driver.ts"
@@ -73,17 +75,20 @@ export const make = ({
       ),
       (opened) => Effect.sync(opened.close)
     )
-    yield* Effect.sync(pool.sweep).pipe(
-      Effect.zipRight(setGauges(pool)),
-      Effect.repeat(Schedule.spaced(Duration.millis(Pool.sweepMillis))),
-      Effect.forkScoped
-    )
+    yield* Supervised.fork({
+      name: "database pool sweep",
+      effect: Effect.sync(pool.sweep).pipe(
+        Effect.zipRight(setGauges(pool)),
+        Effect.repeat(Schedule.spaced(Duration.millis(Pool.sweepMillis)))
+      )
+    })
     const observer = Observer.make({
       clock,
       slowMillis: Duration.toMillis(settings.slowQueryThreshold),
       log: settings.queryLog
     })
-    const sql = yield* Client.make(pool, observer, name)
+    const alarm = yield* Alarm.make
+    const sql = yield* Client.make({ pool, observer, alarm }, name)
     const { totals } = observer
     return Context.make(SqlClient.SqlClient, sql).pipe(
       Context.add(Database, {

@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
+import * as Supervised from "../actor/Supervised.ts"
 import { Broadcast } from "../broadcast/Broadcast.ts"
 import type { Message, MessageRow } from "../communication/Message.ts"
 import { columns, fromRow, states } from "../communication/Message.ts"
@@ -301,7 +302,7 @@ const make = Effect.gen(function* () {
 
   // A commit under way when the process stops is seen to its end: the statement has a timeout, and its senders wait.
   const committer = Effect.forever(Effect.flatMap(Effect.interruptible(next), round)).pipe(Effect.uninterruptible)
-  yield* Effect.replicateEffect(Effect.forkScoped(committer), commitsAtOnce)
+  for (let i = 1; i <= commitsAtOnce; i++) yield* Supervised.fork({ name: `event log commits ${i}`, effect: committer })
 
   return EventLog.of({
     ready: (writer) =>

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as Supervised from "../actor/Supervised.ts"
 import { Broadcast } from "../broadcast/Broadcast.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import type { UserId } from "../domain/Ids.ts"
@@ -86,13 +87,16 @@ const make = Effect.gen(function* () {
   }
 
   const changed = yield* broadcast.subscribe<RestrictionsChanged>("moderation")
-  yield* Stream.runForEach(changed, (signal) =>
-    Effect.sync(() => {
-      if (signal._tag === "Message") return forget(signal.message.userId)
-      changes++
-      known.clear()
-    })
-  ).pipe(Effect.forkScoped)
+  yield* Supervised.fork({
+    name: "restriction signals",
+    effect: Stream.runForEach(changed, (signal) =>
+      Effect.sync(() => {
+        if (signal._tag === "Message") return forget(signal.message.userId)
+        changes++
+        known.clear()
+      })
+    )
+  })
 
   const read = (userId: UserId, now: number) =>
     Effect.gen(function* () {

@@ -2,7 +2,6 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
-import type { Registry } from "../actor/Supervised.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import * as Ids from "../domain/Ids.ts"
 import type { TicketId, UserId } from "../domain/Ids.ts"
@@ -175,7 +174,7 @@ const runSeparately = (lobby: Lobby, items: ReadonlyArray<Item>) =>
   )
 
 /** The way in and out: what arrives while one statement runs shares the next. A person's calls keep their order. */
-export const make = (lobby: Lobby): Effect.Effect<Admission, never, Scope.Scope | Registry> =>
+export const make = (lobby: Lobby): Effect.Effect<Admission, never, Scope.Scope> =>
   Effect.map(
     GroupCommit.make<Item, Done, JoinFailure>({
       name: "queue admission",

@@ -31,7 +31,7 @@ interface Pending<A, B, E> {
  */
 export const make = <A, B, E>(
   options: Options<A, B, E>
-): Effect.Effect<(item: A) => Effect.Effect<B, E>, never, Scope.Scope | Supervised.Registry> =>
+): Effect.Effect<(item: A) => Effect.Effect<B, E>, never, Scope.Scope> =>
   Effect.gen(function* () {
     let waiting: Array<Pending<A, B, E>> = []
     let running: ReadonlyArray<Pending<A, B, E>> = []

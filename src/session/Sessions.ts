@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as Supervised from "../actor/Supervised.ts"
 import { Broadcast } from "../broadcast/Broadcast.ts"
 import * as Cache from "../cache/Cache.ts"
 import { Settings } from "../config/Settings.ts"
@@ -124,14 +125,15 @@ const listening = (sql: SqlClient.SqlClient) =>
         { discard: true }
       ).pipe(orUnavailable, Effect.ignore)
     const signals = yield* broadcast.subscribe<Ended>("session")
-    yield* Effect.forkScoped(
-      Stream.runForEach(signals, (signal) => {
+    yield* Supervised.fork({
+      name: "session signals",
+      effect: Stream.runForEach(signals, (signal) => {
         if (signal._tag === "Gap") return check(endings.sessionIds)
         return Effect.sync(() => {
           for (const id of signal.message.sessionIds) endings.end(id, signal.message.reason)
         })
       })
-    )
+    })
     // It may have ended between the load and the wait.
     return (session: Session) => endings.wait(session.id, check([session.id]))
   })

@@ -9,7 +9,7 @@ import { Sessions } from "./Sessions.ts"
 export const sweepEvery = Duration.minutes(5)
 
 /** Ends sessions that have expired and deletes what ended long ago. Any number of processes may run it. */
-export const layer: Layer.Layer<never, never, Sessions | Supervised.Registry> = Layer.scopedDiscard(
+export const layer: Layer.Layer<never, never, Sessions> = Layer.scopedDiscard(
   Effect.flatMap(Sessions, ({ sweep }) =>
     Supervised.fork({
       name: "session sweep",

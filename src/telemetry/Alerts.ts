@@ -91,9 +91,7 @@ export const defaults: ReadonlyArray<Alert> = [
 ]
 
 /** Evaluates the alerts; shows them as `connect_alert_firing`, in the log and as the check `alerts`. */
-export const layer = (
-  alerts: ReadonlyArray<Alert> = defaults
-): Layer.Layer<Alerts, never, Health | Supervised.Registry> =>
+export const layer = (alerts: ReadonlyArray<Alert> = defaults): Layer.Layer<Alerts, never, Health> =>
   Layer.scoped(
     Alerts,
     Effect.gen(function* () {

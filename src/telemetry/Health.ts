@@ -84,7 +84,7 @@ export const toJson = (report: Report, withHistory: boolean) => ({
 })
 
 /** Health with no checks yet: what has something to check registers it. */
-export const layer: Layer.Layer<Health, never, Supervised.Registry> = Layer.scoped(
+export const layer: Layer.Layer<Health> = Layer.scoped(
   Health,
   Effect.gen(function* () {
     const probes = new Map<string, Probe>()

@@ -32,7 +32,7 @@ const tick = Duration.millis(500)
 const ticksPerSample = 10
 
 /** Keeps the `process_…` metrics up to date for as long as it lives. */
-export const sampler: Layer.Layer<never, never, Process | Supervised.Registry> = Layer.scopedDiscard(
+export const sampler: Layer.Layer<never, never, Process> = Layer.scopedDiscard(
   Effect.gen(function* () {
     const { sample } = yield* Process
     let before = { cpuSeconds: 0, uptimeSeconds: 0 }

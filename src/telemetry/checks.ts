@@ -23,22 +23,21 @@ const memoryFail = 0.95
 const restartsRecent = Duration.minutes(5)
 
 /** The checks of every program: database, cache, event loop, memory, supervised fibers. */
-export const layer: Layer.Layer<never, never, Health | Database | Store | Process | Supervised.Registry> =
-  Layer.scopedDiscard(
-    Effect.gen(function* () {
-      const health = yield* Health
-      yield* Effect.all(
-        [
-          health.register({ name: "database", critical: true, run: database(yield* Database) }),
-          health.register({ name: "cache", critical: false, run: cache(yield* Store) }),
-          health.register({ name: "event_loop", critical: false, run: eventLoop }),
-          health.register({ name: "memory", critical: false, run: memory(yield* Process) }),
-          health.register({ name: "fibers", critical: true, run: fibers(yield* Supervised.Registry) })
-        ],
-        { discard: true }
-      )
-    })
-  )
+export const layer: Layer.Layer<never, never, Health | Database | Store | Process> = Layer.scopedDiscard(
+  Effect.gen(function* () {
+    const health = yield* Health
+    yield* Effect.all(
+      [
+        health.register({ name: "database", critical: true, run: database(yield* Database) }),
+        health.register({ name: "cache", critical: false, run: cache(yield* Store) }),
+        health.register({ name: "event_loop", critical: false, run: eventLoop }),
+        health.register({ name: "memory", critical: false, run: memory(yield* Process) }),
+        health.register({ name: "fibers", critical: true, run: fibers(yield* Supervised.Registry) })
+      ],
+      { discard: true }
+    )
+  })
+)
 
 /** The check of the programs that know sessions. */
 export const layerSessions: Layer.Layer<never, never, Health | Sessions> = Layer.scopedDiscard(

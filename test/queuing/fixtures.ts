@@ -4,7 +4,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as ActorSystem from "../../src/actor/ActorSystem.ts"
-import { Registry } from "../../src/actor/Supervised.ts"
 import * as Broadcast from "../../src/broadcast/Broadcast.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import { UserId } from "../../src/domain/Ids.ts"
@@ -38,7 +37,7 @@ export const process = (change: Change = {}) =>
     Layer.provideMerge(QueueActor.layer),
     Layer.provideMerge(Layer.mergeAll(Users.layer, Restrictions.layer, Interactions.layer)),
     Layer.provideMerge(Layer.mergeAll(Cursor.layer, noPasswords, endlessSessions)),
-    Layer.provideMerge(Layer.mergeAll(ActorSystem.layerLocal, Registry.layer, StoreMemory.layer, settings(change)))
+    Layer.provideMerge(Layer.mergeAll(ActorSystem.layerLocal, StoreMemory.layer, settings(change)))
   )
 
 /** The database and the broadcasts that the processes of a test share. */

@@ -4,7 +4,6 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as TestClock from "effect/TestClock"
-import * as Supervised from "../../src/actor/Supervised.ts"
 import { DatabaseUnavailable } from "../../src/errors.ts"
 import { sweepMax } from "../../src/session/SessionRows.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
@@ -28,8 +27,5 @@ it("sweeps every few minutes, again at once while there is more, and goes on aft
     expect(sweeps).toBe(3)
     yield* TestClock.adjust("10 minutes")
     expect(sweeps).toBeGreaterThan(3)
-  }).pipe(
-    Effect.provide(Sweeper.layer.pipe(Layer.provide([sessions, Supervised.Registry.layer]))),
-    Logger.withMinimumLogLevel(LogLevel.None)
-  )
+  }).pipe(Effect.provide(Sweeper.layer.pipe(Layer.provide(sessions))), Logger.withMinimumLogLevel(LogLevel.None))
 })

@@ -61,7 +61,7 @@ const world = (parts: World = {}) => {
 }
 
 /** Builds the checks in that world, lets them run for a while and gives the report. */
-const reportIn = (parts: World, before: Effect.Effect<void, never, Scope.Scope | Supervised.Registry> = Effect.void) =>
+const reportIn = (parts: World, before: Effect.Effect<void, never, Scope.Scope> = Effect.void) =>
   Effect.gen(function* () {
     const context = yield* Effect.fork(Layer.build(world(parts)))
     yield* TestClock.adjust("1 second")

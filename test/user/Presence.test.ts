@@ -8,7 +8,6 @@ import * as TestClock from "effect/TestClock"
 import * as TestContext from "effect/TestContext"
 import * as fc from "fast-check"
 import * as ActorSystem from "../../src/actor/ActorSystem.ts"
-import * as Supervised from "../../src/actor/Supervised.ts"
 import { UserId } from "../../src/domain/Ids.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import * as PresenceModule from "../../src/user/Presence.ts"
@@ -26,7 +25,7 @@ const layerNoSql = Layer.succeed(
 
 const layer = PresenceModule.layer.pipe(
   Layer.provideMerge(UserActor.layer),
-  Layer.provideMerge(Layer.mergeAll(ActorSystem.layerLocal, StoreMemory.layer, layerNoSql, Supervised.Registry.layer))
+  Layer.provideMerge(Layer.mergeAll(ActorSystem.layerLocal, StoreMemory.layer, layerNoSql))
 )
 
 /** Lets actors take their messages. */

@@ -5,7 +5,6 @@ import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as ActorSystem from "../../src/actor/ActorSystem.ts"
-import * as Supervised from "../../src/actor/Supervised.ts"
 import * as Broadcast from "../../src/broadcast/Broadcast.ts"
 import * as Messages from "../../src/communication/Messages.ts"
 import * as Settings from "../../src/config/Settings.ts"
@@ -60,7 +59,7 @@ export const layer = Actions.layer.pipe(
   Layer.provideMerge(Layer.mergeAll(UsersModule.layer, Blocks.layer, Presence.layer, Restrictions.layer, interaction)),
   Layer.provideMerge(UserActor.layer),
   Layer.provideMerge(Layer.mergeAll(Sessions.layer, RateLimiter.layer, Cursor.layer, layerPasswords)),
-  Layer.provideMerge(Layer.mergeAll(Broadcast.layerLocal, ActorSystem.layerLocal, Supervised.Registry.layer)),
+  Layer.provideMerge(Layer.mergeAll(Broadcast.layerLocal, ActorSystem.layerLocal)),
   Layer.provideMerge(Layer.mergeAll(Postgres.layerDatabase, StoreMemory.layer)),
   Layer.provideMerge(Settings.layerTest())
 )
