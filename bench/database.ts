@@ -57,6 +57,8 @@ const program = Effect.gen(function* () {
       { concurrency: "unbounded" }
     )
   })
+  // As in production where no collector of traces is set.
+  const untraced = Effect.withTracerEnabled(inEffect, false)
   const inPromises = async (): Promise<void> => {
     const until = performance.now() + millisEach
     const worker = async (): Promise<void> => {
@@ -69,8 +71,8 @@ const program = Effect.gen(function* () {
   }
 
   const ways = {
-    ours: () => ours.runPromise(inEffect),
-    "sql-pg": () => theirs.runPromise(inEffect),
+    ours: () => ours.runPromise(untraced),
+    "sql-pg": () => theirs.runPromise(untraced),
     "raw Bun.SQL": inPromises
   }
   const seen: Record<keyof typeof ways, Array<number>> = { ours: [], "sql-pg": [], "raw Bun.SQL": [] }

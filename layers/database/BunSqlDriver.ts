@@ -110,6 +110,7 @@ export const make = (options: ConnectOptions): Effect.Effect<Driver> =>
       return {
         name: "bun",
         connectionsMax: Number.POSITIVE_INFINITY,
+        depthMax: 16,
         connect: (done) => {
           settle(openOne(Sql, options), (opened) => wrap(opened, control), done)
         }

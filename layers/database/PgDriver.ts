@@ -89,14 +89,16 @@ const wrap = (client: Pg.Client, nameOf: (sql: string) => string | undefined): D
   }
 }
 
-const config = ({ address, statementMillisMax }: ConnectOptions): Pg.ClientConfig => ({
+/** `pipeline` is missing in its types: what is asked for while something runs is sent at once. */
+const config = ({ address, statementMillisMax }: ConnectOptions): Pg.ClientConfig & { readonly pipeline: boolean } => ({
   ...("url" in address
     ? { connectionString: Redacted.value(address.url) }
     : { host: address.socketFolder, port: address.port, user: address.user, database: address.database }),
   connectionTimeoutMillis: connectMillisMax,
   statement_timeout: statementMillisMax,
   application_name: applicationName,
-  keepAlive: true
+  keepAlive: true,
+  pipeline: true
 })
 
 /** Connections through `pg`, for every runtime, with named prepared statements. */
@@ -105,6 +107,7 @@ export const make = (options: ConnectOptions): Driver => {
   return {
     name: "pg",
     connectionsMax: Number.POSITIVE_INFINITY,
+    depthMax: 16,
     connect: (done) => {
       const client = new Pg.Client(config(options))
       const connection = wrap(client, nameOf)

@@ -56,5 +56,10 @@ export const make = (folder: string | undefined): Effect.Effect<Driver, StartupE
       }),
       (db) => Effect.promise(() => db.close())
     ),
-    (db): Driver => ({ name: "pglite", connectionsMax: 1, connect: (done) => done(Either.right(wrap(db))) })
+    (db): Driver => ({
+      name: "pglite",
+      connectionsMax: 1,
+      depthMax: 1,
+      connect: (done) => done(Either.right(wrap(db)))
+    })
   )

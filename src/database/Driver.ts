@@ -1,5 +1,4 @@
 import type { SqlError } from "@effect/sql/SqlError"
-import type * as Effect from "effect/Effect"
 import type * as Either from "effect/Either"
 
 /** One statement. `params` hold what `Parameters.encode` returns. */
@@ -18,20 +17,17 @@ export interface DriverResult {
   readonly affected: number
 }
 
-/** Runs one statement somewhere. */
-export type Run = (statement: DriverStatement) => Effect.Effect<DriverResult, SqlError>
-
 export type Outcome<A> = Either.Either<A, SqlError>
 
 /**
- * One connection, used by one caller at a time. Callbacks, because a statement then costs its caller one suspension and
- * an interruption can leave at once while the connection is still busy.
+ * One connection. Callbacks, because a statement then costs its caller one suspension and an interruption can leave at
+ * once while the connection is still busy.
  */
 export interface DriverConnection {
   /**
-   * Runs one statement and calls `done` once. The returned function asks the server to cancel it and may be called again:
-   * a server that has not begun yet ignores it. `done` still comes, and not before the server has dealt with every
-   * cancel, which could hit the next statement otherwise.
+   * Runs one statement and calls `done` once. The returned function asks the server to cancel what the connection is
+   * running and may be called again: a server that has not begun yet ignores it. `done` still comes, and not before the
+   * server has dealt with every cancel, which could hit the next statement otherwise.
    */
   readonly run: (statement: DriverStatement, done: (outcome: Outcome<DriverResult>) => void) => () => void
   readonly isOpen: () => boolean
@@ -44,5 +40,7 @@ export interface Driver {
   readonly name: "pg" | "bun" | "pglite"
   /** Connections it can hold at most, when there is such a limit. */
   readonly connectionsMax: number
+  /** Statements that may be sent on one connection before the first has been answered. They are answered in turn. */
+  readonly depthMax: number
   readonly connect: (done: (outcome: Outcome<DriverConnection>) => void) => void
 }

@@ -1,6 +1,7 @@
 import { SqlError } from "@effect/sql/SqlError"
 import * as Either from "effect/Either"
-import type { Driver, DriverConnection, Outcome } from "./Driver.ts"
+import type { Driver } from "./Driver.ts"
+import { type Holder, Lane } from "./Lane.ts"
 
 /** Callers that may wait for a connection; one more is refused at once. */
 export const waitersMax = 1_000
@@ -14,6 +15,15 @@ export const idleMillisMax = 60_000
 /** How long a cancelled statement may keep its connection before that is closed. */
 export const cancelMillisMax = 5_000
 
+/** After a refused attempt to connect, how long those who wait are left to the connections that there are. */
+export const reconnectMillis = 100
+
+/**
+ * Statements that go one behind the other before the next connection is taken: a few deep connections cost the server
+ * fewer wake-ups than many shallow ones.
+ */
+export const depthWanted = 8
+
 /** SQLSTATE too_many_connections: callers treat it like the server's own refusal. */
 const refused = (message: string) =>
   new SqlError({ message, cause: Object.assign(new Error(message), { code: "53300" }) })
@@ -26,26 +36,25 @@ export interface PoolOptions {
   readonly waitersMax?: number
 }
 
-interface Waiter {
-  readonly grant: (outcome: Outcome<DriverConnection>) => void
-  readonly since: number
-}
-
-/** Connections of one server, handed out one caller each, first come first served. */
+/**
+ * Connections of one server, first come first served. Each is with one caller alone, or with several that share it, whose
+ * statements the server answers in turn.
+ */
 export interface Pool {
+  readonly now: () => number
+  /** Calls `granted` or `refused` once, maybe before it returns. */
+  readonly acquire: (holder: Holder) => void
+  /** Whether it still waited; it gets nothing then. */
+  readonly withdraw: (holder: Holder) => boolean
+  /** Gives its place back; a closed connection is replaced when somebody needs it. */
+  readonly release: (lane: Lane, holder: Holder) => void
   /**
-   * Calls `grant` once, maybe before it returns. The returned function withdraws a caller that still waits; it says
-   * whether there was one to withdraw.
+   * It leaves in the middle of a statement, which is cancelled until it ends; then comes `release`. A connection on which
+   * it does not end is closed.
    */
-  readonly acquire: (grant: (outcome: Outcome<DriverConnection>) => void) => () => boolean
-  /** Gives a connection back; a closed one is replaced when somebody needs it. */
-  readonly release: (connection: DriverConnection) => void
-  /**
-   * Its caller left in the middle of a statement, which is cancelled until it ends; then comes `release`. One that does
-   * not end is closed.
-   */
-  readonly abandon: (connection: DriverConnection, cancel: () => void) => void
-  readonly discard: (connection: DriverConnection) => void
+  readonly abandon: (lane: Lane, holder: Holder, cancel: () => void) => void
+  /** `release` of a connection that is not worth keeping: those who share it may finish. */
+  readonly discard: (lane: Lane, holder: Holder) => void
   /** Refuses those who waited too long and closes what is idle, broken or stuck. Called every `sweepMillis`. */
   readonly sweep: () => void
   readonly figures: () => {
@@ -60,78 +69,107 @@ export interface Pool {
 /** Time between two sweeps, and so how late a deadline may be noticed. */
 export const sweepMillis = 100
 
+interface Abandoned {
+  readonly lane: Lane
+  readonly cancel: () => void
+  readonly since: number
+}
+
 class FifoPool implements Pool {
   readonly options: PoolOptions
+  readonly now: () => number
   readonly max: number
-  readonly all = new Set<DriverConnection>()
-  readonly abandoned = new Map<DriverConnection, { readonly cancel: () => void; readonly since: number }>()
-  readonly waiters = new Set<Waiter>()
-  idle: Array<{ readonly connection: DriverConnection; readonly since: number }> = []
+  readonly depthMax: number
+  readonly all = new Set<Lane>()
+  readonly abandoned = new Map<Holder, Abandoned>()
+  /** Since when each waits. */
+  readonly waiters = new Map<Holder, number>()
+  /** How many of them want a connection alone. */
+  waitingAlone = 0
+  idle: Array<Lane> = []
   opening = 0
+  openAgainAt = 0
   closed = false
 
   constructor(options: PoolOptions) {
     this.options = options
+    this.now = options.now
     this.max = Math.min(options.max, options.driver.connectionsMax)
+    this.depthMax = options.driver.depthMax
   }
 
-  readonly acquire = (grant: Waiter["grant"]): (() => boolean) => {
-    if (this.closed) {
-      grant(Either.left(refused("The database is closed")))
-      return () => false
-    }
-    const idle = this.takeIdle()
-    if (idle !== undefined) {
-      grant(Either.right(idle))
-      return () => false
-    }
-    if (this.waiters.size >= (this.options.waitersMax ?? waitersMax)) {
-      grant(Either.left(refused(`${this.waiters.size} callers wait for a database connection already`)))
-      return () => false
-    }
-    const waiter: Waiter = { grant, since: this.options.now() }
-    this.waiters.add(waiter)
+  readonly acquire = (holder: Holder): void => {
+    if (this.closed) return holder.refused(refused("The database is closed"))
+    const lane =
+      (holder.shares ? this.joinable(Math.min(depthWanted, this.depthMax)) : undefined) ??
+      this.takeIdle() ??
+      (holder.shares ? this.joinable(this.depthMax) : undefined)
+    if (lane !== undefined) return lane.join(holder)
+    if (this.waiters.size >= (this.options.waitersMax ?? waitersMax))
+      return holder.refused(refused(`${this.waiters.size} callers wait for a database connection already`))
+    this.waiters.set(holder, this.now())
+    if (!holder.shares) this.waitingAlone++
     this.openForWaiters()
-    return () => this.waiters.delete(waiter)
+    this.drainForWaiters()
   }
 
-  readonly release = (connection: DriverConnection): void => {
-    this.abandoned.delete(connection)
-    if (!this.all.has(connection)) return
-    if (this.closed || !connection.isOpen()) return this.discard(connection)
-    this.give(connection)
+  readonly withdraw = (holder: Holder): boolean => {
+    if (!this.waiters.delete(holder)) return false
+    if (!holder.shares) this.waitingAlone--
+    return true
   }
 
-  readonly abandon = (connection: DriverConnection, cancel: () => void): void => {
-    this.abandoned.set(connection, { cancel, since: this.options.now() })
-    cancel()
+  readonly release = (lane: Lane, holder: Holder): void => {
+    if (this.abandoned.size > 0) this.abandoned.delete(holder)
+    lane.leave(holder)
+    if (!this.all.has(lane)) {
+      if (lane.isRetired && lane.holders.length === 0) lane.connection.close()
+      return
+    }
+    if (this.closed || !lane.connection.isOpen()) return this.remove(lane)
+    if (lane.holders.length === 0) this.give(lane)
+    else if (this.waiters.size > 0) this.fill(lane)
   }
 
-  readonly discard = (connection: DriverConnection): void => {
-    this.abandoned.delete(connection)
-    if (!this.all.delete(connection)) return
-    connection.close()
-    this.openForWaiters()
+  readonly abandon = (lane: Lane, holder: Holder, cancel: () => void): void => {
+    this.abandoned.set(holder, { lane, cancel, since: this.now() })
+    // A shared one is quick and has most likely ended by the next sweep: no need to disturb those behind it.
+    if (lane.isShared) lane.isDraining = true
+    else cancel()
+  }
+
+  readonly discard = (lane: Lane, holder: Holder): void => {
+    this.abandoned.delete(holder)
+    lane.leave(holder)
+    if (this.all.has(lane)) this.remove(lane)
+    else if (lane.holders.length === 0) lane.connection.close()
   }
 
   readonly sweep = (): void => {
-    const now = this.options.now()
-    for (const waiter of this.waiters) {
-      if (now - waiter.since < acquireMillisMax) break
-      this.waiters.delete(waiter)
-      waiter.grant(Either.left(refused(`No database connection was free within ${acquireMillisMax} ms`)))
+    const now = this.now()
+    for (const [holder, since] of this.waiters) {
+      if (now - since < acquireMillisMax) break
+      this.withdraw(holder)
+      holder.refused(refused(`No database connection was free within ${acquireMillisMax} ms`))
     }
-    for (const [connection, { cancel, since }] of this.abandoned) {
-      if (now - since >= cancelMillisMax) this.discard(connection)
-      else cancel()
+    for (const [holder, entry] of this.abandoned) this.sweepAbandoned(holder, entry, now)
+    for (const lane of this.idle) {
+      const spare = this.all.size > this.options.min && now - lane.idleSince >= idleMillisMax
+      if (spare || !lane.connection.isOpen()) this.remove(lane)
     }
-    for (const entry of this.idle) {
-      const spare = this.all.size > this.options.min && now - entry.since >= idleMillisMax
-      if (!spare && entry.connection.isOpen()) continue
-      this.idle = this.idle.filter((other) => other !== entry)
-      this.discard(entry.connection)
-    }
+    this.openForWaiters()
     if (this.all.size + this.opening < Math.min(this.options.min, this.max)) this.open()
+  }
+
+  sweepAbandoned(holder: Holder, { cancel, lane, since }: Abandoned, now: number): void {
+    if (now - since >= cancelMillisMax) {
+      this.abandoned.delete(holder)
+      if (this.all.has(lane)) this.remove(lane)
+      lane.connection.close()
+    } else if (lane.holders[0] === holder) {
+      lane.cancels++
+      cancel()
+    }
   }
 
   readonly figures = () => ({
@@ -145,29 +183,67 @@ class FifoPool implements Pool {
     this.closed = true
     this.failWaiters(refused("The database is closed"))
     this.idle = []
-    for (const connection of this.all) connection.close()
+    for (const { connection } of this.all) connection.close()
     this.all.clear()
   }
 
-  takeIdle(): DriverConnection | undefined {
+  takeIdle(): Lane | undefined {
     // The last used first: the others grow old and are closed.
-    for (let entry = this.idle.pop(); entry !== undefined; entry = this.idle.pop()) {
-      if (entry.connection.isOpen()) return entry.connection
-      this.discard(entry.connection)
+    for (let lane = this.idle.pop(); lane !== undefined; lane = this.idle.pop()) {
+      if (lane.connection.isOpen()) return lane
+      this.remove(lane)
     }
     return undefined
   }
 
-  give(connection: DriverConnection): void {
-    for (const waiter of this.waiters) {
-      this.waiters.delete(waiter)
-      return waiter.grant(Either.right(connection))
+  /** The first with room, so that those behind it run empty. */
+  joinable(depth: number): Lane | undefined {
+    for (const lane of this.all) if (lane.joinable(depth)) return lane
+    return undefined
+  }
+
+  /** To those who wait, as far as there is room on it. */
+  give(lane: Lane): void {
+    lane.emptied(this.now())
+    if (this.waiters.size === 0) this.idle.push(lane)
+    else this.fill(lane)
+  }
+
+  fill(lane: Lane): void {
+    for (const holder of this.waiters.keys()) {
+      const fits = lane.holders.length === 0 || (holder.shares && lane.joinable(this.depthMax))
+      if (!fits) break
+      this.withdraw(holder)
+      lane.join(holder)
     }
-    this.idle.push({ connection, since: this.options.now() })
+    this.drainForWaiters()
+  }
+
+  /** As many shared connections run empty as there are callers who want one alone, so that these are not passed over. */
+  drainForWaiters(): void {
+    if (this.waitingAlone === 0) return
+    let draining = 0
+    for (const { isDraining } of this.all) if (isDraining) draining++
+    for (const lane of this.all) {
+      if (draining >= this.waitingAlone) return
+      if (!lane.isShared || lane.isDraining) continue
+      lane.isDraining = true
+      draining++
+    }
+  }
+
+  /** Out of the pool; closed when nobody uses it any more, or when it is broken. */
+  remove(lane: Lane): void {
+    this.all.delete(lane)
+    this.idle = this.idle.filter((other) => other !== lane)
+    lane.isRetired = true
+    if (lane.holders.length === 0 || !lane.connection.isOpen()) lane.connection.close()
+    this.openForWaiters()
   }
 
   openForWaiters(): void {
-    while (!this.closed && this.opening < this.waiters.size && this.all.size + this.opening < this.max) this.open()
+    if (this.closed || (this.all.size > 0 && this.now() < this.openAgainAt)) return
+    while (this.opening < this.waiters.size && this.all.size + this.opening < this.max) this.open()
   }
 
   open(): void {
@@ -175,20 +251,23 @@ class FifoPool implements Pool {
     this.options.driver.connect((outcome) => {
       this.opening--
       if (Either.isLeft(outcome)) {
+        this.openAgainAt = this.now() + reconnectMillis
         // Others may still be served by the connections that there are.
         if (this.all.size === 0 && this.opening === 0) this.failWaiters(outcome.left)
         return
       }
       if (this.closed) return outcome.right.close()
-      this.all.add(outcome.right)
-      this.give(outcome.right)
+      const lane = new Lane(outcome.right)
+      this.all.add(lane)
+      this.give(lane)
     })
   }
 
   failWaiters(error: SqlError): void {
-    const waiting = [...this.waiters]
+    const waiting = [...this.waiters.keys()]
     this.waiters.clear()
-    for (const waiter of waiting) waiter.grant(Either.left(error))
+    this.waitingAlone = 0
+    for (const holder of waiting) holder.refused(error)
   }
 }
 

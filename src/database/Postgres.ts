@@ -15,6 +15,7 @@ import { Database, type Stats } from "./Database.ts"
 import type { Driver } from "./Driver.ts"
 import * as Observer from "./Observer.ts"
 import * as Pool from "./Pool.ts"
+import * as SlowPlans from "./SlowPlans.ts"
 import { isUnavailable } from "./SqlErrors.ts"
 
 export interface Options {
@@ -82,13 +83,16 @@ export const make = ({
         Effect.repeat(Schedule.spaced(Duration.millis(Pool.sweepMillis)))
       )
     })
+    const plans = yield* SlowPlans.make
     const observer = Observer.make({
       clock,
+      plans,
       slowMillis: Duration.toMillis(settings.slowQueryThreshold),
       log: settings.queryLog
     })
     const alarm = yield* Alarm.make
     const sql = yield* Client.make({ pool, observer, alarm }, name)
+    yield* Supervised.fork({ name: "slow query plans", effect: plans.serve(sql) })
     const { totals } = observer
     return Context.make(SqlClient.SqlClient, sql).pipe(
       Context.add(Database, {

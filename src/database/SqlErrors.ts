@@ -49,6 +49,15 @@ export const isUnavailable = (error: SqlError): boolean => {
 }
 
 /**
+ * Whether the connection is not worth keeping: it broke, the server is ending it (it still looks open then), or it holds
+ * plans that the server can no longer use.
+ */
+export const isSpoiled = (error: SqlError): boolean => {
+  const state = sqlState(error)
+  return state === undefined || /^(08|57P|0A000|26000)/.test(state)
+}
+
+/**
  * At the edge of a service: a SqlError about the connection, a shutdown, too many connections or a timeout becomes
  * DatabaseUnavailable; any other one is a mistake in the program and dies.
  */

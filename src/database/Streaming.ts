@@ -3,21 +3,17 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { constVoid } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { DriverStatement, Run } from "./Driver.ts"
-import { encode } from "./Parameters.ts"
+import type { Run } from "./Call.ts"
+import * as Query from "./Query.ts"
 
 /** Rows that a stream reads in one go. */
 export const streamRows = 256
 
-const unprepared = (sql: string, params: ReadonlyArray<unknown> = []): DriverStatement => ({
-  sql,
-  params: params.map(encode),
-  arrays: false,
-  prepare: false
-})
+const unprepared = (sql: string, params: ReadonlyArray<unknown> = []) => Query.wanted(sql, params, { prepare: false })
 
 /** Cursors need names of their own where two streams read in one transaction. */
 let cursors = 0
@@ -28,15 +24,15 @@ export const within =
   (sql, params) =>
     Stream.suspend(() => {
       const name = `connect_stream_${++cursors}`
-      const declare = run(unprepared(`declare ${name} no scroll cursor for ${sql}`, params))
+      const declare = run(unprepared(`declare ${name} no scroll cursor for ${sql}`, params), constVoid)
       const pages = Stream.paginateChunkEffect(undefined, () =>
-        Effect.map(run(unprepared(`fetch ${streamRows} from ${name}`)), ({ rows }) => [
+        run(unprepared(`fetch ${streamRows} from ${name}`), ({ rows }) => [
           Chunk.unsafeFromArray(rows),
           rows.length < streamRows ? Option.none() : Option.some(undefined)
         ])
       )
       return Stream.unwrap(Effect.as(declare, pages)).pipe(
-        Stream.ensuring(Effect.ignore(run(unprepared(`close ${name}`))))
+        Stream.ensuring(Effect.ignore(run(unprepared(`close ${name}`), constVoid)))
       )
     })
 
@@ -47,8 +43,8 @@ export const own =
     Stream.unwrapScoped(
       Effect.gen(function* () {
         const run = yield* reserve
-        yield* Effect.acquireRelease(run(unprepared("BEGIN READ ONLY")), (_, exit) =>
-          Effect.ignore(run(unprepared(Exit.isSuccess(exit) ? "COMMIT" : "ROLLBACK")))
+        yield* Effect.acquireRelease(run(unprepared("BEGIN READ ONLY"), constVoid), (_, exit) =>
+          Effect.ignore(run(unprepared(Exit.isSuccess(exit) ? "COMMIT" : "ROLLBACK"), constVoid))
         )
         return within(run)(sql, params, undefined)
       })

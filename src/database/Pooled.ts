@@ -1,0 +1,58 @@
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Either from "effect/Either"
+import * as Call from "./Call.ts"
+import type { DriverResult, Outcome } from "./Driver.ts"
+import type { Holder, Lane } from "./Lane.ts"
+import { isSpoiled, sqlState } from "./SqlErrors.ts"
+
+/** A statement on whichever connection there is. An interrupted caller leaves at once, waiting or running. */
+class PooledCall<A> extends Call.Call<A> implements Holder {
+  shares = this.wanted.shape?.shares === true
+  private lane: Lane | undefined
+  private cancel: () => void = () => {}
+  private begunAt = 0
+
+  protected start(): void {
+    this.means.pool.acquire(this)
+  }
+
+  override begins(): void {
+    super.begins()
+    this.begunAt = this.means.pool.now()
+  }
+
+  granted(lane: Lane): void {
+    this.lane = lane
+    this.cancel = lane.connection.run(this.wanted, (outcome) => this.ended(lane, outcome))
+  }
+
+  refused(error: SqlError): void {
+    this.answer(Either.left(error))
+  }
+
+  protected stop(): void {
+    if (this.lane === undefined) this.means.pool.withdraw(this)
+    else this.means.pool.abandon(this.lane, this, this.cancel)
+  }
+
+  private ended(lane: Lane, outcome: Outcome<DriverResult>): void {
+    const { pool } = this.means
+    this.lane = undefined
+    this.wanted.shape?.took(pool.now() - this.begunAt)
+    const again = !this.isOver && this.shares && wasHitByCancel(lane, outcome)
+    if (Either.isLeft(outcome) && isSpoiled(outcome.left)) pool.discard(lane, this)
+    else pool.release(lane, this)
+    if (!again) return this.answer(outcome)
+    this.shares = false
+    pool.acquire(this)
+  }
+}
+
+/** The cancel of a statement ahead came late and hit this one. It is a read: once more, alone, does no harm. */
+const wasHitByCancel = (lane: Lane, outcome: Outcome<DriverResult>): boolean =>
+  lane.cancels > 0 && Either.isLeft(outcome) && sqlState(outcome.left) === "57014"
+
+export const run =
+  (means: Call.Means): Call.Run =>
+  (wanted, read) =>
+    Call.run(means, wanted, (asker) => new PooledCall(means, wanted, read, asker))
