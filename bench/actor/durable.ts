@@ -10,7 +10,6 @@ import * as Schema from "effect/Schema"
 import * as Actor from "../../src/actor/Actor.ts"
 import * as ActorSystem from "../../src/actor/ActorSystem.ts"
 import * as Inbox from "../../src/actor/Inbox.ts"
-import * as State from "../../src/actor/State.ts"
 import * as States from "../../src/actor/States.ts"
 import * as Supervised from "../../src/actor/Supervised.ts"
 import { median, percentile } from "../kit.ts"
@@ -28,16 +27,14 @@ interface Durable {
 }
 
 const Counter = Actor.make("DurableCounter", {
-  protocol: [Rpc.make("Add", { payload: { amount: Schema.Int }, success: Schema.Int })]
+  protocol: [Rpc.make("Add", { payload: { amount: Schema.Int }, success: Schema.Int })],
+  state: { schema: Schema.Struct({ n: Schema.Int }), initial: { n: 0 } }
 })
 
-const Count = State.make({ schema: Schema.Struct({ n: Schema.Int }), initial: { n: 0 } })
-
-const counters = Counter.toLayer((self) =>
-  Effect.map(Count.open(self), (state) => ({
-    Add: ({ amount }: { readonly amount: number }) =>
-      Effect.map(Effect.orDie(state.update(({ n }) => ({ n: n + amount }))), ({ n }) => n)
-  }))
+const counters = Counter.toLayer(({ state }) =>
+  Effect.succeed({
+    Add: ({ amount }) => Effect.map(Effect.orDie(state.update(({ n }) => ({ n: n + amount }))), ({ n }) => n)
+  })
 )
 
 const ours = async (url: string): Promise<Durable> => {

@@ -7,7 +7,7 @@ import { constFalse } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { ActorCrashed, ActorStopped, AskTimeout, MailboxFull } from "../errors.ts"
+import type { ActorCrashed, ActorStopped, AskTimeout, DatabaseUnavailable, MailboxFull } from "../errors.ts"
 import { ActorSystem } from "./ActorSystem.ts"
 import {
   type Activate,
@@ -19,7 +19,10 @@ import {
   type Self,
   type WhenFull
 } from "./Definition.ts"
+import { Reminders, type When } from "./Reminders.ts"
 import type * as SchemaVersion from "./SchemaVersion.ts"
+import * as State from "./State.ts"
+import type { States } from "./States.ts"
 import * as Supervision from "./Supervision.ts"
 
 export type { Later, Self } from "./Definition.ts"
@@ -27,8 +30,12 @@ export type { Later, Self } from "./Definition.ts"
 /** What can come of a call besides the protocol's own errors. */
 export type Failure = MailboxFull | ActorStopped | ActorCrashed | AskTimeout
 
-export interface Options<Protocol extends ReadonlyArray<Rpc.Any>> {
+export interface Options<Protocol extends ReadonlyArray<Rpc.Any>, S, I, Reminded extends string> {
   readonly protocol: Protocol
+  /** What an actor keeps in Postgres: `self.state` of an activation. */
+  readonly state?: State.Options<S, I>
+  /** Tags of the messages that an actor may be reminded with: `self.reminders` of an activation. */
+  readonly reminders?: ReadonlyArray<Reminded>
   /**
    * Each change of the protocol adds what turns the tag and the encoded payload of before into those of after: durable
    * messages and reminders that an older program has left are brought forward by it.
@@ -52,6 +59,9 @@ export class Idempotent extends Context.Reference<Idempotent>()("@connect/actor/
 }) {}
 
 type IsStream<R extends Rpc.Any> = Rpc.SuccessSchema<R> extends RpcSchema.Stream<infer _A, infer _E> ? true : false
+
+/** Tags whose reply is not a stream. */
+type Plain<R extends Rpc.Any> = R extends Rpc.Any ? (IsStream<R> extends true ? never : R["_tag"]) : never
 
 type Reply<R extends Rpc.Any, Env> =
   IsStream<R> extends true
@@ -95,6 +105,27 @@ export type Calls<Rpcs extends Rpc.Any, E> = {
   readonly [R in Rpcs as R["_tag"]]: (...input: Input<R>) => Effect.Effect<void, E>
 }
 
+/** The reminders of one actor: messages to itself that outlive it, the process and the node. */
+export interface OwnReminders<Rpcs extends Rpc.Any> {
+  /**
+   * Sets the reminder of that name anew: `self.reminders.set("expiry", { after: "1 hour" }).Expire()`. It is delivered
+   * at least once; a repeated one that was late is not made up for.
+   */
+  readonly set: (name: string, when: When) => Calls<Rpcs, DatabaseUnavailable>
+  readonly cancel: (name: string) => Effect.Effect<void, DatabaseUnavailable>
+}
+
+/** What an activation has by its definition. */
+type Own<Rpcs extends Rpc.Any, S, Reminded extends string> = ([S] extends [never]
+  ? unknown
+  : { readonly state: State.Handle<S> }) &
+  ([Reminded] extends [never] ? unknown : { readonly reminders: OwnReminders<Extract<Rpcs, { _tag: Reminded }>> })
+
+/** What the definition needs to be served. */
+type Needs<S, Reminded extends string> =
+  | ([S] extends [never] ? never : States)
+  | ([Reminded] extends [never] ? never : Reminders)
+
 /** Calls that end when the mailbox has the message. */
 export type Tells<Rpcs extends Rpc.Any> = Calls<Rpcs, MailboxFull | ActorStopped>
 
@@ -105,8 +136,8 @@ export interface Client<Rpcs extends Rpc.Any> {
   readonly isActive: (id: string) => Effect.Effect<boolean>
 }
 
-/** An actor type: its protocol and its limits. */
-export interface Actor<Rpcs extends Rpc.Any> {
+/** An actor type: its protocol, what its activations have of their own and need, and its limits. */
+export interface Actor<Rpcs extends Rpc.Any, Own = unknown, Needs = unknown> {
   readonly name: string
   readonly definition: Definition
   readonly client: Effect.Effect<Client<Rpcs>, never, ActorSystem>
@@ -117,8 +148,8 @@ export interface Actor<Rpcs extends Rpc.Any> {
    * stops, restarts or goes idle. When it fails, the messages that wait are answered with ActorStopped.
    */
   readonly toLayer: <H extends Handlers<Rpcs>, E, R>(
-    activate: (self: Self) => Effect.Effect<H, E, R>
-  ) => Layer.Layer<never, never, ActorSystem | Exclude<R, Scope.Scope> | EnvOf<H>>
+    activate: (self: Self & Own) => Effect.Effect<H, E, R>
+  ) => Layer.Layer<never, never, ActorSystem | Needs | Exclude<R, Scope.Scope> | EnvOf<H>>
 }
 
 /** Ends the turn now and gives the reply when `effect` has it; meanwhile the actor takes its next message. */
@@ -133,7 +164,9 @@ export const idleDefault = Duration.minutes(2)
 /** Time an asker waits, unless the actor says otherwise. */
 export const askTimeoutDefault = Duration.seconds(10)
 
-const define = (name: string, options: Options<ReadonlyArray<Rpc.Any>>): Definition => {
+type AnyOptions = Options<ReadonlyArray<Rpc.Any>, unknown, unknown, string>
+
+const define = (name: string, options: AnyOptions): Definition => {
   const rpcs = options.protocol as unknown as ReadonlyArray<Rpc.AnyWithProps>
   const whenFull = options.mailbox?.whenFull ?? "fail"
   return {
@@ -171,13 +204,43 @@ const handleOf = (definition: Definition, send: Send): ((id: string) => object) 
   return (id) => new Handle(id)
 }
 
+const remindersOf = (definition: Definition, tags: ReadonlyArray<string>, id: string) =>
+  Effect.map(Reminders, ({ cancel, set }) => ({
+    set: (name: string, when: When) =>
+      Object.fromEntries(
+        tags.map((tag) => [tag, (payload: unknown) => set(definition, id, name, when, tag, payload)] as const)
+      ),
+    cancel: (name: string) => cancel(definition, id, name)
+  }))
+
+/** An activation that has what its definition says, from the services that the layer of the actor has taken. */
+const equip = (definition: Definition, { reminders, state }: AnyOptions, activate: Activate): Activate => {
+  if (state === undefined && reminders === undefined) return activate
+  const open = state && State.opener(state)
+  const equipped = (self: Self) =>
+    Effect.gen(function* () {
+      return yield* activate({
+        ...self,
+        ...(open && { state: yield* open(self) }),
+        ...(reminders && { reminders: yield* remindersOf(definition, reminders, self.id) })
+      })
+    })
+  return equipped as unknown as Activate
+}
+
 /** Defines an actor type. The name is unique in the program and stays the same between versions. */
-export const make = <const Protocol extends ReadonlyArray<Rpc.Any>>(
+export const make = <
+  const Protocol extends ReadonlyArray<Rpc.Any>,
+  S = never,
+  I = never,
+  const Reminded extends Plain<Protocol[number]> = never
+>(
   name: string,
-  options: Options<Protocol>
-): Actor<Protocol[number]> => {
+  options: Options<Protocol, S, I, Reminded>
+): Actor<Protocol[number], Own<Protocol[number], S, Reminded>, Needs<S, Reminded>> => {
   type Rpcs = Protocol[number]
-  const definition = define(name, options)
+  const untyped = options as unknown as AnyOptions
+  const definition = define(name, untyped)
   const client = Effect.map(ActorSystem, (system): Client<Rpcs> => {
     const ask = handleOf(definition, (id, tag, payload) =>
       definition.streams.has(tag)
@@ -196,12 +259,14 @@ export const make = <const Protocol extends ReadonlyArray<Rpc.Any>>(
     definition,
     client,
     of: (handlers) => handlers,
-    toLayer: <H extends Handlers<Rpcs>, E, R>(activate: (self: Self) => Effect.Effect<H, E, R>) =>
+    toLayer: <H extends Handlers<Rpcs>, E, R>(
+      activate: (self: Self & Own<Rpcs, S, Reminded>) => Effect.Effect<H, E, R>
+    ) =>
       Layer.scopedDiscard(
         Effect.gen(function* () {
           const system = yield* ActorSystem
-          const context = yield* Effect.context<Exclude<R, Scope.Scope> | EnvOf<H>>()
-          yield* system.register(definition, activate as unknown as Activate, context)
+          const context = yield* Effect.context<Needs<S, Reminded> | Exclude<R, Scope.Scope> | EnvOf<H>>()
+          yield* system.register(definition, equip(definition, untyped, activate as unknown as Activate), context)
         })
       )
   }

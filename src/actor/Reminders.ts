@@ -1,5 +1,4 @@
 import * as SqlClient from "@effect/sql/SqlClient"
-import type * as Rpc from "@effect/rpc/Rpc"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -8,7 +7,6 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import type { DatabaseUnavailable } from "../errors.ts"
-import type { Actor, Calls } from "./Actor.ts"
 import { ActorSystem } from "./ActorSystem.ts"
 import type { Definition, Encoded } from "./Definition.ts"
 import * as SchemaVersion from "./SchemaVersion.ts"
@@ -77,28 +75,6 @@ export class Reminders extends Context.Tag("@connect/actor/Reminders")<
     readonly deliver: Effect.Effect<number, DatabaseUnavailable>
   }
 >() {}
-
-/** The reminders of one actor type. */
-export interface Client<Rpcs extends Rpc.Any> {
-  /**
-   * Reminds the actor with a message of its protocol: `reminders.set(id, "expiry", { after: "1 hour" }).Expire()`. It is
-   * delivered at least once; a repeated one that was late is not made up for.
-   */
-  readonly set: (id: string, name: string, when: When) => Calls<Rpcs, DatabaseUnavailable>
-  readonly cancel: (id: string, name: string) => Effect.Effect<void, DatabaseUnavailable>
-}
-
-export const of = <Rpcs extends Rpc.Any>(actor: Actor<Rpcs>): Effect.Effect<Client<Rpcs>, never, Reminders> =>
-  Effect.map(Reminders, ({ cancel, set }) => ({
-    set: (id, name, when) =>
-      Object.fromEntries(
-        Array.from(actor.definition.protocol.keys(), (tag) => [
-          tag,
-          (payload: unknown) => set(actor.definition, id, name, when, tag, payload)
-        ])
-      ) as unknown as Calls<Rpcs, DatabaseUnavailable>,
-    cancel: (id, name) => cancel(actor.definition, id, name)
-  }))
 
 const dueOf = (when: When, now: number): Date =>
   "at" in when ? when.at : new Date(now + Duration.toMillis(when.after))
@@ -219,7 +195,7 @@ const make = Effect.gen(function* () {
 })
 
 /** Kept in Postgres, delivered by whichever process serves the actor's type and takes them first. */
-export const layer: Layer.Layer<Reminders, never, SqlClient.SqlClient | ActorSystem | Supervised.Registry> =
+export const layer: Layer.Layer<Reminders, never, SqlClient.SqlClient | ActorSystem> =
   Layer.scoped(
     Reminders,
     Effect.tap(make, ({ deliver }) =>

@@ -8,7 +8,6 @@ import * as Schema from "effect/Schema"
 import * as Actor from "../../src/actor/Actor.ts"
 import * as ActorSystem from "../../src/actor/ActorSystem.ts"
 import * as Inbox from "../../src/actor/Inbox.ts"
-import * as State from "../../src/actor/State.ts"
 import * as States from "../../src/actor/States.ts"
 import * as Supervised from "../../src/actor/Supervised.ts"
 import { orUnavailable } from "../../src/database/SqlErrors.ts"
@@ -21,17 +20,15 @@ const Account = Actor.make("Account", {
     Rpc.make("Add", { payload: { amount: Schema.Int }, success: Schema.Int, error: Conflict }),
     Rpc.make("Poison", { payload: { note: Schema.String } }),
     Rpc.make("Balance", { success: Schema.Int })
-  ]
+  ],
+  state: { schema: Schema.Struct({ n: Schema.Int }), initial: { n: 0 } }
 })
-
-const Balance = State.make({ schema: Schema.Struct({ n: Schema.Int }), initial: { n: 0 } })
 
 /** Whether Poison fails. */
 let poisonous = true
 
-const accounts = Account.toLayer((self) =>
+const accounts = Account.toLayer(({ state }) =>
   Effect.gen(function* () {
-    const state = yield* Balance.open(self)
     const sql = yield* SqlClient.SqlClient
     return {
       Add: ({ amount }) =>

@@ -52,14 +52,18 @@ const kept = (id: string) =>
     Effect.map(list(100), (all) => all.filter((reminder) => reminder.id === id))
   )
 
+const set = (id: string, name: string, when: Reminders.When, tag: string, payload?: unknown) =>
+  Effect.flatMap(Reminders.Reminders, (reminders) => reminders.set(Alarm.definition, id, name, when, tag, payload))
+
+const ring = (id: string, name: string, when: Reminders.When, note: string) => set(id, name, when, "Ring", { note })
+
 const deliver = Effect.flatMap(Reminders.Reminders, (reminders) => reminders.deliver)
 
 withLayer("in Postgres", layer, (it) => {
   it("a reminder is delivered once it is due, and then gone", () =>
     Effect.gen(function* () {
-      const reminders = yield* Reminders.of(Alarm)
       const client = yield* Alarm.client
-      yield* reminders.set("a", "wake", { after: "1 hour" }).Ring({ note: "up" })
+      yield* ring("a", "wake", { after: "1 hour" }, "up")
       yield* deliver
       expect(yield* client.ask("a").Rung()).toEqual([])
       yield* makeDue("a")
@@ -70,20 +74,18 @@ withLayer("in Postgres", layer, (it) => {
 
   it("setting it again moves it, cancelling removes it", () =>
     Effect.gen(function* () {
-      const reminders = yield* Reminders.of(Alarm)
       const later = new Date("2099-01-01T00:00:00Z")
-      yield* reminders.set("b", "wake", { after: "1 hour" }).Ring({ note: "early" })
-      yield* reminders.set("b", "wake", { at: later }).Ring({ note: "late" })
+      yield* ring("b", "wake", { after: "1 hour" }, "early")
+      yield* ring("b", "wake", { at: later }, "late")
       expect((yield* kept("b")).map(({ dueAt }) => dueAt)).toEqual([later])
-      yield* reminders.cancel("b", "wake")
+      yield* Effect.flatMap(Reminders.Reminders, ({ cancel }) => cancel(Alarm.definition, "b", "wake"))
       expect(yield* kept("b")).toEqual([])
     }))
 
   it("a repeated one comes back at its next time, without making up for the ones missed", () =>
     Effect.gen(function* () {
-      const reminders = yield* Reminders.of(Alarm)
       const client = yield* Alarm.client
-      yield* reminders.set("c", "tick", { after: "1 minute", every: "1 hour" }).Ring({ note: "tick" })
+      yield* ring("c", "tick", { after: "1 minute", every: "1 hour" }, "tick")
       const [before] = yield* kept("c")
       yield* makeDue("c")
       yield* deliver
@@ -94,8 +96,7 @@ withLayer("in Postgres", layer, (it) => {
 
   it("one that fails is kept and tried again later", () =>
     Effect.gen(function* () {
-      const reminders = yield* Reminders.of(Alarm)
-      yield* reminders.set("d", "broken", { at: new Date(0) }).Fail()
+      yield* set("d", "broken", { at: new Date(0) }, "Fail")
       yield* deliver
       expect(yield* kept("d")).toMatchObject([{ name: "broken", attempts: 1 }])
       yield* deliver
@@ -104,10 +105,9 @@ withLayer("in Postgres", layer, (it) => {
 
   it("two processes that look at the same time deliver each reminder once", () =>
     Effect.gen(function* () {
-      const reminders = yield* Reminders.of(Alarm)
       const client = yield* Alarm.client
       const ids = Array.from({ length: 60 }, (_, i) => `many-${i}`)
-      yield* Effect.forEach(ids, (id) => reminders.set(id, "wake", { at: new Date(0) }).Ring({ note: "up" }), {
+      yield* Effect.forEach(ids, (id) => ring(id, "wake", { at: new Date(0) }, "up"), {
         concurrency: 10
       })
       yield* Effect.all([deliver, deliver, deliver], { concurrency: "unbounded" })
