@@ -1,44 +1,61 @@
 import * as MessageStorage from "@effect/cluster/MessageStorage"
 import * as RunnerAddress from "@effect/cluster/RunnerAddress"
+import * as RunnerHealth from "@effect/cluster/RunnerHealth"
+import * as Runners from "@effect/cluster/Runners"
 import * as ShardingConfig from "@effect/cluster/ShardingConfig"
-import * as SqlRunnerStorage from "@effect/cluster/SqlRunnerStorage"
-import * as BunClusterSocket from "@effect/platform-bun/BunClusterSocket"
+import { layerClientProtocol, layerSocketServer } from "@effect/platform-bun/BunClusterSocket"
+import * as RpcSerialization from "@effect/rpc/RpcSerialization"
+import * as RpcServer from "@effect/rpc/RpcServer"
 import type * as SqlClient from "@effect/sql/SqlClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as ActorSystem from "../../src/actor/ActorSystem.ts"
 import * as Cluster from "../../src/actor/Cluster.ts"
+import * as ClusterLocks from "../../src/actor/ClusterLocks.ts"
+import { lockExpiry, shardsPerGroup } from "../../src/actor/ClusterShards.ts"
+import { groupDefault } from "../../src/actor/Definition.ts"
 
-/** Where the other nodes reach this one. */
+/** Where the other nodes reach this one, and the shard groups it serves: none makes it a mere client. */
 export interface Node {
   readonly host: string
   readonly port: number
+  readonly groups?: ReadonlyArray<string>
 }
 
 /**
- * Without a sign of life for `lockExpiration` a node has lost its shards, and stops acting before that. Rows serve as
- * locks: advisory locks of two programs in one database would collide, and a pooler in between would lose them.
+ * Without a renewal for three seconds a node has lost its shards, and stops acting before that. Nobody is asked whether
+ * a node is healthy: the one that renews is. The engine tries to take and to release shards every tenth of a second.
  */
-const sharding = ({ host, port }: Node) => ({
-  runnerAddress: Option.some(RunnerAddress.make(host, port)),
-  runnerListenAddress: Option.some(RunnerAddress.make(host, port)),
-  shardsPerGroup: Cluster.shardsPerGroup,
-  shardLockExpiration: "3 seconds" as const,
-  shardLockRefreshInterval: "1 second" as const,
-  shardLockDisableAdvisory: true,
-  refreshAssignmentsInterval: "500 millis" as const,
-  runnerHealthCheckInterval: "1 second" as const,
-  sendRetryInterval: "50 millis" as const,
-  entityTerminationTimeout: "1 second" as const,
-  simulateRemoteSerialization: false
-})
+const sharding = ({ groups = [groupDefault], host, port }: Node) =>
+  ShardingConfig.layer({
+    runnerAddress: Option.some(RunnerAddress.make(host, port)),
+    runnerListenAddress: Option.some(RunnerAddress.make(host, port)),
+    availableShardGroups: groups,
+    assignedShardGroups: groups,
+    shardsPerGroup,
+    shardLockExpiration: lockExpiry,
+    shardLockRefreshInterval: "1 second",
+    shardLockDisableAdvisory: true,
+    refreshAssignmentsInterval: "200 millis",
+    entityMessagePollInterval: "100 millis"
+  })
 
 /** One node of a cluster whose nodes share a database. Its sockets are `node:net`'s, which all runtimes have. */
-export const layer = (at: Node): Layer.Layer<ActorSystem.ActorSystem, never, SqlClient.SqlClient> =>
-  Cluster.layer().pipe(
-    Layer.provide(BunClusterSocket.layer({ storage: "byo", shardingConfig: sharding(at) })),
-    Layer.provide(Layer.mergeAll(MessageStorage.layerNoop, runners(at))),
+export const layer = (
+  at: Node,
+  options: Partial<ActorSystem.Options> = {}
+): Layer.Layer<ActorSystem.ActorSystem, never, SqlClient.SqlClient> =>
+  Cluster.layer(options).pipe(
+    Layer.provide(
+      Layer.mergeAll(
+        Runners.layerNoop,
+        RunnerHealth.layerNoop,
+        RpcServer.layerProtocolSocketServer,
+        layerClientProtocol
+      )
+    ),
+    Layer.provide(Layer.mergeAll(MessageStorage.layerNoop, layerSocketServer, RpcSerialization.layerMsgPack)),
+    Layer.provide(ClusterLocks.layer({ address: `${at.host}:${at.port}`, groups: at.groups ?? [groupDefault] })),
+    Layer.provide(sharding(at)),
     Layer.orDie
   )
-
-const runners = (at: Node) => SqlRunnerStorage.layer.pipe(Layer.provide(ShardingConfig.layer(sharding(at))))

@@ -3,6 +3,7 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
 import * as Layer from "effect/Layer"
@@ -26,6 +27,19 @@ export type { DeadLetter } from "./DeadLetters.ts"
 export interface Escalation {
   readonly actor: string
   readonly cause: Cause.Cause<unknown>
+}
+
+/** How the durable messages of this process's actors are handled. */
+export interface DurableHandler {
+  readonly ask: (
+    definition: Definition,
+    id: string,
+    key: string,
+    tag: string,
+    payload: unknown
+  ) => Effect.Effect<unknown, unknown>
+  /** Messages for actors of this process were kept by another one. */
+  readonly wake: () => void
 }
 
 /**
@@ -56,6 +70,18 @@ export class ActorSystem extends Context.Tag("@connect/ActorSystem")<
       work: (behaviour: Behaviour) => Effect.Effect<unknown, unknown>,
       settled: (outcome: Outcome) => void
     ) => void
+    /** Whether the actor lives in this process now. */
+    readonly owns: (definition: Definition, id: string) => boolean
+    /** The shards of the type that live in this process; undefined when all of them do. */
+    readonly owned: (definition: Definition) => ReadonlyArray<number> | undefined
+    /** Takes the durable messages that other processes relay to this one, for as long as the scope lives. */
+    readonly serveDurable: (handler: DurableHandler) => Effect.Effect<void, never, Scope.Scope>
+    /** Has a durable message handled where its actor lives: tried again until it is, since its key makes that safe. */
+    readonly relay: DurableHandler["ask"]
+    /** Tells the process where the actor lives that a message for it was kept. */
+    readonly wake: (definition: Definition, id: string) => void
+    /** The nodes of the cluster with their shards; none without a cluster. */
+    readonly placement: Effect.Effect<ReadonlyArray<Placement>>
     /** Whether that actor is active, without activating it. */
     readonly isActive: (definition: Definition, id: string) => Effect.Effect<boolean>
     /** The type of that name, when it is registered here. */
@@ -75,6 +101,14 @@ export class ActorSystem extends Context.Tag("@connect/ActorSystem")<
     readonly drain: (deadline: Duration.DurationInput) => Effect.Effect<number>
   }
 >() {}
+
+/** How many shards of a group a node has. */
+export interface Placement {
+  readonly group: string
+  /** `host:port`. */
+  readonly node: string
+  readonly shards: number
+}
 
 export interface Options {
   /** Time the actors get to finish when the layer is released, or at a drain that names no other. */
@@ -109,6 +143,21 @@ const send = (types: Types, definition: Definition, id: string, tag: string, pay
       return Effect.sync(() => cells.abandon(message))
     })
   })
+
+/** Puts a message in a mailbox and calls back once: with its outcome, or when the mailbox has it and nobody asks more. */
+const deliver = (
+  types: Types,
+  definition: Definition,
+  id: string,
+  message: Message,
+  settled: (outcome: Outcome) => void
+): void => {
+  cellsOf(types, definition).offer(id, message)
+  if (message.outcome !== undefined) return settled(message.outcome)
+  if (!message.ask && message.accepted) return settled(Exit.void)
+  message.onSettled = settled
+  if (!message.ask) message.onAccepted = () => message.settle(Exit.void)
+}
 
 const register = <R>(
   types: Types,
@@ -195,6 +244,12 @@ export const make = (options: Partial<Options> = {}) =>
         message.onSettled = settled
         cellsOf(types, definition).offer(id, message)
       },
+      owns: () => true,
+      owned: () => undefined,
+      serveDurable: () => Effect.void,
+      relay: (definition) => Effect.dieMessage(`Every ${definition.name} lives in this process`),
+      wake: () => {},
+      placement: Effect.succeed([]),
       isActive: (definition, id) => Effect.sync(() => types.get(definition.name)?.isActive(id) ?? false),
       definition: (name) => Effect.sync(() => types.get(name)?.definition),
       stats: Effect.sync(() => Array.from(types.values(), (cells) => cells.stats())),
@@ -209,9 +264,12 @@ export const make = (options: Partial<Options> = {}) =>
     })
     return {
       ...system,
-      /** Ends the activations of that type whose id does not belong here any more. */
-      disown: (name: string, belongs: (id: string) => boolean): Effect.Effect<void> =>
-        Effect.suspend(() => types.get(name)?.disown(belongs) ?? Effect.void)
+      /** Calls back with the outcome of the message, or when the mailbox has it and nobody asks more. */
+      deliver: (definition: Definition, id: string, message: Message, settled: (outcome: Outcome) => void): void =>
+        deliver(types, definition, id, message, settled),
+      /** Ends the activations of that type whose id does not belong here any more, within about `graceMillis`. */
+      disown: (name: string, belongs: (id: string) => boolean, graceMillis: number): Effect.Effect<void> =>
+        Effect.suspend(() => types.get(name)?.disown(belongs, graceMillis) ?? Effect.void)
     }
   })
 

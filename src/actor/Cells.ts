@@ -1,4 +1,5 @@
 import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
@@ -7,6 +8,7 @@ import * as Runtime from "effect/Runtime"
 import * as Scheduler from "effect/Scheduler"
 import * as Stream from "effect/Stream"
 import { sliceMax } from "./Alarm.ts"
+import type { Cell } from "./Cell.ts"
 import type { Registration } from "./Definition.ts"
 import { crashed, full, type Kind, type Shared, stopped } from "./Kind.ts"
 import { Mailboxes } from "./Mailboxes.ts"
@@ -16,6 +18,9 @@ import { type Opened, Turns } from "./Turns.ts"
 
 /** Scopes of one type that are closed at the same time at the end. */
 const closeConcurrency = 16
+
+/** Time between two looks whether expelled actors have ended their turns. */
+const endedEvery = Duration.millis(10)
 
 /** All actors of one type in this process. */
 export class Cells {
@@ -92,21 +97,34 @@ export class Cells {
     )
   }
 
-  /** Ends the activations whose id does not belong here any more; what waits for them is told to try again. */
-  disown(belongs: (id: string) => boolean): Effect.Effect<void> {
+  /**
+   * Ends the activations whose id does not belong here any more; what waits for them is told to try again. What they are
+   * doing may take `graceMillis`, then it is interrupted.
+   */
+  disown(belongs: (id: string) => boolean, graceMillis: number): Effect.Effect<void> {
     return Effect.suspend(() => {
       const cells = Array.from(this.mailboxes.all)
+      const working: Array<Cell> = []
       let next = 0
-      return Effect.whileLoop({
+      const expel = Effect.whileLoop({
         while: () => next < cells.length,
-        body: () => Effect.sleep(0),
+        body: () => (next === 0 ? Effect.void : Effect.sleep(0)),
         step: () => {
           for (const end = Math.min(cells.length, next + sliceMax); next < end; next++) {
             const cell = cells[next]!
-            if (this.mailboxes.holds(cell) && !belongs(cell.id)) this.turns.expel(cell)
+            if (!this.mailboxes.holds(cell) || belongs(cell.id)) continue
+            this.turns.expel(cell)
+            if (cell.running) working.push(cell)
           }
         }
       })
+      const deadline = this.kind.now() + graceMillis
+      const isOver = () => this.kind.now() >= deadline || working.every((cell) => !cell.running)
+      const ended = Effect.whileLoop({ while: () => !isOver(), body: () => Effect.sleep(endedEvery), step: () => {} })
+      const cut = Effect.sync(() => {
+        for (const cell of working) this.turns.cut(cell)
+      })
+      return expel.pipe(Effect.zipRight(ended), Effect.zipRight(cut))
     })
   }
 

@@ -86,6 +86,22 @@ export class Turns {
     else this.passivate(cell)
   }
 
+  /** Ends an activation that goes on after it was expelled: its turn is interrupted. */
+  cut(cell: Cell): void {
+    const { busy } = cell
+    const fiber = busy?.fiber
+    if (busy === undefined || fiber === undefined || !cell.running) return
+    if (busy.current !== undefined) this.mailboxes().settle(busy.current, stopped(this.kind, 0))
+    fiber.addObserver(() => {
+      this.working--
+      busy.fiber = undefined
+      busy.current = undefined
+      cell.duty = "passivate"
+      this.start(cell)
+    })
+    fiber.unsafeInterruptAsFork(FiberId.none)
+  }
+
   /** Ends the pauses between restarts, so that a drain does not wait for them. */
   hurry(): void {
     this.hurried.unsafeOpen()

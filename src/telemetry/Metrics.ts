@@ -127,6 +127,7 @@ export const cacheEvictions = counter("connect_cache_evictions_total", "Near ent
 export const cacheStale = counter("connect_cache_stale_total", "Old values served as the lookup failed.", "cache")
 export const cacheLost = counter("connect_cache_lost_total", "Writes behind that were given up.", "cache")
 export const cacheEntries = gauge("connect_cache_near_entries", "Entries of the near cache.", "cache")
+export const cacheValueBytes = bytes("connect_cache_value_bytes", "Size of values looked up, as stored.", "cache")
 
 // `outcome`: ok or failed.
 export const storeCommands = counter("connect_store_commands_total", "Commands sent to the store.", "outcome")
@@ -140,7 +141,12 @@ export const storeFollowing = gauge(
 
 export const queries = counter("connect_database_queries_total", "SQL statements run.", "outcome")
 export const querySeconds = latency("connect_database_query_duration_seconds", "Time of one SQL statement.")
-export const slowQueries = counter("connect_database_slow_queries_total", "SQL statements above the slow threshold.")
+// `statement`: what it does and to which table, such as `select users`.
+export const slowQueries = counter(
+  "connect_database_slow_queries_total",
+  "SQL statements above the slow threshold.",
+  "statement"
+)
 export const poolInUse = gauge("connect_database_pool_in_use", "Connections of the pool that are running a statement.")
 export const poolOpen = gauge("connect_database_pool_open", "Connections of the pool that are open.")
 export const poolMax = gauge("connect_database_pool_max", "Connections the pool may have.")
@@ -196,6 +202,11 @@ export const actorStops = counter("connect_actor_stops_total", "Actors stopped a
 export const actorPassivations = counter("connect_actor_passivations_total", "Idle actors put away.", "actor")
 export const actorWaitSeconds = latency("connect_actor_mailbox_wait_seconds", "Time messages waited.", "actor")
 export const actorRemoteFailures = counter("connect_actor_remote_failures_total", "Calls lost between nodes.", "actor")
+export const actorRemoteRetries = counter(
+  "connect_actor_remote_retries_total",
+  "Calls between nodes made again.",
+  "actor"
+)
 export const actorInboxOldestSeconds = gauge("connect_actor_inbox_oldest_seconds", "Age of the oldest durable message.")
 export const deadLetters = counter("connect_actor_dead_letters_total", "Messages nobody handled.", "reason")
 

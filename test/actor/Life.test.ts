@@ -168,7 +168,7 @@ it("who waits for a late reply of an actor that moves to another node is told to
       yield* Layer.build(Mover.toLayer(() => Effect.succeed({ Reply: () => Actor.later(Effect.never) })))
       const waiting = yield* Effect.fork((yield* Mover.client).ask("a").Reply())
       yield* TestClock.adjust("1 millis")
-      const moving = yield* Effect.fork(disown(Mover.name, () => false))
+      const moving = yield* Effect.fork(disown(Mover.name, () => false, 0))
       yield* TestClock.adjust("1 millis")
       yield* Fiber.join(moving)
       expect(yield* Effect.flip(Fiber.join(waiting))).toMatchObject({ _tag: "ActorStopped", retryAfterMillis: 0 })
