@@ -1,8 +1,10 @@
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import type { Broadcast } from "../src/broadcast/Broadcast.ts"
 import { Settings } from "../src/config/Settings.ts"
 import type { StartupError } from "../src/config/StartupError.ts"
 import { Overloaded } from "../src/errors.ts"
@@ -14,11 +16,14 @@ import * as answers from "../src/request/answers.ts"
 import * as Gate from "../src/request/Gate.ts"
 import * as GraphqlHttp from "../src/request/GraphqlHttp.ts"
 import * as GraphqlSocket from "../src/request/GraphqlSocket.ts"
+import * as GraphqlStream from "../src/request/GraphqlStream.ts"
 import type { Handler } from "../src/request/Incoming.ts"
+import * as ResponseCache from "../src/request/ResponseCache.ts"
 import { idleSeconds } from "../src/request/socketLimits.ts"
 import type { Sessions } from "../src/session/Sessions.ts"
 import { Health } from "../src/telemetry/Health.ts"
 import * as Metrics from "../src/telemetry/Metrics.ts"
+import * as Documents from "./http/Documents.ts"
 import type { Options } from "./http/options.ts"
 import * as Pages from "./http/Pages.ts"
 import * as Probes from "./http/Probes.ts"
@@ -38,6 +43,8 @@ export interface Route {
 }
 
 export const graphqlPath = "/graphql"
+/** Operations as server-sent events. */
+export const streamPath = "/graphql/stream"
 
 /** The server of the runtime that this runs on; only that one is loaded. */
 const listen = (serving: Serving, options: Options): Effect.Effect<Bound, StartupError, Scope.Scope> =>
@@ -51,18 +58,11 @@ const listen = (serving: Serving, options: Options): Effect.Effect<Bound, Startu
         ({ serve }) => serve(serving, options)
       )
 
-/** The path's handler, each answer counted; what has none is not found. */
-const router = (routes: ReadonlyArray<Route>, fallback: Handler): Handler => {
-  const exact = new Map(routes.map(({ path, handler }) => [path, handler]))
-  return (incoming) => {
-    const handler = exact.get(incoming.path)
-    const route = handler === undefined ? "other" : incoming.path
-    return Effect.map((handler ?? fallback)(incoming), (answer) => {
-      Metrics.series(Metrics.responses, route, `${Math.trunc(answer.status / 100)}xx`).unsafeUpdate(1, [])
-      return answer
-    })
-  }
-}
+/** The path's handler; what has none is not found. */
+const router =
+  (routes: ReadonlyMap<string, Handler>, fallback: Handler): Handler =>
+  (incoming) =>
+    (routes.get(incoming.path) ?? fallback)(incoming)
 
 const draining = answers.failure(new Overloaded({ retryAfterMillis: 5_000 }), { headers: { connection: "close" } })
 
@@ -81,24 +81,36 @@ const start = <E, R>(program: Program<E, R>) =>
     const health = yield* Health
     const gate = yield* Gate.Gate
     const parts = yield* program.parts
-    const operations = Operations.make(yield* Effect.sync(() => assemble(parts)), settings)
+    const persisted = yield* Documents.persisted(http.documents)
+    const operations = Operations.make(yield* Effect.sync(() => assemble(parts)), settings, persisted)
+    const responses = yield* Effect.if(http.responseCache, {
+      onTrue: () => Effect.asSome(ResponseCache.make({ ttlMillis: Duration.toMillis(http.responseCacheTtl) })),
+      onFalse: () => Effect.succeedNone
+    })
     const sockets = yield* GraphqlSocket.make({ operations, gate, http })
-    const graphql = GraphqlHttp.make({ operations, gate, http })
+    const streams = yield* GraphqlStream.make({ operations, gate, http })
+    const graphql = yield* GraphqlHttp.make({ operations, gate, http, responses })
     let isDraining = false
+    const whileServing =
+      (handler: Handler): Handler =>
+      (incoming) =>
+        isDraining ? draining : handler(incoming)
 
-    const handler = router(
-      [
-        {
-          path: graphqlPath,
-          handler: (incoming) => (isDraining ? Effect.succeed(draining) : graphql(incoming))
-        },
-        ...Probes.routes(health, metrics),
-        ...Pages.routes(program.name, http),
-        ...(program.routes ?? [])
-      ],
-      Pages.assets(http)
+    const routes = new Map<string, Handler>([
+      [graphqlPath, whileServing(graphql)],
+      [streamPath, whileServing(streams.handler)],
+      ...[...Probes.routes(health, metrics), ...Pages.routes(program.name, http), ...(program.routes ?? [])].map(
+        ({ path, handler }) => [path, handler] as const
+      )
+    ])
+    const requests = yield* Requests.requests(
+      router(routes, Pages.assets(http)),
+      http.requestTimeout,
+      ({ path }, { status }) => {
+        const route = routes.has(path) ? path : "other"
+        Metrics.series(Metrics.responses, route, `${Math.trunc(status / 100)}xx`).unsafeUpdate(1, [])
+      }
     )
-    const requests = yield* Requests.requests(handler, http.requestTimeout)
     const bound = yield* listen(
       { answer: requests.answer, sockets },
       {
@@ -115,6 +127,7 @@ const start = <E, R>(program: Program<E, R>) =>
         isDraining = true
         yield* health.drain
         yield* sockets.drain
+        yield* streams.drain
         yield* requests.drain(http.drainTimeout)
         yield* Requests.emptied(sockets.size, "1 second")
       })
@@ -133,5 +146,5 @@ export const serve = <E, R>(
 ): Layer.Layer<
   Address,
   StartupError | E,
-  Exclude<R, Gate.Gate | Scope.Scope> | Settings | Sessions | RateLimiter | Health
+  Exclude<R, Gate.Gate | Scope.Scope> | Settings | Sessions | RateLimiter | Broadcast | Health
 > => Layer.scoped(Address, start(program)).pipe(Layer.provide(Gate.layer)) as never

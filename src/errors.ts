@@ -23,6 +23,13 @@ export class ValidationFailed extends Schema.TaggedError<ValidationFailed>()("Va
   }
 }
 
+/** No document is known by this hash. Clients of automatic persisted queries send it again with the text. */
+export class PersistedQueryNotFound extends Schema.TaggedError<PersistedQueryNotFound>()("PersistedQueryNotFound", {}) {
+  override get message() {
+    return "PersistedQueryNotFound"
+  }
+}
+
 /** The operation wants a session and the request carries none. */
 export class Unauthenticated extends Schema.TaggedError<Unauthenticated>()("Unauthenticated", {}) {
   override get message() {
@@ -57,9 +64,10 @@ export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", { what:
 /** The state of things does not allow it: handle taken, key reused with other content, already waiting. */
 export class Conflict extends Schema.TaggedError<Conflict>()("Conflict", Message) {}
 
-/** Too many calls. The next one is accepted after `retryAfterMillis`. */
+/** Too many calls. The next one is accepted after `retryAfterMillis`. `rule` names the limit that was met. */
 export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited", {
-  retryAfterMillis: Schema.Number
+  retryAfterMillis: Schema.Number,
+  rule: Schema.optional(Schema.String)
 }) {
   override get message() {
     return `Too many requests: try again in ${Math.ceil(this.retryAfterMillis)} ms`
@@ -201,6 +209,7 @@ export type ConnectError =
   | SessionExpired
   | Forbidden
   | NotFound
+  | PersistedQueryNotFound
   | Conflict
   | RateLimited
   | Restricted
@@ -229,6 +238,7 @@ export const errors: { readonly [Tag in ConnectError["_tag"]]: ErrorInfo } = {
   Forbidden: { status: 403, retryable: false },
   Restricted: { status: 403, retryable: false },
   NotFound: { status: 404, retryable: false },
+  PersistedQueryNotFound: { status: 404, retryable: false },
   Conflict: { status: 409, retryable: false },
   InteractionEnded: { status: 409, retryable: false },
   PayloadTooLarge: { status: 413, retryable: false },

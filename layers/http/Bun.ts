@@ -4,7 +4,7 @@ import type * as Scope from "effect/Scope"
 import type { StartupError } from "../../src/config/StartupError.ts"
 import { BadRequest, PayloadTooLarge } from "../../src/errors.ts"
 import type { Admitted, Connection, Peer } from "../../src/request/GraphqlSocket.ts"
-import type { Answer, Incoming } from "../../src/request/Incoming.ts"
+import type { Answer, Body, Events, Incoming, Reader } from "../../src/request/Incoming.ts"
 import * as limits from "../../src/request/socketLimits.ts"
 import { concatenate } from "./bytes.ts"
 import type { Options } from "./options.ts"
@@ -20,30 +20,65 @@ interface Data {
 type Socket = Bun.ServerWebSocket<Data>
 type Server = Bun.Server<Data>
 
-const toResponse = ({ status, headers, body }: Answer): Response => new Response(body, { status, headers })
+/** Pieces of text as the reader takes them; whoever sends waits while too much is unsent. */
+const streamOf = ({ open }: Events): ReadableStream<Uint8Array> => {
+  const drained: Array<() => void> = []
+  const release = (): void => {
+    for (const resolve of drained.splice(0)) resolve()
+  }
+  const encoder = new TextEncoder()
+  let connection: ReturnType<Events["open"]> | undefined
+  let isOpen = true
+  return new ReadableStream<Uint8Array>(
+    {
+      start: (controller) => {
+        const reader: Reader = {
+          send: (text) => {
+            if (!isOpen) return undefined
+            controller.enqueue(encoder.encode(text))
+            if ((controller.desiredSize ?? 0) > 0) return undefined
+            return new Promise((resolve) => drained.push(resolve))
+          },
+          end: () => {
+            if (!isOpen) return
+            isOpen = false
+            controller.close()
+          }
+        }
+        connection = open(reader)
+      },
+      pull: release,
+      cancel: () => {
+        isOpen = false
+        release()
+        connection?.closed()
+      }
+    },
+    new ByteLengthQueuingStrategy({ highWaterMark: limits.sendBufferHighBytes })
+  )
+}
+
+const toResponse = ({ status, headers, body }: Answer): Response =>
+  new Response(body !== null && typeof body === "object" && "open" in body ? streamOf(body) : body, { status, headers })
 
 /** Counts a body of unknown length while it comes. */
-const readCounted = async (request: Request, bytesMax: number): Promise<string | undefined> => {
+const readCounted = async (request: Request, bytesMax: number): Promise<Body> => {
   const chunks: Array<Uint8Array> = []
   let bytes = 0
   for await (const chunk of request.body ?? []) {
     bytes += chunk.byteLength
-    if (bytes > bytesMax) return undefined
+    if (bytes > bytesMax) return new PayloadTooLarge({ bytesMax })
     chunks.push(chunk)
   }
   return concatenate(chunks, bytes)
 }
 
-const text = (request: Request, bytesMax: number): Effect.Effect<string, PayloadTooLarge | BadRequest> => {
+const broken = (): Body => new BadRequest({ message: "The body did not arrive whole" })
+
+const read = (request: Request, bytesMax: number): Promise<Body> | Body => {
   const declared = request.headers.get("content-length")
-  if (declared !== null && Number(declared) > bytesMax) return Effect.fail(new PayloadTooLarge({ bytesMax }))
-  return Effect.async((resume) => {
-    const read = declared === null ? readCounted(request, bytesMax) : request.text()
-    read.then(
-      (body) => resume(body === undefined ? Effect.fail(new PayloadTooLarge({ bytesMax })) : Effect.succeed(body)),
-      () => resume(Effect.fail(new BadRequest({ message: "The body did not arrive whole" })))
-    )
-  })
+  if (declared !== null && Number(declared) > bytesMax) return new PayloadTooLarge({ bytesMax })
+  return declared === null ? readCounted(request, bytesMax).catch(broken) : request.text().catch(broken)
 }
 
 /** A view of Bun's Request that parses nothing ahead. */
@@ -70,9 +105,6 @@ class Request_ implements Incoming {
   }
   header(name: string): string | undefined {
     return this.#request.headers.get(name) ?? undefined
-  }
-  text(bytesMax: number) {
-    return text(this.#request, bytesMax)
   }
 }
 
@@ -141,7 +173,11 @@ export const serve = (serving: Serving, options: Options): Effect.Effect<Bound, 
               if (incoming.path === options.socketPath && incoming.header("upgrade")?.toLowerCase() === "websocket") {
                 return upgrade(incoming, request, server, serving)
               }
-              const answer = serving.answer(incoming, (abort) => request.signal.addEventListener("abort", abort))
+              const answer = serving.answer(
+                incoming,
+                (bytesMax) => read(request, bytesMax),
+                (abort) => request.signal.addEventListener("abort", abort)
+              )
               return answer instanceof Promise ? answer.then(toResponse) : toResponse(answer)
             },
             error: () => new Response(null, { status: 500 }),

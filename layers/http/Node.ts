@@ -9,7 +9,7 @@ import { WebSocketServer } from "ws"
 import type { StartupError } from "../../src/config/StartupError.ts"
 import { BadRequest, PayloadTooLarge } from "../../src/errors.ts"
 import type { Peer } from "../../src/request/GraphqlSocket.ts"
-import type { Answer, Incoming } from "../../src/request/Incoming.ts"
+import type { Answer, Body, Events, Incoming } from "../../src/request/Incoming.ts"
 import * as limits from "../../src/request/socketLimits.ts"
 import { concatenate } from "./bytes.ts"
 import type { Options } from "./options.ts"
@@ -22,25 +22,24 @@ const headerOf = (request: IncomingMessage, name: string): string | undefined =>
 }
 
 /** Counts the body while it comes. What is too long is read to its end and forgotten, so that the answer arrives. */
-const text = (request: IncomingMessage, bytesMax: number): Effect.Effect<string, PayloadTooLarge | BadRequest> =>
-  Effect.async((resume) => {
-    if (Number(request.headers["content-length"] ?? 0) > bytesMax) {
-      request.resume()
-      return resume(Effect.fail(new PayloadTooLarge({ bytesMax })))
-    }
+const read = (request: IncomingMessage, bytesMax: number): Promise<Body> | Body => {
+  if (Number(request.headers["content-length"] ?? 0) > bytesMax) {
+    request.resume()
+    return new PayloadTooLarge({ bytesMax })
+  }
+  return new Promise((resolve) => {
     let chunks: Array<Uint8Array> = []
     let bytes = 0
     request.on("data", (chunk: Uint8Array) => {
       bytes += chunk.byteLength
       if (bytes <= bytesMax) return void chunks.push(chunk)
       chunks = []
-      resume(Effect.fail(new PayloadTooLarge({ bytesMax })))
+      resolve(new PayloadTooLarge({ bytesMax }))
     })
-    request.on("end", () => {
-      if (bytes <= bytesMax) resume(Effect.sync(() => concatenate(chunks, bytes)))
-    })
-    request.on("error", () => resume(Effect.fail(new BadRequest({ message: "The body did not arrive whole" }))))
+    request.on("end", () => resolve(concatenate(chunks, bytes)))
+    request.on("error", () => resolve(new BadRequest({ message: "The body did not arrive whole" })))
   })
+}
 
 const incomingOf = (request: IncomingMessage): Incoming => {
   // An absolute-form target names a host of the sender's choice; only its path counts.
@@ -52,15 +51,35 @@ const incomingOf = (request: IncomingMessage): Incoming => {
     search: end === -1 ? "" : target.slice(end),
     header: (name) => headerOf(request, name),
     peer: request.socket.remoteAddress ?? "",
-    secure: false,
-    text: (bytesMax) => text(request, bytesMax)
+    secure: false
   }
+}
+
+/** Pieces of text as the reader takes them; whoever sends waits while too much is unsent. */
+const stream = (response: ServerResponse, { open }: Events): void => {
+  response.flushHeaders()
+  const connection = open({
+    send: (text) => {
+      if (response.destroyed || response.write(text)) return undefined
+      if (response.writableLength <= limits.sendBufferHighBytes) return undefined
+      return new Promise((resolve) => {
+        response.once("drain", resolve)
+        response.once("close", resolve)
+      })
+    },
+    end: () => response.end()
+  })
+  response.on("close", () => connection.closed())
 }
 
 const write = (response: ServerResponse, { status, headers, body }: Answer): void => {
   if (response.destroyed) return
+  if (body !== null && typeof body === "object" && "open" in body) {
+    response.writeHead(status, headers)
+    return stream(response, body)
+  }
   const length = body === null ? 0 : typeof body === "string" ? Buffer.byteLength(body) : body.byteLength
-  response.writeHead(status, { ...headers, "content-length": length })
+  response.writeHead(status, status === 304 ? headers : { ...headers, "content-length": length })
   response.end(body ?? undefined)
 }
 
@@ -146,7 +165,11 @@ const listening = (server: Server, options: Options): Effect.Effect<Bound, Start
 export const serve = (serving: Serving, options: Options): Effect.Effect<Bound, StartupError, Scope.Scope> =>
   Effect.gen(function* () {
     const server = createServer((request, response) => {
-      const answer = serving.answer(incomingOf(request), (abort) => response.on("close", abort))
+      const answer = serving.answer(
+        incomingOf(request),
+        (bytesMax) => read(request, bytesMax),
+        (abort) => response.on("close", abort)
+      )
       if (answer instanceof Promise) void answer.then((answered) => write(response, answered))
       else write(response, answer)
     })

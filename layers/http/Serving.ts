@@ -152,7 +152,10 @@ export const requests = (
         entry.cut(late)
       }
     })
-    yield* Effect.forkScoped(Effect.repeat(checkDeadlines, Schedule.spaced(deadlineCheckInterval)))
+    yield* Supervised.fork({
+      name: "request deadlines",
+      effect: Effect.repeat(checkDeadlines, Schedule.spaced(deadlineCheckInterval))
+    })
 
     return {
       answer,

@@ -33,6 +33,8 @@ export interface Shape {
     /** `ENABLE_RESPONSE_CACHE`, `RESPONSE_CACHE_TTL` in seconds. */
     readonly responseCache: boolean
     readonly responseCacheTtl: Duration.Duration
+    /** `GRAPHQL_DOCUMENTS`: a file of the only documents that are accepted. Absent: any. */
+    readonly documents: Option.Option<string>
     /** `TRUSTED_PROXIES`: addresses whose X-Forwarded-For is believed, comma separated. */
     readonly trustedProxies: ReadonlyArray<string>
     /** `ALLOWED_ORIGINS`: browser origins besides our own, comma separated. */
@@ -165,6 +167,7 @@ const shape = (preset: Preset): Config.Config<Shape> =>
       slowRequestThreshold: Variable.millis("SLOW_REQUEST_THRESHOLD", "1 second"),
       responseCache: Variable.flag("ENABLE_RESPONSE_CACHE", production(preset)),
       responseCacheTtl: Variable.whole("RESPONSE_CACHE_TTL", 0, 86_400, 300).pipe(Config.map(Duration.seconds)),
+      documents: Config.option(Variable.text("GRAPHQL_DOCUMENTS", "a file")),
       trustedProxies: Variable.list(
         "TRUSTED_PROXIES",
         "addresses such as 10.0.0.1, with commas between",

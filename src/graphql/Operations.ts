@@ -6,10 +6,13 @@ import * as Stream from "effect/Stream"
 import type { ExecutionResult, GraphQLSchema } from "graphql"
 import type { Shape } from "../config/Settings.ts"
 import { currentQueryCount, QueryCount } from "../database/QueryCount.ts"
+import { errors } from "../errors.ts"
+import * as Deadline from "../request/Deadline.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as Failures from "./Failures.ts"
 import type { RequestContext } from "./Part.ts"
-import type { Operation, Prepared, Variables } from "./Prepared.ts"
+import * as Persisted from "./Persisted.ts"
+import type { Operation, Refused, Variables } from "./Prepared.ts"
 import * as Documents from "./Prepared.ts"
 import * as QueryBudget from "./QueryBudget.ts"
 import * as Run from "./Run.ts"
@@ -25,7 +28,10 @@ export class SubscriptionFailed extends Error {
 
 /** The operations of one schema, over whatever transport they come. */
 export interface Operations {
-  readonly prepare: Prepared["prepare"]
+  /** The operation that a request asks for, by its text or by its hash. */
+  readonly find: (
+    asked: Persisted.Reference & { readonly operationName?: string | null | undefined }
+  ) => Operation | Refused
   /** Runs a query or a mutation: measured, counted, its errors as they may leave. */
   readonly run: (operation: Operation, variables: Variables, request: RequestContext) => Effect.Effect<ExecutionResult>
   /** The answers of a subscription, one an event. What it holds open closes with the scope. */
@@ -58,8 +64,13 @@ const streamFailed = (cause: Cause.Cause<unknown>): Stream.Stream<never, Subscri
   Stream.fromEffect(Effect.flatMap(Failures.presentCause(cause), (error) => Effect.fail(new SubscriptionFailed(error))))
 
 /** Runs operations of this schema as the settings say. */
-export const make = (schema: GraphQLSchema, { http, preset }: Pick<Shape, "http" | "preset">): Operations => {
+export const make = (
+  schema: GraphQLSchema,
+  { http, preset }: Pick<Shape, "http" | "preset">,
+  persisted: Persisted.Persisted = Persisted.automatic()
+): Operations => {
   const prepared = Documents.make(schema, { explorer: http.explorer })
+  const timeoutMillis = Duration.toMillis(http.requestTimeout)
   const slowMillis = http.slowRequestLog ? Duration.toMillis(http.slowRequestThreshold) : Infinity
 
   const noted = (operation: Operation, result: ExecutionResult, millis: number, count: QueryCount) => {
@@ -90,7 +101,11 @@ export const make = (schema: GraphQLSchema, { http, preset }: Pick<Shape, "http"
     Effect.flatMap(Effect.clock, (clock) => {
       const begun = clock.unsafeCurrentTimeNanos()
       const count = new QueryCount()
-      const executed = Run.execute(request, (of) => operation.execute(of, variables))
+      const deadline = clock.unsafeCurrentTimeMillis() + timeoutMillis
+      const executed = Deadline.locally(
+        Run.execute(request, (of) => operation.execute(of, variables)),
+        deadline
+      )
       return Effect.flatMap(Effect.locally(executed, currentQueryCount, count), (answer) => {
         const result = preset === "test" ? QueryBudget.enforce(operation, count, answer) : answer
         const millis = Number(clock.unsafeCurrentTimeNanos() - begun) / 1e6
@@ -125,5 +140,11 @@ export const make = (schema: GraphQLSchema, { http, preset }: Pick<Shape, "http"
       return source.stream.pipe(Stream.mapEffect(answer), Stream.catchAllCause(streamFailed))
     })
 
-  return { prepare: prepared.prepare, run, subscribe }
+  const find: Operations["find"] = (asked) => {
+    const text = persisted.textOf(asked)
+    if (typeof text === "string") return prepared.prepare(text, asked.operationName)
+    return { errors: [Failures.format(text)], status: errors[text._tag].status }
+  }
+
+  return { find, run, subscribe }
 }

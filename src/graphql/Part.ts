@@ -19,6 +19,8 @@ export interface RequestContext {
   readonly userAgent: Option.Option<string>
   /** Per-request values by key: loaders and the like, made on first use. */
   readonly memo: Map<unknown, unknown>
+  /** Where the answer may be kept: what it is made of is noted here, as `Type:uuid`. */
+  readonly tags?: Set<string>
   /** Sets the session cookie (or clears it with `Option.none()`) on an HTTP answer; nothing on a socket. */
   readonly setSessionCookie: (token: Option.Option<{ readonly value: string; readonly expiresAt: Date }>) => void
 }

@@ -20,8 +20,10 @@ import {
 import type { CompiledQuery } from "graphql-jit"
 import { compileQuery, isCompiledQuery } from "graphql-jit"
 import type { Source } from "./assemble.ts"
+import * as CachePolicy from "./CachePolicy.ts"
 import * as Failures from "./Failures.ts"
 import { tokensMax, tooLarge } from "./limits.ts"
+import * as Persisted from "./Persisted.ts"
 import type { Run } from "./Run.ts"
 
 /** Documents kept ready; the ones not used for longest go first. */
@@ -44,6 +46,10 @@ export interface Operation {
   readonly rootField: string
   readonly schema: GraphQLSchema
   readonly document: DocumentNode
+  /** SHA-256 of the document and the operation's name. */
+  readonly hash: string
+  /** How long its answers may be kept, and for whom; undefined: not at all. */
+  readonly cachePolicy: CachePolicy.CachePolicy | undefined
   readonly execute: (run: Run, variables: Variables, root?: unknown) => ExecutionResult | PromiseLike<ExecutionResult>
   /** The events of a subscription, or why there are none. */
   readonly source: (run: Run, variables: Variables) => PromiseLike<Source | ExecutionResult>
@@ -54,6 +60,8 @@ export interface Operation {
 /** Why a document cannot run. */
 export interface Refused {
   readonly errors: ReadonlyArray<GraphQLFormattedError>
+  /** The status where the newer media type allows one; 400 unless given. */
+  readonly status?: number
 }
 
 /** Prepared operations of one schema, by text and operation name. */
@@ -93,6 +101,7 @@ const rootFieldOf = (operation: OperationDefinitionNode): string => {
 
 const operationOf = (
   schema: GraphQLSchema,
+  query: string,
   document: DocumentNode,
   operationName: string | undefined
 ): Operation | Refused => {
@@ -119,6 +128,8 @@ const operationOf = (
     rootField: rootFieldOf(node),
     schema,
     document,
+    hash: Persisted.hash(`${operationName ?? ""}\n${query}`),
+    cachePolicy: CachePolicy.of(schema, document, node),
     execute: (run, variables, root) =>
       compile()?.query(root, run, variables) ?? (execute(argsOf(run, variables, root)) as ExecutionResult),
     source: (run, variables) =>
@@ -191,7 +202,7 @@ export const make = (schema: GraphQLSchema, options: { readonly explorer: boolea
       const name = operationName ?? undefined
       const known = entry.operations.get(name)
       if (known !== undefined) return known
-      const operation = operationOf(schema, entry.document, name)
+      const operation = operationOf(schema, query, entry.document, name)
       if (!("errors" in operation)) entry.operations.set(name, operation)
       return operation
     },

@@ -2,10 +2,17 @@
  * The contract of the gateway. Clients are written against it: add to it freely, do not rename or remove.
  * A root field without a resolver is absent from the served schema, and so is a field that has arguments or is marked
  * `@resolved` (it is not a property of its parent), and whatever type only they reach (`servedSchema.ts`).
+ * `@cacheControl` says for how many seconds an answer with the field may be kept, and for whom (`CachePolicy.ts`).
+ * Clients see neither mark.
  * Failures are GraphQL errors with extensions { code, retryable, retryAfterMillis?, issues? }; codes: `src/errors.ts`.
  */
 export const contract = /* GraphQL */ `
   directive @resolved on FIELD_DEFINITION
+  directive @cacheControl(maxAge: Int!, scope: CacheScope = PRIVATE) on FIELD_DEFINITION
+  enum CacheScope {
+    PUBLIC
+    PRIVATE
+  }
 
   "RFC 3339, UTC, milliseconds"
   scalar DateTime
@@ -130,7 +137,7 @@ export const contract = /* GraphQL */ `
     endReason: EndReason
     "number of the newest event; the first is 1, without gaps"
     lastSeq: Int!
-    messages(first: Int, after: Cursor, last: Int, before: Cursor): MessageConnection!
+    messages(first: Int, after: Cursor, last: Int, before: Cursor): MessageConnection! @cacheControl(maxAge: 60)
     unreadCount: Int! @resolved
   }
   type InteractionEdge {
@@ -149,10 +156,10 @@ export const contract = /* GraphQL */ `
   }
   type Message implements Node {
     id: ID!
-    interactionId: ID!
+    interactionId: ID! @cacheControl(maxAge: 60)
     seq: Int!
-    sender: User @resolved
-    body: String
+    sender: User @resolved @cacheControl(maxAge: 60)
+    body: String @cacheControl(maxAge: 60)
     voiceNote: VoiceNote @resolved
     state: MessageState!
     createdAt: DateTime!
@@ -286,15 +293,15 @@ export const contract = /* GraphQL */ `
   type Query {
     node(id: ID!): Node
     viewer: Viewer
-    user(id: ID, handle: String): User
+    user(id: ID, handle: String): User @cacheControl(maxAge: 60)
     "at most 50; the closest handle, display name or interest first"
-    searchUsers(text: String!, first: Int = 20, after: Cursor): UserConnection!
-    interaction(id: ID!): Interaction
+    searchUsers(text: String!, first: Int = 20, after: Cursor): UserConnection! @cacheControl(maxAge: 30)
+    interaction(id: ID!): Interaction @cacheControl(maxAge: 60)
     "past and present, newest first"
     history(first: Int = 20, after: Cursor, with: ID): InteractionConnection!
     "only in the viewer's own interactions"
     searchMessages(text: String!, interactionId: ID, first: Int = 20, after: Cursor): SearchHitConnection!
-    queueStats: QueueStats!
+    queueStats: QueueStats! @cacheControl(maxAge: 1, scope: PUBLIC)
     moderationQueue(state: ReportState = OPEN, first: Int = 20, after: Cursor): ReportConnection!
     auditLog(target: ID, first: Int = 50, after: Cursor): AuditConnection!
   }

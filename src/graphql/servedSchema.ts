@@ -42,6 +42,7 @@ export const contractNames = (): Resolvable => {
 const named = (type: TypeNode): string => (type.kind === Kind.NAMED_TYPE ? type.name.value : named(type.type))
 
 const isMark = (directive: ConstDirectiveNode): boolean => directive.name.value === "resolved"
+const isOurs = (directive: ConstDirectiveNode): boolean => isMark(directive) || directive.name.value === "cacheControl"
 
 /** A property of its parent, or resolved by some part. */
 const isServed = (type: string, field: FieldDefinitionNode, by: Resolvable): boolean =>
@@ -54,7 +55,7 @@ const onlyServed = (definition: DefinitionNode, by: Resolvable): DefinitionNode 
         ...definition,
         fields: (definition.fields ?? [])
           .filter((field) => isServed(definition.name.value, field, by))
-          .map((field) => ({ ...field, directives: (field.directives ?? []).filter((mark) => !isMark(mark)) }))
+          .map((field) => ({ ...field, directives: (field.directives ?? []).filter((one) => !isOurs(one)) }))
       }
     : definition
 

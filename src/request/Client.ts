@@ -1,4 +1,5 @@
 import * as Option from "effect/Option"
+import { Forbidden } from "../errors.ts"
 import type { Incoming } from "./Incoming.ts"
 
 /** A longer User-Agent is cut: it is kept with the session. */
@@ -63,7 +64,7 @@ export const allowedOrigin = (incoming: Incoming, trust: Trust): string | undefi
 }
 
 /** The token of `Authorization: Bearer`. */
-export const bearerToken = (incoming: Incoming): string | undefined => {
+const bearerToken = (incoming: Incoming): string | undefined => {
   const header = incoming.header("authorization")
   return header === undefined ? undefined : /^Bearer +([\w.~+/-]+=*) *$/i.exec(header)?.[1]
 }
@@ -77,6 +78,19 @@ export const cookieToken = (incoming: Incoming): string | undefined => {
     if (equals > 0 && pair.slice(0, equals).trim() === sessionCookie) return pair.slice(equals + 1).trim() || undefined
   }
   return undefined
+}
+
+/**
+ * The token of the request: its own, or the cookie's. Forbidden for a cookie that a page of another origin had sent
+ * along.
+ */
+export const tokenOf = (incoming: Incoming, trust: Trust): string | undefined | Forbidden => {
+  const bearer = bearerToken(incoming)
+  if (bearer !== undefined) return bearer
+  const cookie = cookieToken(incoming)
+  return cookie === undefined || isOwnOrigin(incoming, trust)
+    ? cookie
+    : new Forbidden({ message: "The session cookie is not accepted from another origin" })
 }
 
 /** The Set-Cookie value that keeps this token until it expires, or forgets the one there is. */

@@ -16,6 +16,12 @@ export interface Identity {
   readonly sessionFailure?: SessionExpired | DatabaseUnavailable
 }
 
+/** Who was let in, and what is left to them. */
+export interface Entered {
+  readonly identity: Identity
+  readonly quotas: ReadonlyArray<Quota>
+}
+
 const anonymous: Identity = { session: Option.none() }
 const unlimited: Effect.Effect<ReadonlyArray<Quota>> = Effect.succeed([])
 
@@ -23,10 +29,10 @@ const unlimited: Effect.Effect<ReadonlyArray<Quota>> = Effect.succeed([])
 export class Gate extends Context.Tag("@connect/Gate")<
   Gate,
   {
-    /** Charges the address, before anything else is looked at. */
-    readonly address: (address: string) => Effect.Effect<ReadonlyArray<Quota>, RateLimited>
-    /** Charges the viewer. */
-    readonly viewer: (session: Session) => Effect.Effect<ReadonlyArray<Quota>, RateLimited>
+    /** The whole way in: charges the address, finds the session of the token, charges its user. */
+    readonly enter: (address: string, token: string | undefined) => Effect.Effect<Entered, RateLimited>
+    /** One more operation of somebody who is in already. */
+    readonly again: (address: string, identity: Identity) => Effect.Effect<ReadonlyArray<Quota>, RateLimited>
     /** The session of a token, or why there is none; never fails. */
     readonly identify: (token: string | undefined) => Effect.Effect<Identity>
     /** Completes with the reason when the session ends before its time. */
@@ -41,16 +47,36 @@ export const layer: Layer.Layer<Gate, never, Settings | Sessions | RateLimiter> 
     const sessions = yield* Sessions
     const limiter = yield* RateLimiter
     const { enabled } = settings.rateLimit
+
+    const ofAddress = (address: string) => (enabled ? limiter.consume({ rule: rules.ip, key: address }) : unlimited)
+
+    const identify = (token: string | undefined): Effect.Effect<Identity> =>
+      token === undefined
+        ? Effect.succeed(anonymous)
+        : Effect.match(sessions.load(token), {
+            onSuccess: (session): Identity => ({ session: Option.some(session) }),
+            onFailure: (sessionFailure): Identity => ({ session: Option.none(), sessionFailure })
+          })
+
+    const withUser = (charged: ReadonlyArray<Quota>, identity: Identity): Effect.Effect<Entered, RateLimited> =>
+      Option.isNone(identity.session) || !enabled
+        ? Effect.succeed({ identity, quotas: charged })
+        : Effect.map(limiter.consume({ rule: rules.user, key: identity.session.value.userId }), (more) => ({
+            identity,
+            quotas: [...charged, ...more]
+          }))
+
     return {
-      address: (address) => (enabled ? limiter.consume({ rule: rules.ip, key: address }) : unlimited),
-      viewer: (session) => (enabled ? limiter.consume({ rule: rules.user, key: session.userId }) : unlimited),
-      identify: (token) =>
-        token === undefined
-          ? Effect.succeed(anonymous)
-          : Effect.match(sessions.load(token), {
-              onSuccess: (session): Identity => ({ session: Option.some(session) }),
-              onFailure: (sessionFailure): Identity => ({ session: Option.none(), sessionFailure })
-            }),
+      // The address first: finding the session of a made-up token costs a read.
+      enter: (address, token) =>
+        Effect.flatMap(ofAddress(address), (charged) =>
+          Effect.flatMap(identify(token), (identity) => withUser(charged, identity))
+        ),
+      again: (address, identity) =>
+        Effect.flatMap(ofAddress(address), (charged) =>
+          Effect.map(withUser(charged, identity), ({ quotas }) => quotas)
+        ),
+      identify,
       ended: sessions.ended
     }
   })

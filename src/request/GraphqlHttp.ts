@@ -1,227 +1,211 @@
 import type * as Context from "effect/Context"
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type { ExecutionResult } from "graphql"
 import type { Shape } from "../config/Settings.ts"
 import type { ConnectError } from "../errors.ts"
-import { BadRequest, Forbidden } from "../errors.ts"
+import { BadRequest, type RateLimited } from "../errors.ts"
 import * as Failures from "../graphql/Failures.ts"
 import type { Operations } from "../graphql/Operations.ts"
 import type { RequestContext } from "../graphql/Part.ts"
 import type { Operation, Refused } from "../graphql/Prepared.ts"
-import type { Quota } from "../rate/RateLimiter.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as answers from "./answers.ts"
 import * as Client from "./Client.ts"
-import type { Gate, Identity } from "./Gate.ts"
-import type { Answer, Handler, Incoming } from "./Incoming.ts"
+import { type Asking, asked, contextOf, refuse } from "./Asking.ts"
+import { compress, compressOverBytes } from "./encoding.ts"
+import type { Entered, Gate } from "./Gate.ts"
+import * as headers from "./headers.ts"
+import type { Started } from "./immediate.ts"
+import { starter } from "./immediate.ts"
+import type { Answer, Handler, Outcome } from "./Incoming.ts"
+import { WithBody } from "./Incoming.ts"
 import type { MediaType } from "./mediaType.ts"
-import { negotiate } from "./mediaType.ts"
 import * as Parameters from "./Parameters.ts"
+import type { Kept, ResponseCache } from "./ResponseCache.ts"
 
 export interface Dependencies {
   readonly operations: Operations
   readonly gate: Context.Tag.Service<Gate>
   readonly http: Shape["http"]
+  /** Answers that may be given again; None: each is made anew. */
+  readonly responses: Option.Option<ResponseCache>
 }
 
-/** A request as far as its headers tell. */
-interface Asking {
-  readonly incoming: Incoming
-  readonly mediaType: MediaType
-  readonly address: string
-  readonly secure: boolean
-  readonly token: string | undefined
-}
+type Reply = Answer | Effect.Effect<Answer>
 
-const acceptable = "application/graphql-response+json, application/json"
-const allow = "GET, POST, OPTIONS"
-
-const refuse = (status: number, message: string, headers: Readonly<Record<string, string>> = {}): Answer =>
-  answers.failure(new BadRequest({ message }), { status, headers })
-
-const quotaHeaders = (quotas: ReadonlyArray<Quota>): Record<string, string> => {
-  let tightest = quotas[0]
-  if (tightest === undefined) return {}
-  for (const quota of quotas) if (quota.remaining < tightest.remaining) tightest = quota
-  return {
-    "ratelimit-policy": quotas.map(({ rule, limit }) => `"${rule}";q=${limit}`).join(", "),
-    ratelimit: `"${tightest.rule}";r=${tightest.remaining};t=${Math.ceil(tightest.resetMillis / 1_000)}`
-  }
-}
-
-const contentTypes: { readonly [M in MediaType]: string } = {
-  "application/graphql-response+json": "application/graphql-response+json; charset=utf-8",
-  "application/json": "application/json; charset=utf-8"
-}
-
-/** Headers that most answers share, made once. */
-const common = (mediaType: MediaType, secure: boolean): Readonly<Record<string, string>> => ({
-  "content-type": contentTypes[mediaType],
-  "cache-control": "no-store",
-  ...answers.securityHeaders,
-  ...(secure ? answers.strictTransport : {})
-})
-
-const headersOf: {
-  readonly [M in MediaType]: readonly [plain: Record<string, string>, secure: Record<string, string>]
-} = {
-  "application/graphql-response+json": [
-    common("application/graphql-response+json", false),
-    common("application/graphql-response+json", true)
-  ],
-  "application/json": [common("application/json", false), common("application/json", true)]
+const series = {
+  answered: Metrics.series(Metrics.requests, "query", "ok"),
+  hits: Metrics.series(Metrics.cacheHits, "response", "near"),
+  misses: Metrics.series(Metrics.cacheMisses, "response")
 }
 
 /** A document that cannot run: its own status for those who know the newer media type, 200 for the others. */
 const refusedStatus = (refused: Refused, mediaType: MediaType): number =>
-  mediaType === "application/json" ? 200 : refused.errors.length > 0 ? 400 : 500
+  mediaType === "application/json" ? 200 : refused.errors.length > 0 ? (refused.status ?? 400) : 500
 
-/** `/graphql` over HTTP: POST with JSON, and GET for queries. */
-export const make = ({ operations, gate, http }: Dependencies): Handler => {
-  const answer = (
-    asking: Asking,
-    status: number,
-    body: string,
-    quotas: ReadonlyArray<Quota>,
-    cookie?: string
-  ): Answer => {
-    const headers = headersOf[asking.mediaType][asking.secure ? 1 : 0]
-    if (quotas.length === 0 && cookie === undefined && http.allowedOrigins.length === 0) {
-      return { status, headers, body }
-    }
-    const more = { ...headers, ...quotaHeaders(quotas), ...corsHeaders(asking.incoming, http) }
-    if (cookie !== undefined) more["set-cookie"] = cookie
-    return { status, headers: more, body }
-  }
+const matches = (ifNoneMatch: string | undefined, etag: string): boolean =>
+  ifNoneMatch !== undefined &&
+  (ifNoneMatch.trim() === "*" || ifNoneMatch.split(",").some((one) => one.trim().replace(/^(?!W\/)/, "W/") === etag))
 
-  /** Runs an operation for whoever it is. */
-  const run = (
-    asking: Asking,
-    operation: Operation,
-    variables: Parameters.Parameters["variables"],
-    identity: Identity,
-    quotas: ReadonlyArray<Quota>
-  ): Effect.Effect<Answer> => {
-    let cookie: string | undefined
-    const request: RequestContext = {
-      ...identity,
-      token: Option.fromNullable(asking.token),
-      address: asking.address,
-      userAgent: Client.userAgentOf(asking.incoming),
-      memo: new Map(),
-      setSessionCookie: (token) => {
-        cookie = Client.setCookie(token, asking.secure)
-      }
-    }
-    return Effect.map(operations.run(operation, variables, request), (result: ExecutionResult) =>
-      answer(
-        asking,
-        result.data === undefined && asking.mediaType !== "application/json" ? 400 : 200,
-        operation.stringify(result),
-        quotas,
-        cookie
-      )
+/** What answers look like. */
+const writing = (http: Shape["http"]) => {
+  const failed = (asking: Asking, cause: Cause.Cause<unknown>): Reply => {
+    const error = Failures.connectErrorOf(cause)
+    if (error !== undefined) return failure(asking, error)
+    return Effect.map(Failures.internal(cause), (told) =>
+      answers.json(500, { errors: [told] }, headers.cors(asking.incoming, http))
     )
   }
 
-  const prepared = (
+  const failure = (asking: Asking, error: ConnectError): Answer =>
+    answers.failure(error, { headers: headers.cors(asking.incoming, http) })
+
+  const headersOf = (asking: Asking, quotas: Entered["quotas"]): Record<string, string> => {
+    const made: Record<string, string> = { ...headers.base(asking.mediaType, asking.secure) }
+    headers.addQuotas(made, quotas)
+    if (http.allowedOrigins.length > 0) Object.assign(made, headers.cors(asking.incoming, http))
+    return made
+  }
+
+  const text = (
     asking: Asking,
-    parameters: Parameters.Parameters,
-    identity: Identity,
-    quotas: ReadonlyArray<Quota>
-  ): Effect.Effect<Answer> => {
-    const operation = operations.prepare(parameters.query, parameters.operationName)
-    if ("errors" in operation) {
-      Metrics.series(Metrics.requests, "none", String(operation.errors[0]?.extensions?.["code"])).unsafeUpdate(1, [])
-      const status = refusedStatus(operation, asking.mediaType)
-      return Effect.succeed(answer(asking, status, JSON.stringify({ errors: operation.errors }), quotas))
-    }
-    if (operation.type === "subscription") {
-      return Effect.succeed(refuse(400, "Subscriptions go over a WebSocket (graphql-transport-ws) at this path"))
-    }
-    if (operation.type === "mutation" && asking.incoming.method === "GET") {
-      return Effect.succeed(refuse(405, "Mutations go by POST", { allow: "POST" }))
-    }
-    return run(asking, operation, parameters.variables, identity, quotas)
+    status: number,
+    body: string,
+    quotas: Entered["quotas"],
+    cookie?: string | undefined
+  ): Answer => {
+    const made = headersOf(asking, quotas)
+    if (cookie !== undefined) made["set-cookie"] = cookie
+    if (asking.encoding === undefined || body.length < compressOverBytes) return { status, headers: made, body }
+    made["content-encoding"] = asking.encoding
+    return { status, headers: made, body: compress(asking.encoding, Buffer.from(body)) }
   }
 
-  const parametersOf = (incoming: Incoming): Effect.Effect<Parameters.Parameters, ConnectError> =>
-    incoming.method === "GET"
-      ? Parameters.fromSearch(incoming.search)
-      : Effect.flatMap(incoming.text(http.bodyBytesMax), (text) => {
-          Metrics.requestBytes.unsafeUpdate(text.length, [])
-          return Parameters.fromJson(text)
-        })
-
-  const admitted = (asking: Asking): Effect.Effect<Answer, ConnectError> =>
-    Effect.gen(function* () {
-      const charged = yield* gate.address(asking.address)
-      const parameters = yield* parametersOf(asking.incoming)
-      const identity = yield* gate.identify(asking.token)
-      const quotas = Option.isNone(identity.session)
-        ? charged
-        : [...charged, ...(yield* gate.viewer(identity.session.value))]
-      return yield* prepared(asking, parameters, identity, quotas)
-    })
-
-  return (incoming) => {
-    const { method } = incoming
-    if (method === "OPTIONS") return Effect.succeed(preflight(incoming, http))
-    if (method !== "GET" && method !== "POST") return Effect.succeed(answers.methodNotAllowed(allow))
-    const mediaType = negotiate(incoming.header("accept"))
-    if (mediaType === undefined) return Effect.succeed(refuse(406, `Accept must allow one of ${acceptable}`))
-    if (method === "POST" && !Parameters.isJson(incoming)) {
-      return Effect.succeed(refuse(415, "Content-Type must be application/json, in UTF-8"))
+  /** An answer that is kept: compressed once, and for a GET with what caches on the way need to know. */
+  const kept = (asking: Asking, operation: Operation, one: Kept, quotas: Entered["quotas"], now: number): Answer => {
+    const { encoding, incoming } = asking
+    const policy = operation.cachePolicy
+    const isGet = incoming.method === "GET" && policy !== undefined
+    // A shared cache would show one client's quota to all.
+    const made = headersOf(asking, isGet && policy.scope === "PUBLIC" ? [] : quotas)
+    if (isGet) {
+      Object.assign(made, headers.caching(policy, Math.max(0, Math.floor((one.until - now) / 1_000)), one.etag))
+      if (http.allowedOrigins.length > 0) made["vary"] = `${made["vary"]}, origin`
+      if (matches(incoming.header("if-none-match"), one.etag)) return { status: 304, headers: made, body: null }
     }
-    const bearer = Client.bearerToken(incoming)
-    const cookie = bearer === undefined ? Client.cookieToken(incoming) : undefined
-    if (cookie !== undefined && !Client.isOwnOrigin(incoming, http)) {
-      const message = "The session cookie is not accepted from another origin"
-      return Effect.succeed(answers.failure(new Forbidden({ message })))
-    }
-    const asking: Asking = {
-      incoming,
-      mediaType,
-      address: Client.addressOf(incoming, http),
-      secure: Client.isSecure(incoming, http),
-      token: bearer ?? cookie
-    }
-    return Effect.catchAllCause(admitted(asking), (cause) => {
-      const failure = Failures.connectErrorOf(cause)
-      const headers = corsHeaders(incoming, http)
-      if (failure !== undefined) return Effect.succeed(answers.failure(failure, { headers }))
-      return Effect.map(Failures.internal(cause), (error) => answers.json(500, { errors: [error] }, headers))
-    })
+    const variant = encoding === undefined ? undefined : one.in(encoding)
+    if (variant === undefined || encoding === undefined) return { status: 200, headers: made, body: one.text }
+    made["content-encoding"] = encoding
+    return { status: 200, headers: made, body: variant }
   }
+
+  return { failed, failure, text, kept }
 }
 
-const corsHeaders = (incoming: Incoming, trust: Client.Trust): Record<string, string> => {
-  const origin = Client.allowedOrigin(incoming, trust)
-  return origin === undefined
-    ? {}
-    : {
-        "access-control-allow-origin": origin,
-        "access-control-allow-credentials": "true",
-        "access-control-expose-headers": "ratelimit, ratelimit-policy, retry-after",
-        vary: "origin"
+/** `/graphql` over HTTP: POST with JSON, and GET for queries. A kept answer is found before any fiber of its own. */
+export const make = ({ operations, gate, http, responses }: Dependencies): Effect.Effect<Handler> =>
+  Effect.gen(function* () {
+    const start = yield* starter
+    const clock = yield* Effect.clock
+    const write = writing(http)
+    const cache = Option.getOrUndefined(responses)
+
+    const run = (
+      asking: Asking,
+      operation: Operation,
+      variables: Parameters.Parameters["variables"],
+      { identity, quotas }: Entered
+    ): Effect.Effect<Answer> => {
+      let cookie: string | undefined
+      const session = Option.getOrUndefined(identity.session)
+      const key = cache?.slot(operation, variables, session)
+      const slot = key === undefined ? undefined : cache?.begin(operation, key)
+      const request: RequestContext = {
+        ...contextOf(asking, identity),
+        ...(slot === undefined ? {} : { tags: slot.tags }),
+        setSessionCookie: (token) => {
+          cookie = Client.setCookie(token, asking.secure)
+        }
       }
-}
+      return Effect.map(operations.run(operation, variables, request), (result: ExecutionResult) => {
+        const text = operation.stringify(result)
+        if (slot !== undefined && cache !== undefined && result.errors === undefined) {
+          const now = clock.unsafeCurrentTimeMillis()
+          return write.kept(asking, operation, cache.keep(slot, text, now), quotas, now)
+        }
+        const status = result.data === undefined && asking.mediaType !== "application/json" ? 400 : 200
+        return write.text(asking, status, text, quotas, cookie)
+      })
+    }
 
-/** What a browser asks before a request from an allowed origin. Others are told nothing, and so do not ask further. */
-const preflight = (incoming: Incoming, trust: Client.Trust): Answer => ({
-  status: 204,
-  headers: {
-    ...answers.securityHeaders,
-    allow,
-    ...corsHeaders(incoming, trust),
-    ...(Client.allowedOrigin(incoming, trust) === undefined
-      ? {}
-      : {
-          "access-control-allow-methods": "GET, POST",
-          "access-control-allow-headers": "authorization, content-type",
-          "access-control-max-age": "600"
-        })
-  },
-  body: null
-})
+    const answerOf = (asking: Asking, parameters: Parameters.Parameters | BadRequest, entered: Entered): Reply => {
+      if (parameters instanceof BadRequest) return write.failure(asking, parameters)
+      const { variables } = parameters
+      const operation = operations.find(parameters)
+      if ("errors" in operation) {
+        Metrics.series(Metrics.requests, "none", String(operation.errors[0]?.extensions?.["code"])).unsafeUpdate(1, [])
+        const body = JSON.stringify({ errors: operation.errors })
+        return write.text(asking, refusedStatus(operation, asking.mediaType), body, entered.quotas)
+      }
+      if (operation.type === "subscription") {
+        return refuse(
+          400,
+          "Subscriptions go over a WebSocket (graphql-transport-ws) here, or as events at /graphql/stream"
+        )
+      }
+      if (operation.type === "mutation" && asking.incoming.method === "GET") {
+        return refuse(405, "Mutations go by POST", { allow: "POST" })
+      }
+      const key = cache?.slot(operation, variables, Option.getOrUndefined(entered.identity.session))
+      if (cache !== undefined && key !== undefined) {
+        const now = clock.unsafeCurrentTimeMillis()
+        const hit = cache.find(key, now)
+        if (hit !== undefined) {
+          series.hits.unsafeUpdate(1, [])
+          series.answered.unsafeUpdate(1, [])
+          return write.kept(asking, operation, hit, entered.quotas, now)
+        }
+        series.misses.unsafeUpdate(1, [])
+      }
+      return run(asking, operation, variables, entered)
+    }
+
+    /** Reads the request while the gate is still being passed, if it is. */
+    const enter = (
+      asking: Asking,
+      entering: Started<Entered, RateLimited>,
+      parameters: Parameters.Parameters | BadRequest
+    ): Reply => {
+      if (Exit.isExit(entering)) {
+        return Exit.isSuccess(entering)
+          ? answerOf(asking, parameters, entering.value)
+          : write.failed(asking, entering.cause)
+      }
+      return Effect.flatMap(Fiber.await(entering), (exit) => effectOf(enter(asking, exit, parameters)))
+    }
+
+    const guarded = (asking: Asking, reply: Reply): Reply =>
+      Effect.isEffect(reply) ? Effect.catchAllCause(reply, (cause) => effectOf(write.failed(asking, cause))) : reply
+
+    return (incoming): Outcome => {
+      const { method } = incoming
+      if (method === "OPTIONS") return headers.preflight(incoming, http)
+      if (method !== "GET" && method !== "POST") return answers.methodNotAllowed(headers.allow)
+      const asking = asked(incoming, http)
+      if ("status" in asking) return asking
+      const entering = start(gate.enter(asking.address, asking.token))
+      if (Exit.isExit(entering) && Exit.isFailure(entering)) return write.failed(asking, entering.cause)
+      if (method === "GET") return guarded(asking, enter(asking, entering, Parameters.fromSearch(incoming.search)))
+      return new WithBody(http.bodyBytesMax, (body) => {
+        if (typeof body !== "string") return write.failure(asking, body)
+        Metrics.requestBytes.unsafeUpdate(body.length, [])
+        return guarded(asking, enter(asking, entering, Parameters.fromJson(body)))
+      })
+    }
+  })
+
+const effectOf = (reply: Reply): Effect.Effect<Answer> => (Effect.isEffect(reply) ? reply : Effect.succeed(reply))

@@ -13,6 +13,7 @@ import type { ExecutionArgs, ExecutionResult } from "graphql"
 import { GraphQLError } from "graphql"
 import type { Context as WsContext } from "graphql-ws"
 import { GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer } from "graphql-ws"
+import * as Supervised from "../actor/Supervised.ts"
 import type { Shape } from "../config/Settings.ts"
 import { BadRequest, DeadlineExceeded, Forbidden, Overloaded } from "../errors.ts"
 import * as Failures from "../graphql/Failures.ts"
@@ -24,6 +25,7 @@ import * as answers from "./answers.ts"
 import * as Client from "./Client.ts"
 import type { Gate, Identity } from "./Gate.ts"
 import type { Answer, Incoming } from "./Incoming.ts"
+import * as Parameters from "./Parameters.ts"
 import {
   closeCodes,
   expiryCheckInterval,
@@ -149,11 +151,7 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
       })
     }
 
-    const charge = (open: Open): Effect.Effect<unknown, unknown> =>
-      Effect.zipRight(
-        gate.address(open.admitted.address),
-        Option.match(open.identity.session, { onNone: () => Effect.void, onSome: gate.viewer })
-      )
+    const charge = (open: Open): Effect.Effect<unknown, unknown> => gate.again(open.admitted.address, open.identity)
 
     const answerOf = (open: Open, operation: Operation, variables: Variables): Effect.Effect<ExecutionResult> =>
       operations.run(operation, variables, contextOf(open)).pipe(
@@ -174,7 +172,9 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
         if (refused) return asErrors([Failures.format(new BadRequest({ message }))])
         const limited = await promised(open, Effect.either(charge(open)))
         if (limited._tag === "Left") return asErrors([Failures.describe(limited.left)])
-        const operation = operations.prepare(payload.query, payload.operationName)
+        const asked = Parameters.fromRecord({ ...payload, variables: undefined })
+        if (asked instanceof BadRequest) return asErrors([Failures.format(asked)])
+        const operation = operations.find(asked)
         if ("errors" in operation) return asErrors(operation.errors)
         const args: Args = {
           schema: operation.schema,
@@ -267,7 +267,10 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
           close(socket, closeCodes.forbidden, "The session has ended: expired")
       }
     })
-    yield* Effect.forkScoped(Effect.repeat(checkExpiry, Schedule.spaced(expiryCheckInterval)))
+    yield* Supervised.fork({
+      name: "socket expiry",
+      effect: Effect.repeat(checkExpiry, Schedule.spaced(expiryCheckInterval))
+    })
 
     return {
       admit,

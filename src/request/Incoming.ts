@@ -14,16 +14,43 @@ export interface Incoming {
   readonly peer: string
   /** Whether the connection to us is encrypted. */
   readonly secure: boolean
-  /** The body as UTF-8, counted while it is read: more than `bytesMax` fails without reading on. */
-  readonly text: (bytesMax: number) => Effect.Effect<string, PayloadTooLarge | BadRequest>
+}
+
+/** The reader of an answer that goes on, as its runtime gives it. */
+export interface Reader {
+  /** Resolves when more may be sent. */
+  readonly send: (text: string) => Promise<void> | void
+  /** Nothing more comes. */
+  readonly end: () => void
+}
+
+/** A body that goes on: begins when there is a reader, who says when it has gone. */
+export interface Events {
+  readonly open: (reader: Reader) => { readonly closed: () => void }
 }
 
 /** What a handler answers. */
 export interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
-  readonly body: string | Uint8Array<ArrayBuffer> | null
+  readonly body: string | Uint8Array<ArrayBuffer> | Events | null
 }
 
+/** The body as UTF-8, or why there is none. */
+export type Body = string | PayloadTooLarge | BadRequest
+
+/** The handler goes on with the body, which the server counts while it reads: more than `bytesMax` is not read on. */
+export class WithBody {
+  readonly bytesMax: number
+  readonly next: (body: Body) => Answer | Effect.Effect<Answer>
+  constructor(bytesMax: number, next: (body: Body) => Answer | Effect.Effect<Answer>) {
+    this.bytesMax = bytesMax
+    this.next = next
+  }
+}
+
+/** An answer that is there, one that the body is needed for, or one that takes a fiber. */
+export type Outcome = Answer | WithBody | Effect.Effect<Answer>
+
 /** Answers one request; never fails. */
-export type Handler = (incoming: Incoming) => Effect.Effect<Answer>
+export type Handler = (incoming: Incoming) => Outcome

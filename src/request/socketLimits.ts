@@ -22,3 +22,7 @@ export const closeCodes = {
 } as const
 /** A socket on which nothing moves for this long, pings included, is closed. */
 export const idleSeconds = 60
+
+/** How often a stream of events says that it is still there, and how long its reader may take nothing. */
+export const pingInterval = "15 seconds"
+export const stallMillisMax = 30_000

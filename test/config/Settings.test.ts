@@ -48,6 +48,12 @@ const variables: ReadonlyArray<Variable> = [
   { name: "ENABLE_RESPONSE_CACHE", value: "true", pick: (s) => s.http.responseCache, means: true },
   { name: "RESPONSE_CACHE_TTL", value: "7", pick: (s) => s.http.responseCacheTtl, means: Duration.seconds(7) },
   {
+    name: "GRAPHQL_DOCUMENTS",
+    value: "documents.json",
+    pick: (s) => s.http.documents,
+    means: Option.some("documents.json")
+  },
+  {
     name: "TRUSTED_PROXIES",
     value: "10.0.0.1, fd00::1",
     pick: (s) => s.http.trustedProxies,

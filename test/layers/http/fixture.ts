@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Broadcast from "../../../src/broadcast/Broadcast.ts"
 import type { Shape } from "../../../src/config/Settings.ts"
 import * as Settings from "../../../src/config/Settings.ts"
 import type { SessionId, UserId } from "../../../src/domain/Ids.ts"
@@ -94,10 +95,11 @@ const SessionsMemory = Layer.sync(Sessions, () => {
 
 /** The address 203.0.113.9 (documentation only) has no calls left; everybody else has. */
 const limiter = Layer.succeed(RateLimiter, {
+  refused: () => undefined,
   consume: (...charges) =>
     charges.some(({ key }) => key === "203.0.113.9")
       ? Effect.fail(new RateLimited({ retryAfterMillis: 1_500 }))
-      : Effect.succeed(charges.map(({ rule }) => ({ rule: rule.name, limit: 10, remaining: 4, resetMillis: 900 })))
+      : Effect.succeed(charges.map(({ rule }) => ({ rule, remaining: 4, resetMillis: 900 })))
 })
 
 const person = (id: string, handle: string) => ({
@@ -239,7 +241,7 @@ export const part: Effect.Effect<Part, never, Sessions | Journal> = Effect.gen(f
 export const server = (change: (settings: Shape) => Shape = (settings) => settings) =>
   Http.serve({ name: "fixture", port: 0, parts: Effect.all([part]) }).pipe(
     Layer.provideMerge(Layer.mergeAll(SessionsMemory, Health.layer)),
-    Layer.provide(limiter),
+    Layer.provide(Layer.merge(limiter, Broadcast.layerLocal)),
     Layer.provideMerge(
       Layer.sync(Journal, () => ({
         batches: [] as Array<ReadonlyArray<string>>,

@@ -269,7 +269,7 @@ withLayer(
         }
         const shared = /common-[\w-]+\.js/.exec((yield* get("/assets/graphql-ws/client.js")).text)?.[0]
         expect((yield* get(`/assets/graphql-ws/${shared}`)).status).toBe(200)
-        for (const path of ["/assets/../package.json", "/assets/toString", "/nowhere", "/graphql/stream"]) {
+        for (const path of ["/assets/../package.json", "/assets/toString", "/nowhere", "/graphql/nowhere"]) {
           expect((yield* get(path)).status).toBe(404)
         }
         for (const path of ["/health", "/health/live", "/health/ready", "/metrics"]) {

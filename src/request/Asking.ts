@@ -1,0 +1,60 @@
+import * as Option from "effect/Option"
+import type { Shape } from "../config/Settings.ts"
+import { BadRequest, Forbidden } from "../errors.ts"
+import type { RequestContext } from "../graphql/Part.ts"
+import * as answers from "./answers.ts"
+import * as Client from "./Client.ts"
+import { type Encoding, negotiate as negotiateEncoding } from "./encoding.ts"
+import type { Identity } from "./Gate.ts"
+import type { Answer, Incoming } from "./Incoming.ts"
+import type { MediaType } from "./mediaType.ts"
+import { negotiate } from "./mediaType.ts"
+import * as Parameters from "./Parameters.ts"
+
+/** A request as far as its headers tell. */
+export interface Asking {
+  readonly incoming: Incoming
+  readonly mediaType: MediaType
+  readonly encoding: Encoding | undefined
+  readonly address: string
+  readonly secure: boolean
+  readonly token: string | undefined
+}
+
+const acceptable = "application/graphql-response+json, application/json"
+
+/** A request that is not GraphQL over HTTP. */
+export const refuse = (status: number, message: string, more: Readonly<Record<string, string>> = {}): Answer =>
+  answers.failure(new BadRequest({ message }), { status, headers: more })
+
+/** What the headers alone decide: who is asking and how to answer, or why not at all. */
+export const asked = (
+  incoming: Incoming,
+  http: Shape["http"],
+  mediaType: MediaType | undefined = negotiate(incoming.header("accept"))
+): Asking | Answer => {
+  if (mediaType === undefined) return refuse(406, `Accept must allow one of ${acceptable}`)
+  if (incoming.method === "POST" && !Parameters.isJson(incoming)) {
+    return refuse(415, "Content-Type must be application/json, in UTF-8")
+  }
+  const token = Client.tokenOf(incoming, http)
+  if (token instanceof Forbidden) return answers.failure(token)
+  return {
+    incoming,
+    mediaType,
+    encoding: negotiateEncoding(incoming.header("accept-encoding")),
+    address: Client.addressOf(incoming, http),
+    secure: Client.isSecure(incoming, http),
+    token
+  }
+}
+
+/** What resolvers know of the request. */
+export const contextOf = (asking: Asking, identity: Identity): RequestContext => ({
+  ...identity,
+  token: Option.fromNullable(asking.token),
+  address: asking.address,
+  userAgent: Client.userAgentOf(asking.incoming),
+  memo: new Map(),
+  setSessionCookie: () => {}
+})

@@ -1,0 +1,245 @@
+import { createHash } from "node:crypto"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Supervised from "../actor/Supervised.ts"
+import { Broadcast } from "../broadcast/Broadcast.ts"
+import type { Operation } from "../graphql/Prepared.ts"
+import type { Session } from "../session/Session.ts"
+import * as Metrics from "../telemetry/Metrics.ts"
+import type { Encoding } from "./encoding.ts"
+import { compress, compressOverBytes } from "./encoding.ts"
+
+/** Bytes of answers kept in this process, their compressed forms and keys included; the oldest unused go first. */
+export const bytesMax = 16 * 1_024 * 1_024
+/** A larger answer is not kept. */
+export const answerBytesMax = 512 * 1_024
+/** Tags whose last change is remembered, so that an answer read before it is not kept after it. */
+export const changesMax = 10_000
+
+/** An answer as it is sent, in as many encodings as were asked for. */
+export class Kept {
+  readonly text: string
+  readonly bytes: number
+  readonly until: number
+  readonly tags: ReadonlySet<string>
+  readonly onGrow: (bytes: number) => void
+  private readonly variants = new Map<Encoding, Uint8Array<ArrayBuffer> | undefined>()
+  private tag: string | undefined
+  used = false
+
+  constructor(text: string, bytes: number, until: number, tags: ReadonlySet<string>, onGrow: (bytes: number) => void) {
+    this.text = text
+    this.bytes = bytes
+    this.until = until
+    this.tags = tags
+    this.onGrow = onGrow
+  }
+
+  /** Compressed once; undefined for an answer too short to gain. */
+  in(encoding: Encoding): Uint8Array<ArrayBuffer> | undefined {
+    const made = this.variants.get(encoding)
+    if (made !== undefined || this.bytes < compressOverBytes) return made
+    const variant = compress(encoding, Buffer.from(this.text))
+    this.variants.set(encoding, variant)
+    this.onGrow(variant.byteLength)
+    return variant
+  }
+
+  /** Bytes of the compressed forms. */
+  get grown(): number {
+    let bytes = 0
+    for (const variant of this.variants.values()) bytes += variant?.byteLength ?? 0
+    return bytes
+  }
+
+  /** Weak: the same for every encoding. */
+  get etag(): string {
+    return (this.tag ??= etagOf(this.text))
+  }
+}
+
+export const etagOf = (text: string): string =>
+  `W/"${createHash("sha256").update(text).digest("base64url").slice(0, 22)}"`
+
+/** Where an answer would be kept, and the state of things when it began to be made. */
+export interface Slot {
+  readonly key: string
+  readonly maxAgeMillis: number
+  readonly begun: number
+  /** What it is made of, as `Type:uuid`. */
+  readonly tags: Set<string>
+}
+
+/** Answers to queries that say how long they live. */
+export interface ResponseCache {
+  /** Where the answer for this viewer is kept; undefined when it may not be. */
+  readonly slot: (
+    operation: Operation,
+    variables: Readonly<Record<string, unknown>>,
+    session: Session | undefined
+  ) => string | undefined
+  readonly find: (key: string, nowMillis: number) => Kept | undefined
+  readonly begin: (operation: Operation, key: string) => Slot
+  /** Keeps the answer, unless something that it is made of has changed since it began. */
+  readonly keep: (slot: Slot, text: string, nowMillis: number) => Kept
+  readonly invalidate: (tags: ReadonlyArray<string>) => void
+  readonly stats: () => { readonly entries: number; readonly bytes: number }
+}
+
+/** The topic of what has changed; its messages are `Changed`. */
+const topic = "responses"
+
+interface Changed {
+  readonly tags: ReadonlyArray<string>
+}
+
+/** Tells every process that answers made of this are out of date. Call it after the change is committed. */
+export const changed = (broadcast: typeof Broadcast.Service, ...tags: ReadonlyArray<string>): Effect.Effect<void> =>
+  broadcast.publish(topic, { tags } satisfies Changed)
+
+const overhead = 256
+
+const store = (ttlMillis: number) => {
+  const entries = new Map<string, Kept>()
+  const keysOf = new Map<string, Set<string>>()
+  const changes = new Map<string, number>()
+  let changeCount = 0
+  /** Changes up to this one are forgotten. */
+  let forgotten = 0
+  let bytes = 0
+  const evictions = Metrics.series(Metrics.cacheEvictions, "response")
+  const size = Metrics.series(Metrics.cacheEntries, "response")
+
+  const drop = (key: string, kept: Kept): void => {
+    entries.delete(key)
+    bytes -= kept.bytes + key.length + overhead + kept.grown
+    for (const tag of kept.tags) {
+      const keys = keysOf.get(tag)
+      keys?.delete(key)
+      if (keys?.size === 0) keysOf.delete(tag)
+    }
+    size.unsafeUpdate(entries.size, [])
+  }
+
+  const makeRoom = (): void => {
+    for (const [key, kept] of entries) {
+      if (bytes <= bytesMax) return
+      if (kept.used) {
+        kept.used = false
+        entries.delete(key)
+        entries.set(key, kept)
+        continue
+      }
+      drop(key, kept)
+      evictions.unsafeUpdate(1, [])
+    }
+  }
+
+  const note = (tag: string): void => {
+    changes.delete(tag)
+    changes.set(tag, ++changeCount)
+    if (changes.size <= changesMax) return
+    for (const [oldest, at] of changes) {
+      changes.delete(oldest)
+      forgotten = at
+      return
+    }
+  }
+
+  const isFresh = ({ begun, tags }: Slot): boolean => {
+    if (begun < forgotten) return false
+    for (const tag of tags) if ((changes.get(tag) ?? 0) > begun) return false
+    return true
+  }
+
+  const put = (slot: Slot, kept: Kept): void => {
+    const before = entries.get(slot.key)
+    if (before !== undefined) drop(slot.key, before)
+    entries.set(slot.key, kept)
+    bytes += kept.bytes + slot.key.length + overhead
+    for (const tag of slot.tags) {
+      const keys = keysOf.get(tag)
+      if (keys === undefined) keysOf.set(tag, new Set([slot.key]))
+      else keys.add(slot.key)
+    }
+    size.unsafeUpdate(entries.size, [])
+    makeRoom()
+  }
+
+  return {
+    find: (key: string, nowMillis: number): Kept | undefined => {
+      const kept = entries.get(key)
+      if (kept === undefined) return undefined
+      if (kept.until <= nowMillis) {
+        drop(key, kept)
+        return undefined
+      }
+      kept.used = true
+      return kept
+    },
+    begun: () => changeCount,
+    keep: (slot: Slot, text: string, nowMillis: number): Kept => {
+      const length = Buffer.byteLength(text)
+      const until = nowMillis + Math.min(slot.maxAgeMillis, ttlMillis)
+      const kept: Kept = new Kept(text, length, until, slot.tags, (grown) => {
+        if (entries.get(slot.key) !== kept) return
+        bytes += grown
+        makeRoom()
+      })
+      if (length <= answerBytesMax && until > nowMillis && isFresh(slot)) put(slot, kept)
+      return kept
+    },
+    invalidate: (tags: ReadonlyArray<string>): void => {
+      for (const tag of tags) {
+        note(tag)
+        for (const key of keysOf.get(tag) ?? []) {
+          const kept = entries.get(key)
+          if (kept !== undefined) drop(key, kept)
+        }
+      }
+    },
+    clear: (): void => {
+      forgotten = ++changeCount
+      for (const [key, kept] of entries) drop(key, kept)
+    },
+    stats: () => ({ entries: entries.size, bytes })
+  }
+}
+
+/** A cache for as long as the scope lives, told by every process what has changed. */
+export const make = (options: {
+  readonly ttlMillis: number
+}): Effect.Effect<ResponseCache, never, Broadcast | Scope.Scope> =>
+  Effect.gen(function* () {
+    const kept = store(options.ttlMillis)
+    const broadcast = yield* Broadcast
+    const signals = yield* broadcast.subscribe<Changed>(topic)
+    yield* Supervised.fork({
+      name: "response cache",
+      effect: Stream.runForEach(signals, (signal) =>
+        Effect.sync(() => (signal._tag === "Gap" ? kept.clear() : kept.invalidate(signal.message.tags)))
+      )
+    })
+    return {
+      slot: (operation, variables, session) => {
+        const { cachePolicy } = operation
+        if (cachePolicy === undefined) return undefined
+        if (cachePolicy.scope === "PUBLIC") return `${operation.hash} ${JSON.stringify(variables)}`
+        // Roles see different things of the same people.
+        return session === undefined
+          ? undefined
+          : `${operation.hash} ${session.userId} ${session.role} ${JSON.stringify(variables)}`
+      },
+      find: kept.find,
+      begin: (operation, key) => ({
+        key,
+        maxAgeMillis: (operation.cachePolicy?.maxAgeSeconds ?? 0) * 1_000,
+        begun: kept.begun(),
+        tags: new Set()
+      }),
+      keep: kept.keep,
+      invalidate: kept.invalidate,
+      stats: kept.stats
+    }
+  })

@@ -1,0 +1,27 @@
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
+import * as RuntimeFlags from "effect/RuntimeFlags"
+
+/** What was started: its Exit where it did not wait, otherwise its fiber. */
+export type Started<A, E> = Exit.Exit<A, E> | Fiber.RuntimeFiber<A, E>
+
+/** Starts an Effect in a fiber at once. */
+type Start = <A, E>(effect: Effect.Effect<A, E>) => Started<A, E>
+
+/** Starts Effects for those who are called by something other than Effect, without what each fiber would count. */
+export const starter: Effect.Effect<Start> = Effect.map(
+  Effect.locally(Effect.runtime<never>(), FiberRef.unhandledErrorLogLevel, Option.none()),
+  (given) => {
+    const runFork = Runtime.runFork(
+      Runtime.make({ ...given, runtimeFlags: RuntimeFlags.disable(given.runtimeFlags, RuntimeFlags.RuntimeMetrics) })
+    )
+    return (effect) => {
+      const fiber = runFork(effect)
+      return fiber.unsafePoll() ?? fiber
+    }
+  }
+)
