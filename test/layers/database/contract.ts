@@ -3,7 +3,9 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type { Database } from "../../../src/database/Database.ts"
 import { withLayer } from "../../kit/effect.ts"
+import { deadlines } from "./contract/deadlines.ts"
 import { interruptions } from "./contract/interruptions.ts"
+import { sharing } from "./contract/sharing.ts"
 import type { SqlTest } from "./contract/SqlTest.ts"
 import { transactions } from "./contract/transactions.ts"
 import { values } from "./contract/values.ts"
@@ -18,5 +20,8 @@ export const contract = (
     const sqlTest: SqlTest = (title, body) => test(title, () => Effect.flatMap(SqlClient.SqlClient, body))
     values(sqlTest, where === "server" ? 1_000_000 : 100_000)
     transactions(sqlTest, where === "server" ? 10 : 1)
-    if (where === "server") interruptions(sqlTest)
+    if (where === "process") return
+    sharing(sqlTest)
+    interruptions(sqlTest)
+    deadlines(sqlTest)
   })
