@@ -1,92 +1,147 @@
-import * as Duration from "effect/Duration"
 import type { MemoryData, Script } from "../store/Store.ts"
 
-/** A rule in whole microseconds: `interval` for one unit, `tolerance` how far ahead of now a key may be. */
-export interface Pace {
-  readonly interval: number
+/** A charge on a key; both in whole microseconds of its rule's pace. */
+export interface Charged {
   readonly tolerance: number
-}
-
-/** Rounded up, so that rounding never lets more through than the rule says. */
-export const pace = (rule: {
-  readonly limit: number
-  readonly window: Duration.DurationInput
-  readonly burst: number
-}): Pace => {
-  const interval = Math.ceil((Duration.toMillis(rule.window) * 1_000) / rule.limit)
-  return { interval, tolerance: interval * rule.burst }
-}
-
-/** What the script says about one charge: how long until it would be taken (0: now), what is left, when all is back. */
-export interface Verdict {
-  readonly waitMicros: number
-  readonly remaining: number
-  readonly resetMicros: number
+  readonly cost: number
 }
 
 /**
- * GCRA. Each key holds the theoretical arrival time: when, at the rule's pace, all that was taken will be paid off. A
- * charge is taken when that lies no further ahead than the tolerance. All charges are taken or none.
- * args: the time in microseconds or "" for the store's own, then interval, tolerance and cost (in microseconds) of each
- * key. Reply: wait, remaining and reset of each.
+ * Calls of one charge each that follow one another and are alike are one argument, `calls:tolerance:cost`; a call of
+ * several charges is one argument a charge, `+:tolerance:cost`, and `=:tolerance:cost` for the last.
  */
-export const take: Script<ReadonlyArray<Verdict>> = {
+export const argsOf = (calls: ReadonlyArray<ReadonlyArray<Charged>>, nowMicros?: number): ReadonlyArray<string> => {
+  const args = [nowMicros === undefined ? "" : String(nowMicros)]
+  for (let from = 0; from < calls.length;) {
+    const charges = calls[from++]!
+    const { cost, tolerance } = charges[0]!
+    if (charges.length > 1) {
+      const last = charges.length - 1
+      for (const [index, one] of charges.entries())
+        args.push(`${index === last ? "=" : "+"}:${one.tolerance}:${one.cost}`)
+      continue
+    }
+    let alike = 1
+    for (; from < calls.length; from++, alike++) {
+      const next = calls[from]!
+      if (next.length > 1 || next[0]!.cost !== cost || next[0]!.tolerance !== tolerance) break
+    }
+    args.push(`${alike}:${tolerance}:${cost}`)
+  }
+  return args
+}
+
+/**
+ * A key lives this long beyond what it owes. As long as what it holds stays within one multiple of this, the time of
+ * its end need not be written again, which is most of what a write costs.
+ */
+const keepMicros = 60_000_000
+
+/**
+ * GCRA. Each key holds the theoretical arrival time: when, at the rule's pace, all that was taken will be paid off. A
+ * charge is taken when that lies no further ahead than the tolerance. The charges of one call are taken together or not
+ * at all; calls after it see what it took. Keys may repeat.
+ * args: the time in microseconds or "" for the store's own, then `argsOf`. Reply: how far ahead of now each key was
+ * before its charge, in microseconds.
+ */
+export const take: Script<ReadonlyArray<number>> = {
   name: "rate_take",
   lua: `
+local call, format, ceil, floor = redis.call, string.format, math.ceil, math.floor
+local keep = ${keepMicros}
 local now = tonumber(ARGV[1])
 if not now then
-  local time = redis.call("TIME")
+  local time = call("TIME")
   now = time[1] * 1000000 + time[2]
 end
-local ahead, denied, reply = {}, false, {}
-for i, key in ipairs(KEYS) do
-  local interval, tolerance, cost = tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1])
-  local before = ahead[key] or math.max(now, tonumber(redis.call("GET", key) or "0"))
-  local after = before + cost
-  local wait = math.max(0, after - now - tolerance)
-  if wait > 0 then denied = true end
-  ahead[key] = wait > 0 and before or after
-  reply[3 * i - 2] = wait
-  reply[3 * i - 1] = math.max(0, math.floor((tolerance - (ahead[key] - now)) / interval))
-  reply[3 * i] = ahead[key] - now
+local stored = call("MGET", unpack(KEYS))
+local ahead, reply, i = {}, {}, 0
+local together, stood, refused = {}, {}, false
+local function before(key)
+  local was = ahead[key] or tonumber(stored[i] or 0)
+  local at = was > now and was or now
+  reply[i] = at - now
+  return at, was
 end
-if not denied then
-  for key, at in pairs(ahead) do
-    if at > now then
-      redis.call("SET", key, string.format("%.0f", at), "PX", string.format("%.0f", math.ceil((at - now) / 1000)))
+local function save(key, at, was)
+  ahead[key] = at
+  if at <= now then return end
+  if was > 0 and floor(was / keep) == floor(at / keep) then
+    call("INCRBY", key, format("%d", at - was))
+  else
+    call("PSETEX", key, format("%d", ceil((at - now + keep) / 1000)), format("%d", at))
+  end
+end
+for run = 2, #ARGV do
+  local mark, tolerance, cost = string.match(ARGV[run], "^(.-):(%d+):(%d+)$")
+  local latest = now + tolerance - cost
+  cost = tonumber(cost)
+  local alike = tonumber(mark)
+  for _ = 1, alike or 0 do
+    i = i + 1
+    local key = KEYS[i]
+    local at, was = before(key)
+    if at <= latest then save(key, at + cost, was) end
+  end
+  if not alike then
+    i = i + 1
+    local key = KEYS[i]
+    local at = together[key]
+    if at then
+      reply[i] = at - now
+    else
+      at, stood[key] = before(key)
+    end
+    if at <= latest then together[key] = at + cost else refused = true end
+    if mark == "=" then
+      if not refused then
+        for taken, till in pairs(together) do save(taken, till, stood[taken]) end
+      end
+      together, stood, refused = {}, {}, false
     end
   end
 end
 return reply`,
   memory: (data, keys, args, nowMillis) => {
     const now = args[0] === "" ? Math.round(nowMillis * 1_000) : Number(args[0])
-    const ahead = new Map<string, number>()
-    let denied = false
-    const verdicts = keys.map((key, index): Verdict => {
-      const [interval, tolerance, cost] = [1, 2, 3].map((offset) => Number(args[3 * index + offset])) as Numbers
-      const before = ahead.get(key) ?? Math.max(now, Number(data.get(key) ?? 0))
-      const waitMicros = Math.max(0, before + cost - now - tolerance)
-      if (waitMicros > 0) denied = true
-      const at = waitMicros > 0 ? before : before + cost
-      ahead.set(key, at)
-      const remaining = Math.max(0, Math.floor((tolerance - (at - now)) / interval))
-      return { waitMicros, remaining, resetMicros: at - now }
-    })
-    if (!denied) save(data, ahead, now)
-    return verdicts
+    const reply: Array<number> = []
+    let together = new Map<string, number>()
+    let refused = false
+    const before = (key: string): number => {
+      const at = together.get(key) ?? Math.max(now, Number(data.get(key) ?? 0))
+      reply.push(at - now)
+      return at
+    }
+    for (const [mark, tolerance, cost] of args.slice(1).map(parse)) {
+      const latest = now + tolerance - cost
+      const alike = Number(mark)
+      for (let n = 0; n < alike; n++) {
+        const key = keys[reply.length]!
+        const at = before(key)
+        if (at <= latest) save(data, key, at + cost, now)
+      }
+      if (alike > 0) continue
+      const key = keys[reply.length]!
+      const at = before(key)
+      if (at <= latest) together.set(key, at + cost)
+      else refused = true
+      if (mark === "+") continue
+      if (!refused) for (const [taken, till] of together) save(data, taken, till, now)
+      together = new Map()
+      refused = false
+    }
+    return reply
   },
-  decode: (reply) => {
-    const numbers = (reply as ReadonlyArray<unknown>).map(Number)
-    return Array.from({ length: numbers.length / 3 }, (_, index) => ({
-      waitMicros: numbers[3 * index]!,
-      remaining: numbers[3 * index + 1]!,
-      resetMicros: numbers[3 * index + 2]!
-    }))
-  }
+  decode: (reply) => reply as ReadonlyArray<number>
 }
 
-type Numbers = [interval: number, tolerance: number, cost: number]
+const parse = (arg: string): readonly [mark: string, tolerance: number, cost: number] => {
+  const [mark, tolerance, cost] = arg.split(":")
+  return [mark!, Number(tolerance), Number(cost)]
+}
 
-const save = (data: MemoryData, ahead: ReadonlyMap<string, number>, now: number): void => {
-  for (const [key, at] of ahead) if (at > now) data.set(key, String(at), Math.ceil((at - now) / 1_000))
+const save = (data: MemoryData, key: string, at: number, now: number): void => {
+  if (at <= now) return
+  const same = Math.floor(Number(data.get(key) ?? -1) / keepMicros) === Math.floor(at / keepMicros)
+  data.set(key, String(at), same ? data.pttl(key) : Math.ceil((at - now + keepMicros) / 1_000))
 }

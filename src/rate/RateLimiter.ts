@@ -1,164 +1,173 @@
-import { createHash } from "node:crypto"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
 import { Settings } from "../config/Settings.ts"
 import { RateLimited } from "../errors.ts"
 import { MemoryState } from "../store/MemoryState.ts"
 import { Store } from "../store/Store.ts"
-import * as Metrics from "../telemetry/Metrics.ts"
-import { Denials } from "./Denials.ts"
+import { Turn } from "../store/Turn.ts"
 import * as Gcra from "./Gcra.ts"
+import { Meter } from "./Meter.ts"
+import type { Charge, Quota, Rule } from "./Rule.ts"
 
-/** At most `burst` at once and `limit` per `window` in the long run (GCRA). */
-export interface Rule {
-  readonly name: string
-  readonly limit: number
-  readonly window: Duration.DurationInput
-  readonly burst: number
-  /** When the store is away: let all through, let none through, or count in this process alone. */
-  readonly onStoreLoss: "open" | "closed" | "local"
-}
-
-/** One use of a rule by one key: an address, a user id. `cost` is 1 unless given, and never more than the burst. */
-export interface Charge {
-  readonly rule: Rule
-  readonly key: string
-  readonly cost?: number
-}
-
-/** What is left, for the `RateLimit` headers. */
-export interface Quota {
-  readonly rule: string
-  readonly limit: number
-  readonly remaining: number
-  readonly resetMillis: number
-}
+export { type Charge, type Quota, type Rule, rules } from "./Rule.ts"
 
 /** Limits before work. All charges are taken, or none and RateLimited with the exact time to wait. */
 export class RateLimiter extends Context.Tag("@connect/RateLimiter")<
   RateLimiter,
   {
     readonly consume: (...charges: ReadonlyArray<Charge>) => Effect.Effect<ReadonlyArray<Quota>, RateLimited>
+    /** What this process knows already to be refused, without a fiber or an allocation; undefined: `consume` must say. */
+    readonly refused: (...charges: ReadonlyArray<Charge>) => Exit.Exit<never, RateLimited> | undefined
   }
 >() {}
-
-/** The rules of the application, by name. Off when `Settings.rateLimit.enabled` is false. */
-export const rules = {
-  ip: { name: "ip", limit: 600, window: "1 minute", burst: 200, onStoreLoss: "local" },
-  user: { name: "user", limit: 1_200, window: "1 minute", burst: 200, onStoreLoss: "local" },
-  signUp: { name: "sign_up", limit: 10, window: "1 hour", burst: 10, onStoreLoss: "local" },
-  signIn: { name: "sign_in", limit: 10, window: "1 minute", burst: 10, onStoreLoss: "local" },
-  sendMessage: { name: "send_message", limit: 120, window: "1 minute", burst: 20, onStoreLoss: "local" },
-  joinQueue: { name: "join_queue", limit: 10, window: "1 minute", burst: 10, onStoreLoss: "local" },
-  report: { name: "report", limit: 10, window: "1 hour", burst: 5, onStoreLoss: "local" }
-} as const satisfies Record<string, Rule>
 
 /** Keys that this process counts by itself while the store is away; beyond that those unused for longest go. */
 export const localKeysMax = 20_000
 /** What a rule that lets none through while the store is away tells its callers to wait. */
 export const closedRetryMillis = 1_000
-/** Longer keys are hashed: they come from outside. */
-const keyLengthMax = 64
+/** Calls in one script at most, so that no other caller of the store waits long for it. */
+export const callsMax = 256
+/** Calls that wait for the store at most; beyond that it counts as away. */
+export const waitingMax = 10_000
 
 /** One charge, ready for the script. */
-interface Prepared {
-  readonly rule: Rule
+interface Prepared extends Gcra.Charged {
+  readonly meter: Meter
   readonly key: string
-  readonly pace: Gcra.Pace
-  readonly cost: number
 }
 
-const paces = new WeakMap<Rule, Gcra.Pace>()
+type Outcome = Exit.Exit<ReadonlyArray<Quota>, RateLimited>
 
-const paceOf = (rule: Rule): Gcra.Pace => {
-  const known = paces.get(rule)
-  if (known !== undefined) return known
-  const made = Gcra.pace(rule)
-  paces.set(rule, made)
-  return made
+interface Call {
+  readonly charges: ReadonlyArray<Prepared>
+  readonly sentAt: number
+  readonly resume: (outcome: Outcome) => void
 }
 
-const prepare = ({ cost = 1, key, rule }: Charge): Prepared => {
-  const short = key.length <= keyLengthMax ? key : createHash("sha256").update(key).digest("base64url")
-  const pace = paceOf(rule)
-  const micros = Math.ceil(Math.min(Math.max(0, cost), rule.burst) * pace.interval)
-  return { rule, key: `rate:${rule.name}:${short}`, pace, cost: micros }
+const nothing: Outcome = Exit.succeed([])
+
+const keysOf = (calls: ReadonlyArray<ReadonlyArray<Prepared>>): Array<string> => {
+  const keys: Array<string> = []
+  for (const charges of calls) for (const { key, meter } of charges) keys.push(meter.storeKey(key))
+  return keys
 }
 
-const argsOf = (charges: ReadonlyArray<Prepared>): ReadonlyArray<string> => [
-  "",
-  ...charges.flatMap(({ cost, pace }) => [String(pace.interval), String(pace.tolerance), String(cost)])
-]
-
-const count = (charges: ReadonlyArray<Prepared>, outcome: "allowed" | "limited" | "degraded"): void => {
-  for (const { rule } of charges) Metrics.series(Metrics.rateLimitChecks, rule.name, outcome).unsafeUpdate(1, [])
-}
-
-const quota = (charge: Prepared, verdict: Gcra.Verdict): Quota => ({
-  rule: charge.rule.name,
-  limit: charge.rule.limit,
-  remaining: verdict.remaining,
-  resetMillis: verdict.resetMicros / 1_000
-})
-
-/** The quotas, or the longest wait of the charges that were not taken. */
+/** The quotas, or the longest wait of the charges that were not taken. `ahead` is the script's reply from `offset` on. */
 const judge = (
   charges: ReadonlyArray<Prepared>,
-  verdicts: ReadonlyArray<Gcra.Verdict>,
-  denials: Denials,
-  now: number
-): Effect.Effect<ReadonlyArray<Quota>, RateLimited> => {
-  const limited = charges.filter((_, index) => verdicts[index]!.waitMicros > 0)
-  if (limited.length === 0) {
-    count(charges, "allowed")
-    return Effect.succeed(charges.map((charge, index) => quota(charge, verdicts[index]!)))
+  ahead: ReadonlyArray<number>,
+  offset: number,
+  sentAt: number
+): Outcome => {
+  let longest = 0
+  let rule: Rule | undefined
+  for (let index = 0; index < charges.length; index++) {
+    const { cost, key, meter } = charges[index]!
+    const wait = ahead[offset + index]! + cost - meter.tolerance
+    if (wait <= 0) continue
+    meter.count("limited")
+    meter.denials.note(key, cost, sentAt + wait / 1_000)
+    if (wait > longest) [longest, rule] = [wait, meter.rule]
   }
-  count(limited, "limited")
-  for (const [index, charge] of charges.entries())
-    denials.note(charge.key, charge.cost, now + verdicts[index]!.waitMicros / 1_000)
-  return Effect.fail(new RateLimited({ retryAfterMillis: Math.max(...verdicts.map((v) => v.waitMicros)) / 1_000 }))
+  if (rule !== undefined) return Exit.fail(new RateLimited({ retryAfterMillis: longest / 1_000, rule: rule.name }))
+  return Exit.succeed(
+    charges.map(({ cost, meter }, index) => {
+      const reset = ahead[offset + index]! + cost
+      meter.count("allowed")
+      return {
+        rule: meter.rule,
+        remaining: Math.floor((meter.tolerance - reset) / meter.interval),
+        resetMillis: reset / 1_000
+      }
+    })
+  )
 }
 
-const limiter = (store: typeof Store.Service): typeof RateLimiter.Service => {
-  const denials = new Denials()
-  const local = new MemoryState({ keysMax: localKeysMax, unitsMax: Infinity }, () => undefined)
-  const withoutStore = (charges: ReadonlyArray<Prepared>, now: number) => {
-    count(charges, "degraded")
-    if (charges.some(({ rule }) => rule.onStoreLoss === "closed"))
-      return Effect.fail(new RateLimited({ retryAfterMillis: closedRetryMillis }))
-    const counted = charges.filter(({ rule }) => rule.onStoreLoss === "local")
-    const keys = counted.map(({ key }) => key)
-    local.nowMillis = now
-    return judge(counted, Gcra.take.memory(local, keys, argsOf(counted), now), denials, now)
-  }
-  return {
-    consume: (...all) =>
-      Effect.clockWith((clock) => {
-        if (all.length === 0) return Effect.succeed([])
-        const charges = all.map(prepare)
-        const now = clock.unsafeCurrentTimeMillis()
-        const wait = Math.max(...charges.map(({ cost, key }) => denials.wait(key, cost, now)))
-        if (wait > 0) {
-          count(charges, "limited")
-          return Effect.fail(new RateLimited({ retryAfterMillis: wait }))
-        }
-        const keys = charges.map(({ key }) => key)
-        return Effect.matchEffect(store.run(Gcra.take, keys, argsOf(charges)), {
-          onSuccess: (verdicts) => judge(charges, verdicts, denials, now),
-          onFailure: () => withoutStore(charges, now)
-        })
-      })
+/** Each rule does what it says for the time that the store is away. */
+const makeLocal = () => {
+  const state = new MemoryState({ keysMax: localKeysMax, unitsMax: Infinity }, () => undefined)
+  return (charges: ReadonlyArray<Prepared>, now: number): Outcome => {
+    for (const { meter } of charges) meter.count("degraded")
+    const closed = charges.find(({ meter }) => meter.rule.onStoreLoss === "closed")
+    if (closed !== undefined) return closed.meter.denials.refusal(closedRetryMillis)
+    const counted = charges.filter(({ meter }) => meter.rule.onStoreLoss === "local")
+    if (counted.length === 0) return nothing
+    state.nowMillis = now
+    return judge(counted, Gcra.take.memory(state, keysOf([counted]), Gcra.argsOf([counted]), now), 0, now)
   }
 }
+
+const make = Effect.gen(function* () {
+  const store = yield* Store
+  const clock = yield* Effect.clock
+  const runtime = yield* Effect.runtime<never>()
+  const meters = new WeakMap<Rule, Meter>()
+  const local = makeLocal()
+  // At most waitingMax.
+  let waiting = 0
+
+  const meterOf = (rule: Rule): Meter => {
+    const known = meters.get(rule)
+    if (known !== undefined) return known
+    const made = new Meter(rule)
+    meters.set(rule, made)
+    return made
+  }
+
+  const turn = new Turn<Call>(yield* FiberRef.get(FiberRef.currentScheduler), callsMax, (calls) => {
+    const all = calls.map(({ charges }) => charges)
+    const taken = store.run(Gcra.take, keysOf(all), Gcra.argsOf(all))
+    Runtime.runFork(runtime, taken, { immediate: true }).addObserver((exit) => {
+      waiting -= calls.length
+      let offset = 0
+      for (const { charges, resume, sentAt } of calls) {
+        if (Exit.isSuccess(exit)) resume(judge(charges, exit.value, offset, sentAt))
+        else if (Cause.isFailure(exit.cause)) resume(local(charges, clock.unsafeCurrentTimeMillis()))
+        else resume(Exit.die(Cause.squash(exit.cause)))
+        offset += charges.length
+      }
+    })
+  })
+
+  const refused = (...charges: ReadonlyArray<Charge>): Exit.Exit<never, RateLimited> | undefined => {
+    const now = clock.unsafeCurrentTimeMillis()
+    let longest = 0
+    let denied: Meter | undefined
+    for (const charge of charges) {
+      const meter = meterOf(charge.rule)
+      const wait = meter.denials.wait(charge.key, meter.costOf(charge), now)
+      if (wait > longest) [longest, denied] = [wait, meter]
+    }
+    denied?.count("limited")
+    return denied?.denials.refusal(longest)
+  }
+
+  const ask = (all: ReadonlyArray<Charge>): Effect.Effect<ReadonlyArray<Quota>, RateLimited> => {
+    if (all.length === 0) return nothing
+    const sentAt = clock.unsafeCurrentTimeMillis()
+    const charges = all.map((charge): Prepared => {
+      const meter = meterOf(charge.rule)
+      return { meter, key: charge.key, tolerance: meter.tolerance, cost: meter.costOf(charge) }
+    })
+    if (waiting >= waitingMax) return local(charges, sentAt)
+    return Effect.async((resume) => {
+      waiting++
+      turn.add({ charges, sentAt, resume })
+    })
+  }
+
+  return RateLimiter.of({ refused, consume: (...charges) => Effect.suspend(() => refused(...charges) ?? ask(charges)) })
+})
 
 /** Counts in the Store, by the Store's time; lets everything through when `Settings.rateLimit.enabled` is false. */
 export const layer: Layer.Layer<RateLimiter, never, Store | Settings> = Layer.effect(
   RateLimiter,
-  Effect.gen(function* () {
-    const store = yield* Store
-    const { rateLimit } = yield* Settings
-    return rateLimit.enabled ? limiter(store) : { consume: () => Effect.succeed([]) }
-  })
+  Effect.flatMap(Settings, ({ rateLimit }) =>
+    rateLimit.enabled ? make : Effect.succeed({ refused: () => undefined, consume: () => nothing })
+  )
 )

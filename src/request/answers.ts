@@ -26,6 +26,14 @@ export const json = (status: number, body: unknown, headers: Readonly<Record<str
   body: JSON.stringify(body)
 })
 
+const waiting = (error: { readonly retryAfterMillis: number; readonly rule?: string | undefined }) => {
+  const seconds = Math.ceil(error.retryAfterMillis / 1_000)
+  return {
+    "retry-after": String(seconds),
+    ...(error.rule === undefined ? {} : { ratelimit: `"${error.rule}";r=0;t=${seconds}` })
+  }
+}
+
 /** A whole request that failed, as GraphQL tells errors; with Retry-After where the error knows the time. */
 export const failure = (
   error: ConnectError,
@@ -35,7 +43,7 @@ export const failure = (
     options.status ?? errors[error._tag].status,
     { errors: [Failures.format(error)] },
     {
-      ...("retryAfterMillis" in error ? { "retry-after": String(Math.ceil(error.retryAfterMillis / 1_000)) } : {}),
+      ...("retryAfterMillis" in error ? waiting(error) : {}),
       ...options.headers
     }
   )

@@ -1,3 +1,4 @@
+import * as Duration from "effect/Duration"
 import type { CachePolicy } from "../graphql/CachePolicy.ts"
 import type { Quota, Rule } from "../rate/RateLimiter.ts"
 import * as answers from "./answers.ts"
@@ -33,12 +34,16 @@ const headersOf: { readonly [M in MediaType]: readonly [plain: Headers, secure: 
 /** What every answer of GraphQL has. */
 export const base = (mediaType: MediaType, secure: boolean): Headers => headersOf[mediaType][secure ? 1 : 0]
 
+/**
+ * As draft-ietf-httpapi-ratelimit-headers (8 and after) has it: `q` in `w` seconds in the long run. `burst`, our own, is
+ * what goes at once, and what the `r` of RateLimit is left of; its `t` is when all of the burst is back.
+ */
 const policies = new WeakMap<Rule, string>()
 
 const policyOf = ({ rule }: Quota): string => {
   const known = policies.get(rule)
   if (known !== undefined) return known
-  const made = `"${rule.name}";q=${rule.limit}`
+  const made = `"${rule.name}";q=${rule.limit};w=${Math.ceil(Duration.toSeconds(rule.window))};burst=${rule.burst}`
   policies.set(rule, made)
   return made
 }

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import fc from "fast-check"
 import * as Envelope from "../../src/cache/Envelope.ts"
 import * as Gcra from "../../src/rate/Gcra.ts"
+import { pace } from "../../src/rate/Rule.ts"
 import type { Store } from "../../src/store/Store.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { it } from "../kit/effect.ts"
@@ -36,13 +37,19 @@ const epochMicros = 1_700_000_000_000_000
 
 type Charge = typeof charge extends fc.Arbitrary<infer C> ? C : never
 
-const takeArgs = (charges: ReadonlyArray<Charge>) => [
-  String(epochMicros + (charges[0]?.at ?? 0)),
-  ...charges.flatMap(({ burst, cost, limit }) => {
-    const { interval, tolerance } = Gcra.pace({ limit, window: "1 hour", burst })
-    return [interval, tolerance, cost * interval].map(String)
-  })
-]
+/** Calls of one or several charges, all in one script. */
+const calls = fc.array(fc.array(charge, { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 4 })
+
+const takeArgs = (all: ReadonlyArray<ReadonlyArray<Charge>>) =>
+  Gcra.argsOf(
+    all.map((charges) =>
+      charges.map(({ burst, cost, limit }) => {
+        const { interval, tolerance } = pace({ limit, window: "1 hour", burst })
+        return { tolerance, cost: cost * interval }
+      })
+    ),
+    epochMicros + (all[0]?.[0]?.at ?? 0)
+  )
 
 /** An operation that shows its name and arguments in a counterexample. */
 const op = <Args extends Array<unknown>>(
@@ -88,11 +95,11 @@ const operation: fc.Arbitrary<Run> = fc.oneof(
   op("cache_fill", fc.tuple(key, seen, filled), (store, k, before, value) =>
     store.run(Envelope.fill, [`fill:${k}`], [before, value, "3600000"])
   ),
-  op("rate_take", fc.tuple(fc.array(charge, { minLength: 1, maxLength: 3 })), (store, charges) =>
+  op("rate_take", fc.tuple(calls), (store, all) =>
     store.run(
       Gcra.take,
-      charges.map((one) => `rate:${one.key}`),
-      takeArgs(charges)
+      all.flat().map((one) => `rate:${one.key}`),
+      takeArgs(all)
     )
   )
 )

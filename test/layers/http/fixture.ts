@@ -98,7 +98,7 @@ const limiter = Layer.succeed(RateLimiter, {
   refused: () => undefined,
   consume: (...charges) =>
     charges.some(({ key }) => key === "203.0.113.9")
-      ? Effect.fail(new RateLimited({ retryAfterMillis: 1_500 }))
+      ? Effect.fail(new RateLimited({ retryAfterMillis: 1_500, rule: "ip" }))
       : Effect.succeed(charges.map(({ rule }) => ({ rule, remaining: 4, resetMillis: 900 })))
 })
 
