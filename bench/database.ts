@@ -1,10 +1,9 @@
 /**
- * Selects by key, 32 fibers at once, on one real Postgres: our client beside @effect/sql-pg as it comes, with Bun's SQL
- * without Effect as the physical limit. Interleaved; medians over the rounds.
+ * Our client on one real Postgres beside @effect/sql-pg as it comes, with Bun's SQL without Effect as the physical limit:
+ * selects by key, 32 fibers at once, and how soon an interrupted caller is free when every connection is busy.
  * `bun run bench database [ROUNDS]`
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
-import * as SqlClient from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
@@ -12,11 +11,12 @@ import * as Redacted from "effect/Redacted"
 import * as Database from "../layers/Database.ts"
 import * as Settings from "../src/config/Settings.ts"
 import * as Postgres from "../test/kit/Postgres.ts"
+import { interruptMillis } from "./database/interrupt.ts"
+import { createItems, selectsPerSecond } from "./database/selects.ts"
 import { median, report, table } from "./kit.ts"
 
 const rounds = Number(process.argv[2] ?? 5)
-const fibers = 32
-const millisEach = 700
+const interruptions = 10
 const poolMax = 10
 
 const program = Effect.gen(function* () {
@@ -35,61 +35,29 @@ const program = Effect.gen(function* () {
       await Promise.all([ours.dispose(), theirs.dispose(), raw.end()])
     })
   )
-  yield* Effect.promise(
-    () => raw`create table items as select id, md5(id::text) as body from generate_series(1, 10000) id`
+  yield* Effect.promise(() => createItems(raw))
+  const perSecond = yield* Effect.promise(() => selectsPerSecond({ ours, theirs, raw }, rounds))
+  console.log(
+    table([
+      { client: "ours", "selects/s": perSecond.ours },
+      { client: "@effect/sql-pg", "selects/s": perSecond.theirs },
+      { client: "raw Bun.SQL", "selects/s": perSecond.raw }
+    ])
   )
-  yield* Effect.promise(() => raw`alter table items add primary key (id)`)
-
-  let done = 0
-  let key = 0
-  const inEffect = Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
-    const until = performance.now() + millisEach
-    const select = Effect.suspend(() => sql`select id, body from items where id = ${(key++ % 10_000) + 1}`)
-    const fiber = Effect.gen(function* () {
-      while (performance.now() < until) {
-        yield* select
-        done++
-      }
-    })
-    yield* Effect.all(
-      Array.from({ length: fibers }, () => fiber),
-      { concurrency: "unbounded" }
-    )
-  })
-  // As in production where no collector of traces is set.
-  const untraced = Effect.withTracerEnabled(inEffect, false)
-  const inPromises = async (): Promise<void> => {
-    const until = performance.now() + millisEach
-    const worker = async (): Promise<void> => {
-      while (performance.now() < until) {
-        await raw`select id, body from items where id = ${(key++ % 10_000) + 1}`
-        done++
-      }
-    }
-    await Promise.all(Array.from({ length: fibers }, worker))
-  }
-
-  const ways = {
-    ours: () => ours.runPromise(untraced),
-    "sql-pg": () => theirs.runPromise(untraced),
-    "raw Bun.SQL": inPromises
-  }
-  const seen: Record<keyof typeof ways, Array<number>> = { ours: [], "sql-pg": [], "raw Bun.SQL": [] }
-  for (let round = 0; round <= rounds; round++) {
-    for (const name of Object.keys(ways) as ReadonlyArray<keyof typeof ways>) {
-      done = 0
-      const began = performance.now()
-      yield* Effect.promise(ways[name])
-      // The first round warms up.
-      if (round > 0) seen[name].push((done * 1_000) / (performance.now() - began))
-    }
-  }
-  const perSecond = { ours: median(seen.ours), theirs: median(seen["sql-pg"]), raw: median(seen["raw Bun.SQL"]) }
-  console.log(table(Object.entries(perSecond).map(([client, selects]) => ({ client, "selects/s": selects }))))
+  const free = yield* Effect.promise(() =>
+    ours.runPromise(Effect.replicateEffect(interruptMillis(poolMax), interruptions))
+  )
+  const freeWithTheirs = yield* Effect.promise(() => theirs.runPromise(interruptMillis(poolMax)))
+  console.log(
+    table([
+      { client: "ours", "free after ms": median(free), worst: Math.max(...free) },
+      { client: "@effect/sql-pg", "free after ms": freeWithTheirs, worst: freeWithTheirs }
+    ])
+  )
   report("database", {
     sql_vs_sql_pg: perSecond.ours / perSecond.theirs,
-    sql_vs_bun_sql: perSecond.ours / perSecond.raw
+    sql_vs_bun_sql: perSecond.ours / perSecond.raw,
+    interrupt_full_pool_millis: Math.max(...free)
   })
 })
 
