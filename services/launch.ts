@@ -50,6 +50,7 @@ const welcome = (program: Program, url: string, settings: Settings.Shape): strin
     `  GraphQL    ${url}/graphql (HTTP and WebSocket)`,
     ...(settings.metrics.enabled ? [`  metrics    ${url}${settings.metrics.path}`] : []),
     `  health     ${url}/health`,
+    `  actors     ${url}/actors (from this machine, or for an ADMIN)`,
     "",
     ...(wholes.has(program.name) || program.name === "user"
       ? ["Sign up, and ask who that is:", `  ${example(url)}`, ""]
@@ -64,23 +65,30 @@ const welcome = (program: Program, url: string, settings: Settings.Shape): strin
 const load = Effect.promise(async () => ({
   domain: await import("./domain.ts"),
   Environment: await import("../layers/Environment.ts"),
-  Http: await import("../layers/Http.ts")
+  Http: await import("../layers/Http.ts"),
+  Inspection: await import("../layers/http/Inspection.ts")
 }))
 
 const serve = (program: Program, layerOf: (domain: Domain) => Domain["layer"]) =>
   Effect.gen(function* () {
-    const [database, { domain, Environment, Http }] = yield* Effect.all([Layer.build(Database.layer), load], {
-      concurrency: 2
-    })
+    const [database, { domain, Environment, Http, Inspection }] = yield* Effect.all(
+      [Layer.build(Database.layer), load],
+      {
+        concurrency: 2
+      }
+    )
     const announced = Effect.gen(function* () {
       const { url } = yield* Http.Address
       yield* print(welcome(program, url, yield* Settings.Settings))
       yield* Effect.addFinalizer(() => print("stopping: what is under way is finished first"))
       return yield* Effect.never
     })
+    const served = Layer.unwrapEffect(
+      Effect.map(Inspection.routes, (routes) => Http.serve({ ...program, parts: program.parts(domain), routes }))
+    )
     return yield* Effect.provide(
       announced,
-      Http.serve({ ...program, parts: program.parts(domain) }).pipe(
+      served.pipe(
         Layer.provide(layerOf(domain)),
         Layer.provide(Environment.layer),
         Layer.provide(Layer.succeedContext(database))

@@ -1,9 +1,11 @@
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import * as Runtime from "effect/Runtime"
-import type { DatabaseUnavailable } from "../errors.ts"
-import { ActorSystem, type DeadLetter, type Stats } from "./ActorSystem.ts"
+import { BadRequest, type DatabaseUnavailable, NotFound } from "../errors.ts"
+import * as answers from "../request/answers.ts"
+import type { Answer, Incoming } from "../request/Incoming.ts"
+import { ActorSystem, type DeadLetter, type Placement, type Stats } from "./ActorSystem.ts"
 import { shapeOf } from "./DeadLetters.ts"
 import { Inbox } from "./Inbox.ts"
 import * as page from "./inspectorPage.ts"
@@ -30,13 +32,21 @@ export interface Report {
   readonly actors: ReadonlyArray<Stats>
   readonly fibers: ReadonlyArray<Supervised.Report>
   readonly deadLetters: ReadonlyArray<DeadLetter>
+  /** How many shards each node of the cluster has; absent without one. */
+  readonly shards?: ReadonlyArray<Placement>
   readonly quarantined?: ReadonlyArray<QuarantinedShape>
   readonly reminders?: ReadonlyArray<Reminder>
   readonly oldestMessageSeconds?: number
 }
 
 /** Who may look and act: the caller's own check, for a session with the role ADMIN or a loopback address. */
-export type Allow = (request: Request) => Effect.Effect<boolean>
+export type Allow = (incoming: Incoming) => Effect.Effect<boolean>
+
+/** A path of the inspector, with what answers there. */
+export interface Route {
+  readonly path: string
+  readonly handler: (incoming: Incoming) => Effect.Effect<Answer>
+}
 
 type Kept = Pick<Report, "quarantined" | "reminders" | "oldestMessageSeconds">
 
@@ -62,67 +72,88 @@ const kept = Effect.gen(function* () {
   }))
 })
 
-export const report: Effect.Effect<Effect.Effect<Report>, never, ActorSystem> = Effect.gen(
-  function* () {
-    const system = yield* ActorSystem
-    const registry = yield* Supervised.Registry
-    const inPostgres = yield* kept
-    return Effect.all([system.stats, registry.report, system.deadLetters, inPostgres]).pipe(
-      Effect.map(([actors, fibers, deadLetters, more]): Report => ({ actors, fibers, deadLetters, ...more }))
-    )
-  }
-)
+const makeReport = Effect.gen(function* () {
+  const system = yield* ActorSystem
+  const registry = yield* Supervised.Registry
+  const inPostgres = yield* kept
+  return Effect.all([system.stats, registry.report, system.deadLetters, system.placement, inPostgres]).pipe(
+    Effect.map(([actors, fibers, deadLetters, shards, more]): Report => ({
+      actors,
+      fibers,
+      deadLetters,
+      ...(shards.length === 0 ? {} : { shards }),
+      ...more
+    }))
+  )
+})
 
-const json = (value: unknown, status = 200): Response =>
-  new Response(JSON.stringify(value), {
-    status,
-    headers: { "content-type": "application/json; charset=utf-8", "cache-control": "no-store" }
-  })
+const html = (text: string): Answer => ({
+  status: 200,
+  headers: {
+    ...answers.securityHeaders,
+    "content-type": "text/html; charset=utf-8",
+    "cache-control": "no-store",
+    "content-security-policy": page.contentSecurityPolicy
+  },
+  body: text
+})
 
-const html = (text: string): Response =>
-  new Response(text, {
-    headers: {
-      "content-type": "text/html; charset=utf-8",
-      "cache-control": "no-store",
-      "content-security-policy": page.contentSecurityPolicy
-    }
-  })
+const noSuchMessage = answers.failure(new NotFound({ what: "Message" }))
 
-/** `/actors/quarantine/17/release` */
-const actionForm = /\/quarantine\/(\d{1,15})\/(release|drop)$/
+/** `/actors/release?position=17` */
+const positionOf = ({ search }: Incoming): number | undefined => {
+  const [, digits] = /^\?position=(\d{1,15})$/.exec(search) ?? []
+  return digits === undefined ? undefined : Number(digits)
+}
 
-const act = (request: Request, path: string): Effect.Effect<Response, DatabaseUnavailable> =>
-  Effect.gen(function* () {
-    const [, position, verb] = actionForm.exec(path) ?? []
-    const inbox = yield* Effect.serviceOption(Inbox)
-    if (position === undefined || Option.isNone(inbox)) return json({ error: "No such thing" }, 404)
-    // A form of another site can post, but not with this type: a browser asks us first, and gets no permission.
-    if (request.headers.get("content-type") !== "application/json") return json({ error: "Send application/json" }, 415)
-    const done = yield* verb === "release" ? inbox.value.release(Number(position)) : inbox.value.drop(Number(position))
-    return done ? json({ done }) : json({ error: "No such message" }, 404)
-  })
+/** What is done with a quarantined message. */
+type Deed = (position: number) => Effect.Effect<boolean, DatabaseUnavailable>
+
+const act = (deed: Deed) => (incoming: Incoming) => {
+  if (incoming.method !== "POST") return Effect.succeed(answers.methodNotAllowed("POST"))
+  // A form of another site can post, but not with this type: a browser asks us first, and gets no permission.
+  if (incoming.header("content-type") !== "application/json")
+    return Effect.succeed(answers.failure(new BadRequest({ message: "Send application/json" }), { status: 415 }))
+  const position = positionOf(incoming)
+  if (position === undefined) return Effect.succeed(noSuchMessage)
+  return Effect.map(deed(position), (done) => (done ? answers.json(200, { done }) : noSuchMessage))
+}
+
+const show =
+  (current: Effect.Effect<Report>) =>
+  ({ header, method }: Incoming) =>
+    method === "GET"
+      ? Effect.zipWith(current, Clock.currentTimeMillis, (report, now) =>
+          header("accept")?.includes("text/html") === true
+            ? html(page.render(report, new Date(now)))
+            : answers.json(200, report)
+        )
+      : Effect.succeed(answers.methodNotAllowed("GET"))
 
 /**
- * The handler of `/actors` and what is below it: JSON, or a page for a browser; POST
- * `/actors/quarantine/POSITION/release` or `/drop` acts on a quarantined message. Whoever is not allowed gets 404, as if
- * there were nothing.
+ * `/actors`: JSON, or a page for a browser. POST `/actors/release?position=N` and `/actors/drop?position=N` act on a
+ * quarantined message. Whoever is not allowed gets 404, as if there were nothing.
  */
-export const handler = (
-  allow: Allow
-): Effect.Effect<(request: Request) => Promise<Response>, never, ActorSystem> =>
+export const routes = (allow: Allow): Effect.Effect<ReadonlyArray<Route>, never, ActorSystem> =>
   Effect.gen(function* () {
-    const runtime = yield* Effect.runtime<never>()
-    const current = yield* report
-    const answer = (request: Request): Effect.Effect<Response> =>
-      Effect.gen(function* () {
-        if (!(yield* allow(request))) return json({ error: "No such thing" }, 404)
-        const path = new URL(request.url).pathname
-        if (request.method === "POST") return yield* act(request, path)
-        if (request.method !== "GET") return json({ error: "GET or POST" }, 405)
-        const seen = yield* current
-        return request.headers.get("accept")?.includes("text/html") === true ? html(page.render(seen)) : json(seen)
-      }).pipe(
-        Effect.catchTag("DatabaseUnavailable", (failure) => Effect.succeed(json({ error: failure.message }, 503)))
-      )
-    return (request) => Runtime.runPromise(runtime)(answer(request))
+    const current = yield* makeReport
+    const inbox = yield* Effect.serviceOption(Inbox)
+    const deeds: ReadonlyArray<readonly [string, Deed]> = Option.isNone(inbox)
+      ? []
+      : [
+          ["/actors/release", inbox.value.release],
+          ["/actors/drop", inbox.value.drop]
+        ]
+    const guarded =
+      (answer: (incoming: Incoming) => Effect.Effect<Answer, DatabaseUnavailable>): Route["handler"] =>
+      (incoming) =>
+        Effect.flatMap(allow(incoming), (allowed) =>
+          allowed
+            ? Effect.catchAll(answer(incoming), (error) => Effect.succeed(answers.failure(error)))
+            : Effect.succeed(answers.notFound)
+        )
+    return [
+      { path: "/actors", handler: guarded(show(current)) },
+      ...deeds.map(([path, deed]) => ({ path, handler: guarded(act(deed)) }))
+    ]
   })
