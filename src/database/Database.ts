@@ -18,6 +18,8 @@ export interface SlowQuery {
   readonly fingerprint: string
   readonly durationMillis: number
   readonly at: Date
+  /** How the server runs it, whatever the values; null until it has said so. */
+  readonly plan: string | null
 }
 
 /** Slow statements kept for `slowQueries`; the oldest go first. */

@@ -20,3 +20,18 @@ export const fingerprint = (sql: string): string =>
     .replace(rows, "$1+")
     .trim()
     .slice(0, fingerprintLengthMax)
+
+const quoted = /'(?:[^']|'')*'/g
+
+/** A plan without the values that its statement was written with: texts become `?`. */
+export const scrubbed = (plan: string): string => plan.replace(quoted, "?")
+
+const verb = /^(\w+)/
+const relation = /\b(?:from|into|update|join)\s+(?:only\s+)?"?([\w.]+)/i
+
+/** What a fingerprint does and to which table first, such as `select users`: few, for a metric's label. */
+export const classOf = (form: string): string => {
+  const [, does = "other"] = verb.exec(form) ?? []
+  const [, table] = relation.exec(form) ?? []
+  return table === undefined ? does.toLowerCase() : `${does.toLowerCase()} ${table.toLowerCase()}`
+}

@@ -6,14 +6,16 @@ import * as Metrics from "../telemetry/Metrics.ts"
 import type { SlowQuery } from "./Database.ts"
 import { slowQueriesKept } from "./Database.ts"
 import type { DriverResult, Outcome } from "./Driver.ts"
-import { fingerprint } from "./Fingerprint.ts"
+import { classOf, fingerprint } from "./Fingerprint.ts"
 import type { QueryCount } from "./QueryCount.ts"
+import type { SlowPlans } from "./SlowPlans.ts"
 
 export interface ObserverOptions {
   readonly clock: Clock.Clock
   readonly slowMillis: number
   /** Each statement at debug level. */
   readonly log: boolean
+  readonly plans: Pick<SlowPlans, "planOf" | "want">
 }
 
 /** What ran since start. */
@@ -44,14 +46,15 @@ const succeeded = Metrics.series(Metrics.queries, "ok")
 const failed = Metrics.series(Metrics.queries, "error")
 const interrupted = Metrics.series(Metrics.queries, "interrupted")
 
-export const make = ({ clock, log, slowMillis }: ObserverOptions): Observer => {
+export const make = ({ clock, log, plans, slowMillis }: ObserverOptions): Observer => {
   const totals: Totals = { queries: 0, failures: 0, slow: 0, millis: 0 }
-  let kept: ReadonlyArray<SlowQuery> = []
+  let kept: ReadonlyArray<Omit<SlowQuery, "plan">> = []
 
   const slow = (sql: string, durationMillis: number): Effect.Effect<void> => {
     totals.slow++
-    Metrics.slowQueries.unsafeUpdate(1, [])
     const entry = { fingerprint: fingerprint(sql), durationMillis, at: new Date(clock.unsafeCurrentTimeMillis()) }
+    Metrics.series(Metrics.slowQueries, classOf(entry.fingerprint)).unsafeUpdate(1, [])
+    plans.want(entry.fingerprint, sql)
     kept = [...kept.slice(1 - slowQueriesKept), entry]
     return Effect.annotateLogs(Effect.logWarning("Slow query"), {
       fingerprint: entry.fingerprint,
@@ -103,7 +106,7 @@ export const make = ({ clock, log, slowMillis }: ObserverOptions): Observer => {
 
   return {
     totals,
-    slowQueries: () => kept,
+    slowQueries: () => kept.map((entry) => ({ ...entry, plan: plans.planOf(entry.fingerprint) })),
     watch: (sql, count) => {
       totals.queries++
       count?.asked(sql)

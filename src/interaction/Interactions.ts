@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { MessageRow } from "../communication/Message.ts"
 import { columns as messageColumns, fromRow as messageFromRow } from "../communication/Message.ts"
+import * as ReadBatcher from "../database/ReadBatcher.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import type { InteractionId, UserId } from "../domain/Ids.ts"
 import { type DatabaseUnavailable, NotFound } from "../errors.ts"
@@ -79,6 +80,18 @@ const make = Effect.gen(function* () {
   const idList = (ids: ReadonlyArray<string>) =>
     sql`(select value::uuid from jsonb_array_elements_text(${JSON.stringify(ids)}::text::jsonb))`
 
+  const reads = yield* ReadBatcher.make({
+    name: "interaction",
+    statement: (ids: ReadonlyArray<InteractionId>) =>
+      orUnavailable(
+        Effect.map(
+          sql<InteractionRow>`select ${columns(sql)} from interactions i where i.id in ${idList(ids)}`,
+          (rows) => rows.map(fromRow)
+        )
+      ),
+    key: (interaction) => interaction.id
+  })
+
   return Interactions.of({
     find: (id, viewerId) =>
       Effect.flatMap(
@@ -100,11 +113,7 @@ where i.id = ${id}::uuid order by p.joined_at, p.user_id`),
             : Effect.succeed({ interaction: fromRow(rows[0]), participants: rows.map(participantFromRow) })
       ),
 
-    byIds: (ids) =>
-      Effect.map(
-        orUnavailable(sql<InteractionRow>`select ${columns(sql)} from interactions i where i.id in ${idList(ids)}`),
-        (rows) => new Map(rows.map((row) => [row.id as InteractionId, fromRow(row)]))
-      ),
+    byIds: reads.loadMany,
 
     participants: (ids) =>
       Effect.map(

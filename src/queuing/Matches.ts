@@ -2,6 +2,7 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
 import * as Cache from "../cache/Cache.ts"
 import { Settings } from "../config/Settings.ts"
+import * as ReadBatcher from "../database/ReadBatcher.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import type { MatchId, TicketId } from "../domain/Ids.ts"
 import type { DatabaseUnavailable } from "../errors.ts"
@@ -26,11 +27,17 @@ export const make = Effect.gen(function* () {
   const idList = (ids: ReadonlyArray<string>) =>
     sql`(select value::uuid from jsonb_array_elements_text(${JSON.stringify(ids)}::text::jsonb))`
 
-  const lookup = (ids: ReadonlyArray<MatchId>): Read<ReadonlyMap<string, Match>> =>
-    sql<MatchRow>`select ${matchColumns(sql)} from matches m where m.id in ${idList(ids)}`.pipe(
-      Effect.map((rows) => new Map(rows.map((row) => [row.id, matchFromRow(row)]))),
-      orUnavailable
-    )
+  const reads = yield* ReadBatcher.make({
+    name: "match",
+    statement: (ids: ReadonlyArray<string>) =>
+      orUnavailable(
+        Effect.map(sql<MatchRow>`select ${matchColumns(sql)} from matches m where m.id in ${idList(ids)}`, (rows) =>
+          rows.map(matchFromRow)
+        )
+      ),
+    key: (match): string => match.id
+  })
+  const lookup = (ids: ReadonlyArray<MatchId>): Read<ReadonlyMap<string, Match>> => reads.loadMany(ids)
 
   const cache = yield* Cache.make({
     name: "match",

@@ -147,6 +147,8 @@ export const slowQueries = counter(
   "SQL statements above the slow threshold.",
   "statement"
 )
+// `batch`: user, interaction, match, message.
+export const batchKeys = amount("connect_database_batch_keys", "Keys that one batched statement read.", "batch")
 export const poolInUse = gauge("connect_database_pool_in_use", "Connections of the pool that are running a statement.")
 export const poolOpen = gauge("connect_database_pool_open", "Connections of the pool that are open.")
 export const poolMax = gauge("connect_database_pool_max", "Connections the pool may have.")

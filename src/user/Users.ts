@@ -9,6 +9,7 @@ import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Cache from "../cache/Cache.ts"
 import { Settings } from "../config/Settings.ts"
+import * as ReadBatcher from "../database/ReadBatcher.ts"
 import { isUniqueViolation, orUnavailable } from "../database/SqlErrors.ts"
 import * as Ids from "../domain/Ids.ts"
 import { UserId } from "../domain/Ids.ts"
@@ -94,6 +95,13 @@ export const layer = Layer.scoped(
     const row = columns(sql)
     const accountRow = sql`${row}, users.role, users.email`
 
+    const reads = yield* ReadBatcher.make({
+      name: "user",
+      statement: (ids: ReadonlyArray<UserId>) =>
+        orUnavailable(sql<UserRow>`select ${row} from users where users.id = any(${ids}::uuid[])`),
+      key: (found) => found.id as UserId
+    })
+
     const profiles = yield* Cache.make({
       name: "profile",
       key: (id: UserId) => id,
@@ -101,10 +109,7 @@ export const layer = Layer.scoped(
       ttl: settings.user.profileCacheTtl,
       near: { entriesMax: profilesNearMax, ttl: "1 minute" },
       lookupMany: (ids: ReadonlyArray<UserId>) =>
-        sql<UserRow>`select ${row} from users where users.id = any(${ids}::uuid[])`.pipe(
-          Effect.map((rows) => new Map(rows.map((found) => [found.id, toUser(found)]))),
-          orUnavailable
-        )
+        Effect.map(reads.loadMany(ids), (found) => new Map(Array.from(found, ([id, one]) => [id, toUser(one)])))
     })
 
     const searches = yield* Cache.make({

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
+import * as Schedule from "effect/Schedule"
 import { Database } from "../../src/database/Database.ts"
 import { counted } from "../../src/database/QueryCount.ts"
 import { it } from "../kit/effect.ts"
@@ -96,4 +97,29 @@ it.live("the statements of one request are counted, those of its fibers too and 
     expect([mine.queries, other.queries]).toEqual([3, 1])
     expect(mine.millis).toBeGreaterThan(0)
   }).pipe(Effect.provide(Postgres.layerDatabase))
+)
+
+it.live("the plan of a slow statement is kept and logged once, without its values", () =>
+  Effect.gen(function* () {
+    const lines = yield* logged(
+      30,
+      false,
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const database = yield* Database
+        const slow = sql`select handle, pg_sleep(0.04) from (values (1)) one(n) left join users on handle = ${"ada"}
+                         where users.id is null or display_name <> ${"top secret"}`
+        yield* slow
+        yield* slow
+        const planned = Effect.map(database.slowQueries, (all) => all.find(({ plan }) => plan !== null)?.plan ?? null)
+        yield* Effect.repeat(planned, { until: (found) => found !== null, schedule: Schedule.spaced(5) })
+        const plan = yield* planned
+        expect(plan).toMatch(/users/)
+        expect(plan).toContain("$1")
+      })
+    )
+    const logs = lines.filter((line) => line.includes("Plan of a slow query"))
+    expect(logs).toHaveLength(1)
+    expect(logs.join()).not.toMatch(/secret|ada/)
+  })
 )

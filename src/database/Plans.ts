@@ -1,0 +1,86 @@
+import type * as SqlClient from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+
+/** A node of a plan, as `explain (format json)` writes it; what is read here. */
+export interface PlanNode {
+  readonly "Node Type": string
+  readonly "Relation Name"?: string
+  readonly "Index Name"?: string
+  readonly Alias?: string
+  readonly Filter?: string
+  readonly "Recheck Cond"?: string
+  readonly "Sort Key"?: ReadonlyArray<string>
+  readonly "Total Cost": number
+  readonly "Plan Rows": number
+  readonly "Actual Total Time"?: number
+  readonly Plans?: ReadonlyArray<PlanNode>
+}
+
+/** The verbs of what has a plan. */
+const planned = /^\s*(select|insert|update|delete|merge|values|with)\b/i
+
+/** Whether a plan can be asked for. */
+export const isPlannable = (text: string): boolean => planned.test(text)
+
+/** Every node below and with this one, the outer ones first. */
+export const nodesOf = (plan: PlanNode): ReadonlyArray<PlanNode> => [plan, ...(plan.Plans ?? []).flatMap(nodesOf)]
+
+/** `select … where id = $1` has one. */
+const parametersOf = (text: string): number =>
+  Math.max(0, ...[...text.matchAll(/\$(\d+)/g)].map(([, number]) => Number(number)))
+
+let names = 0
+
+/**
+ * Explains a statement with placeholders, without values for them and without running it: the plan that the server makes
+ * for any values, with `$1` where they stand. Inside the caller's transaction, which goes on when it fails.
+ */
+const explained = (sql: SqlClient.SqlClient, text: string, format: "json" | "text") =>
+  Effect.gen(function* () {
+    const name = `connect_plan_${++names}`
+    const parameters = Array.from({ length: parametersOf(text) }, () => "null").join(", ")
+    yield* sql.withTransaction(sql.unsafe(`prepare ${name} as ${text}`).unprepared)
+    const rows = yield* Effect.ensuring(
+      sql.withTransaction(
+        sql.unsafe<{ readonly "QUERY PLAN": unknown }>(
+          `explain (format ${format}) execute ${name}${parameters === "" ? "" : `(${parameters})`}`
+        ).unprepared
+      ),
+      Effect.ignore(sql.unsafe(`deallocate ${name}`).unprepared)
+    )
+    return rows.map((row) => row["QUERY PLAN"])
+  })
+
+/** For `explained`: plans of a transaction are made for any values. */
+export const genericPlans = (sql: SqlClient.SqlClient): Effect.Effect<unknown, SqlError> =>
+  sql.unsafe("set local plan_cache_mode = force_generic_plan").unprepared
+
+const json = (value: unknown): PlanNode => {
+  const [found] = (typeof value === "string" ? JSON.parse(value) : value) as ReadonlyArray<{ readonly Plan: PlanNode }>
+  if (found === undefined) throw new Error("A plan without a node")
+  return found.Plan
+}
+
+/** The plan of a statement, inside a transaction with `genericPlans`. */
+export const nodeOf = (sql: SqlClient.SqlClient, text: string): Effect.Effect<PlanNode, SqlError> =>
+  Effect.map(explained(sql, text, "json"), ([value]) => json(value))
+
+/** The plan of a statement with all its values, having run it `timed`. */
+export const nodeOfRun = (sql: SqlClient.SqlClient, text: string, timed: boolean): Effect.Effect<PlanNode, SqlError> =>
+  Effect.map(
+    sql.unsafe<{ readonly "QUERY PLAN": unknown }>(
+      `explain (format json${timed ? ", analyze, timing off, summary on" : ""}) ${text}`
+    ).unprepared,
+    ([row]) => json(row?.["QUERY PLAN"])
+  )
+
+/** The plan of a statement for people, in a transaction of its own that never waits for a lock for long. */
+export const textOf = (sql: SqlClient.SqlClient, text: string): Effect.Effect<string, SqlError> =>
+  sql.withTransaction(
+    Effect.gen(function* () {
+      yield* genericPlans(sql)
+      yield* sql.unsafe("set local lock_timeout = '200ms'").unprepared
+      return (yield* explained(sql, text, "text")).join("\n")
+    })
+  )
