@@ -1,34 +1,9 @@
-import { existsSync, readFileSync, statSync } from "node:fs"
-import { dirname, join, relative } from "node:path"
-import { fileURLToPath } from "node:url"
-import { Glob } from "bun"
-
-const folder = fileURLToPath(new URL(".", import.meta.url))
-
-/** What starts a server, a browser or another process: a test that reaches one of these is not a unit test. */
-const heavy = /kit\/(Postgres|Redis|server|command)\.ts$|"(playwright-core|node:child_process)"|layers\/http|Bun\.spawn/
-
-const known = new Map<string, boolean>()
-
-/** Whether a file of the tests, or one that it imports from there, starts something. */
-const isHeavy = (path: string): boolean => {
-  const before = known.get(path)
-  if (before !== undefined) return before
-  known.set(path, false)
-  const text = readFileSync(path, "utf8")
-  const imports = [...text.matchAll(/from "(\.{1,2}\/[^"]+)"/g)].map(([, target]) => join(dirname(path), target!))
-  const found = heavy.test(path) || heavy.test(text) || imports.some((file) => isOurs(file) && isHeavy(file))
-  known.set(path, found)
-  return found
-}
-
-const isOurs = (path: string): boolean => path.startsWith(folder) && existsSync(path)
+import { statSync } from "node:fs"
+import { relative } from "node:path"
+import { unitsOf } from "./kit/units.ts"
 
 /** `bun run test:unit`: the tests that need nothing but this process. */
-const units = [...new Glob("**/*.test.ts").scanSync(folder)]
-  .map((file) => join(folder, file))
-  .filter((file) => !isHeavy(file))
-  .sort((a, b) => statSync(b).size - statSync(a).size)
+const units = [...unitsOf(import.meta.dirname)].sort((a, b) => statSync(b).size - statSync(a).size)
 
 /** Processes side by side; what they print comes one after the other. */
 const shards = 2
