@@ -12,11 +12,11 @@ const isLoopback = (address: string): boolean => address === "::1" || /^(::ffff:
  * Whether somebody on this machine asks us directly. What a proxy passes on is not, whoever sent it; nor is a page that
  * reached us under a name of its own.
  */
-const isLocal = ({ header, peer }: Incoming): boolean =>
-  isLoopback(peer) &&
-  header("x-forwarded-for") === undefined &&
-  header("forwarded") === undefined &&
-  /^(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?$/i.test(header("host") ?? "")
+const isLocal = (incoming: Incoming): boolean =>
+  isLoopback(incoming.peer) &&
+  incoming.header("x-forwarded-for") === undefined &&
+  incoming.header("forwarded") === undefined &&
+  /^(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?$/i.test(incoming.header("host") ?? "")
 
 /** The inspector's paths, for a session with the role ADMIN and for this machine. */
 export const routes: Effect.Effect<

@@ -119,16 +119,14 @@ const act = (deed: Deed) => (incoming: Incoming) => {
   return Effect.map(deed(position), (done) => (done ? answers.json(200, { done }) : noSuchMessage))
 }
 
-const show =
-  (current: Effect.Effect<Report>) =>
-  ({ header, method }: Incoming) =>
-    method === "GET"
-      ? Effect.zipWith(current, Clock.currentTimeMillis, (report, now) =>
-          header("accept")?.includes("text/html") === true
-            ? html(page.render(report, new Date(now)))
-            : answers.json(200, report)
-        )
-      : Effect.succeed(answers.methodNotAllowed("GET"))
+const show = (current: Effect.Effect<Report>) => (incoming: Incoming) =>
+  incoming.method === "GET"
+    ? Effect.zipWith(current, Clock.currentTimeMillis, (report, now) =>
+        incoming.header("accept")?.includes("text/html") === true
+          ? html(page.render(report, new Date(now)))
+          : answers.json(200, report)
+      )
+    : Effect.succeed(answers.methodNotAllowed("GET"))
 
 /**
  * `/actors`: JSON, or a page for a browser. POST `/actors/release?position=N` and `/actors/drop?position=N` act on a
