@@ -1,6 +1,8 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Broadcast from "../src/broadcast/Broadcast.ts"
+import * as Caches from "../src/cache/Caches.ts"
+import * as Tags from "../src/cache/Tags.ts"
 import * as Cursor from "../src/graphql/Cursor.ts"
 import * as RateLimiter from "../src/rate/RateLimiter.ts"
 import * as Sessions from "../src/session/Sessions.ts"
@@ -21,6 +23,8 @@ const broadcast = Layer.unwrapEffect(
  */
 export const layer = Layer.mergeAll(Telemetry.layerSessions, Sweeper.layer).pipe(
   Layer.provideMerge(Sessions.layer),
-  Layer.provideMerge(Layer.mergeAll(RateLimiter.layer, broadcast, Cursor.layer, Telemetry.layer, Actors.layer)),
+  Layer.provideMerge(
+    Layer.mergeAll(RateLimiter.layer, broadcast, Tags.layer, Caches.layer, Cursor.layer, Telemetry.layer, Actors.layer)
+  ),
   Layer.provideMerge(StoreLayer.layer)
 )

@@ -1,18 +1,17 @@
 import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
-import * as Supervised from "../actor/Supervised.ts"
-import { Broadcast } from "../broadcast/Broadcast.ts"
 import { Settings } from "../config/Settings.ts"
 import { Store } from "../store/Store.ts"
 import * as Drainer from "./Drainer.ts"
 import { Flights } from "./Flights.ts"
 import { batchInterval, behindMax, behindTries, type Options, type Stats } from "./Options.ts"
+import type { NearEntry } from "./Near.ts"
 import { Shelf } from "./Shelf.ts"
 
 export { behindTries, type Options, type Stats } from "./Options.ts"
@@ -27,7 +26,7 @@ export interface Cache<K, A, E = never> {
   readonly get: (key: K) => Effect.Effect<Option.Option<A>, E>
   /** What was found, by the string that `key` makes. One round trip to the store and one lookup for all. */
   readonly getMany: (keys: ReadonlyArray<K>) => Effect.Effect<ReadonlyMap<string, A>, E>
-  /** Through: this process and the store have it when the Effect returns, and other processes forget what they had. */
+  /** Through: this process and the store have it when the Effect returns; other processes hear of it and forget theirs. */
   readonly set: (key: K, value: A) => Effect.Effect<void>
   /** Behind: this process has it at once; `writeMany` and the store get it in the next batch, at the latest at shutdown. */
   readonly setBehind: (key: K, value: A) => Effect.Effect<void>
@@ -38,21 +37,13 @@ export interface Cache<K, A, E = never> {
   readonly hitRate: Effect.Effect<number>
 }
 
-/** What processes tell each other on `cache:<name>`. */
-interface Changed {
-  readonly from: string
-  readonly keys: ReadonlyArray<string>
-}
-
 /** The parts of one cache. */
 interface Parts<K, A, I, E, R> {
   readonly options: Options<K, A, I, E, R>
-  readonly shelf: Shelf<A, I>
+  readonly shelf: Shelf<K, A, I>
   readonly flights: Flights<K, A, I, E, R>
   /** Values of `setBehind` that the next batch will write; read before the store. */
   readonly behind: Map<string, readonly [key: K, value: A]>
-  /** Tells other processes. */
-  readonly tell: (keys: ReadonlyArray<string>) => Effect.Effect<void>
 }
 
 const forget = <K, A, I, E, R>({ flights, shelf }: Parts<K, A, I, E, R>, keys: ReadonlyArray<string>): void => {
@@ -62,65 +53,71 @@ const forget = <K, A, I, E, R>({ flights, shelf }: Parts<K, A, I, E, R>, keys: R
   }
 }
 
-/** A hit is a look at a Map in one step: no span, no allocation. */
+/** A hit is a look at a Map in one step: no span, no fiber, nothing made but the Effect that is returned. */
 const reading = <K, A, I, E, R>({ behind, flights, options, shelf }: Parts<K, A, I, E, R>) => {
-  const wait = (key: string, input: K): Effect.Effect<Option.Option<A>, E> => {
-    const waiting = behind.get(key)
-    if (waiting !== undefined) {
-      shelf.count("nearHits")
-      return Effect.succeedSome(waiting[1])
-    }
-    const flying = flights.of(key)
-    if (flying !== undefined) return Deferred.await(flying.result)
-    return Effect.flatMap(flights.launch([[key, input]]), ([flight]) => Deferred.await(flight!.result))
+  const near = (key: string, now: number): NearEntry<A> | undefined => {
+    const hit = shelf.near?.fresh(key, now)
+    if (hit !== undefined) shelf.count("nearHits")
+    return hit
   }
-  const waitMany = (away: ReadonlyMap<string, K>, found: Map<string, A>): Effect.Effect<ReadonlyMap<string, A>, E> =>
-    Effect.gen(function* () {
-      const flying = [...away.keys()].flatMap((key) => flights.of(key) ?? [])
-      const launched = yield* flights.launch([...away].filter(([key]) => flights.of(key) === undefined))
-      for (const { key, result } of [...flying, ...launched]) {
-        const value = yield* Deferred.await(result)
-        if (Option.isSome(value)) found.set(key, value.value)
-      }
-      return found
-    })
+  const ahead = (hit: NearEntry<A>, key: string, input: K): Effect.Effect<Option.Option<A>> => {
+    hit.refreshAt = Infinity
+    return Effect.zipRight(flights.refresh(key, input), hit.effect)
+  }
+  const waiting = (key: string): Option.Option<A> | undefined => {
+    const entry = behind.get(key)
+    if (entry === undefined) return undefined
+    shelf.count("nearHits")
+    return Option.some(entry[1])
+  }
   const get = (input: K): Effect.Effect<Option.Option<A>, E> =>
-    Effect.clockWith((clock) => {
+    Effect.withFiberRuntime((fiber) => {
       const key = options.key(input)
-      const hit = shelf.near?.fresh(key, clock.unsafeCurrentTimeMillis())
-      if (hit === undefined) return wait(key, input)
-      shelf.count("nearHits")
-      return hit.effect
+      const now = nowOf(fiber)
+      const hit = near(key, now)
+      if (hit !== undefined) return hit.refreshAt <= now ? ahead(hit, key, input) : hit.effect
+      const own = waiting(key)
+      return own === undefined ? flights.get(key, input) : Effect.succeed(own)
     })
   const getMany = (inputs: ReadonlyArray<K>): Effect.Effect<ReadonlyMap<string, A>, E> =>
-    Effect.clockWith((clock) => {
-      const now = clock.unsafeCurrentTimeMillis()
+    Effect.withFiberRuntime((fiber) => {
+      const now = nowOf(fiber)
       const found = new Map<string, A>()
       const away = new Map<string, K>()
+      const due: Array<Effect.Effect<unknown>> = []
       for (const input of inputs) {
         const key = options.key(input)
-        const hit = shelf.near?.fresh(key, now)
-        const value = hit?.value ?? Option.map(Option.fromNullable(behind.get(key)), ([, waiting]) => waiting)
-        if (hit === undefined && Option.isNone(value)) away.set(key, input)
-        else shelf.count("nearHits")
-        if (Option.isSome(value)) found.set(key, value.value)
+        const hit = near(key, now)
+        if (hit !== undefined && hit.refreshAt <= now) due.push(ahead(hit, key, input))
+        const value = hit?.value ?? waiting(key)
+        if (value === undefined) away.set(key, input)
+        else if (Option.isSome(value)) found.set(key, value.value)
       }
-      return away.size === 0 ? Effect.succeed(found) : waitMany(away, found)
+      if (away.size === 0 && due.length === 0) return Effect.succeed(found)
+      const keys = [...away]
+      return Effect.map(Effect.zipRight(Effect.all(due, { discard: true }), flights.getMany(keys)), (values) => {
+        for (const [index, value] of values.entries()) if (Option.isSome(value)) found.set(keys[index]![0], value.value)
+        return found
+      })
     })
   return { get, getMany }
 }
 
-const keep = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, key: string, value: A): Effect.Effect<void> =>
+const nowOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): number =>
+  Context.get(fiber.currentDefaultServices, Clock.Clock).unsafeCurrentTimeMillis()
+
+/** Near first: what is heard of the key after that is newer than this value. */
+const keep = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, key: string, input: K, value: A): Effect.Effect<void> =>
   Effect.map(Clock.currentTimeMillis, (now) => {
     forget(parts, [key])
-    parts.shelf.keep(key, Option.some(value), now)
+    parts.shelf.keep(key, input, Option.some(value), now, true)
   })
 
 const invalidate = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, keys: ReadonlyArray<string>): Effect.Effect<void> => {
   if (keys.length === 0) return Effect.void
   const forgotten = Effect.sync(() => forget(parts, keys))
-  // Twice: a read between the first time and the mark may have taken the old value from the store.
-  return Effect.all([forgotten, parts.shelf.mark(keys), forgotten, parts.tell(keys)], { discard: true })
+  // Twice: a read between the first time and the removal may have taken the old value from the store.
+  return Effect.all([forgotten, parts.shelf.remove(keys), forgotten], { discard: true })
 }
 
 const set = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, input: K, value: A): Effect.Effect<void> =>
@@ -128,22 +125,20 @@ const set = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, input: K, value: A): Ef
     const key = parts.options.key(input)
     // A value of setBehind that still waits is older than this one.
     parts.behind.delete(key)
-    forget(parts, [key])
-    return Effect.all([parts.shelf.put([[key, value]]), keep(parts, key, value), parts.tell([key])], { discard: true })
+    return Effect.zipRight(keep(parts, key, input, value), parts.shelf.write([[key, input, value]]))
   })
 
 type Batch<K, A> = ReadonlyArray<readonly [key: string, entry: readonly [input: K, value: A]]>
 
 /** First to where the values belong, then to the store. */
-const write = <K, A, I, E, R>({ options, shelf, tell }: Parts<K, A, I, E, R>, batch: Batch<K, A>) => {
+const write = <K, A, I, E, R>({ options, shelf }: Parts<K, A, I, E, R>, batch: Batch<K, A>) => {
   if (batch.length === 0) return Effect.void
   return Effect.retry(options.writeMany?.(batch.map(([, entry]) => entry)) ?? Effect.void, {
     schedule: Schedule.jittered(Schedule.exponential(batchInterval)),
     times: behindTries - 1
   }).pipe(
     Effect.matchCauseEffect({
-      onSuccess: () =>
-        Effect.zipRight(shelf.put(batch.map(([key, [, value]]) => [key, value])), tell(batch.map(([key]) => key))),
+      onSuccess: () => shelf.write(batch.map(([key, [input, value]]) => [key, input, value])),
       onFailure: (cause) =>
         Effect.zipRight(
           Effect.sync(() => shelf.count("lost", batch.length)),
@@ -163,25 +158,29 @@ const pass = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>): Effect.Effect<boolean
     return parts.behind.size > 0 || parts.shelf.owes.length > 0
   })
 
-/** Near entries follow what other processes change. Redis's own tracking of keys will call `forget` here too. */
-const follow = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, instance: string) =>
-  Effect.gen(function* () {
-    const broadcast = yield* Broadcast
-    const signals = yield* broadcast.subscribe<Changed>(`cache:${parts.options.name}`)
-    yield* Supervised.fork({
-      name: `cache ${parts.options.name} signals`,
-      effect: Stream.runForEach(signals, (signal) =>
-        Effect.sync(() => {
-          if (signal._tag === "Message") {
-            if (signal.message.from !== instance) forget(parts, signal.message.keys)
-            return
-          }
-          parts.shelf.near?.clear()
-          parts.flights.forgetAll()
-        })
-      )
-    })
+/** Near entries follow what other processes change, key by key and by tags. */
+const follow = <K, A, I, E, R>({ flights, options, shelf }: Parts<K, A, I, E, R>, store: typeof Store.Service) => {
+  const keys = store.follow(shelf.prefix, (change) => {
+    if (change._tag === "Changed") {
+      for (const name of change.keys) {
+        const key = name.slice(shelf.prefix.length)
+        shelf.near?.delete(key)
+        flights.heard(key)
+      }
+      return
+    }
+    shelf.following = change._tag === "Following"
+    shelf.near?.clear()
+    flights.heardAll()
   })
+  const tags = options.tags?.tags.follow((invalidated) => {
+    if (invalidated === undefined) shelf.near?.clear()
+    else for (const tag of invalidated) shelf.near?.deleteTagged(tag)
+    // It is not known yet which tags the values under way will have.
+    flights.forgetAll()
+  })
+  return Effect.zipRight(keys, tags ?? Effect.void)
+}
 
 /**
  * A cache for as long as the scope lives. `Settings.cache.compression` decides whether values over `compressOver` are
@@ -189,28 +188,23 @@ const follow = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, instance: string) =>
  */
 export const make = <K, A, I, E = never, R = never>(
   options: Options<K, A, I, E, R>
-): Effect.Effect<Cache<K, A, E>, never, Store | Broadcast | Settings | Scope.Scope | R> =>
+): Effect.Effect<Cache<K, A, E>, never, Store | Settings | Scope.Scope | R> =>
   Effect.gen(function* () {
     const context = yield* Effect.context<R>()
     const { compression } = (yield* Settings).cache
-    const broadcast = yield* Broadcast
+    const store = yield* Store
     const scope = yield* Effect.scope
     const nonce = yield* Effect.all([Random.nextIntBetween(0, 2 ** 31), Random.nextIntBetween(0, 2 ** 31)])
     const instance = nonce.map((n) => n.toString(36)).join("")
     let stamps = 0
-    const shelf = new Shelf<A, I>(options, yield* Store, () => `${instance}-${stamps++}`, compression)
-    const parts: Parts<K, A, I, E, R> = {
-      options,
-      shelf,
-      flights: new Flights(options, shelf, scope, context),
-      behind: new Map(),
-      tell: (keys) => broadcast.publish(`cache:${options.name}`, { from: instance, keys } satisfies Changed)
-    }
+    const shelf = new Shelf<K, A, I>(options, store, () => `${instance}-${stamps++}`, compression)
+    const flights = new Flights(options, shelf, scope, context)
+    const parts: Parts<K, A, I, E, R> = { options, shelf, flights, behind: new Map() }
     const batches = Drainer.make(scope, batchInterval, Effect.provide(pass(parts), context))
     // What the store did not take is tried again by the same fiber that writes the batches.
     const settle = Effect.suspend(() => (shelf.owes.length > 0 ? batches.kick : Effect.void))
     yield* Effect.addFinalizer(() => Effect.provide(pass(parts), context))
-    yield* follow(parts, instance)
+    yield* follow(parts, store)
     return {
       name: options.name,
       ...reading(parts),
@@ -222,10 +216,13 @@ export const make = <K, A, I, E = never, R = never>(
           const room = parts.behind.size < behindMax || parts.behind.has(key)
           if (room) parts.behind.set(key, entry)
           const written = room ? batches.kick : Effect.provide(write(parts, [[key, entry]]), context)
-          return Effect.zipRight(keep(parts, key, value), written)
+          return Effect.zipRight(keep(parts, key, input, value), written)
         }),
       invalidate: (...inputs) => Effect.zipRight(invalidate(parts, inputs.map(options.key)), settle),
       stats: Effect.sync(() => shelf.stats()),
-      hitRate: Effect.sync(() => shelf.hitRate())
+      hitRate: Effect.sync(() => {
+        const { misses, nearHits, storeHits } = shelf.stats()
+        return (nearHits + storeHits) / (nearHits + storeHits + misses)
+      })
     }
   })

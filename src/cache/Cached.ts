@@ -1,17 +1,19 @@
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
-import type * as Schema from "effect/Schema"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type { Broadcast } from "../broadcast/Broadcast.ts"
 import type { Settings } from "../config/Settings.ts"
 import type { Store } from "../store/Store.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as Cache from "./Cache.ts"
+import { Caches, type Definition, nearMax } from "./Caches.ts"
 import { Near } from "./Near.ts"
+import type { Tagging } from "./Tags.ts"
 
 /** A function whose results are cached by its arguments, with the way to forget one. */
 export interface Cached<Args extends ReadonlyArray<unknown>, A, E> {
@@ -26,6 +28,8 @@ interface MethodOptions<Args extends ReadonlyArray<unknown>, A, I> {
   readonly ttl: Duration.DurationInput
   readonly near?: { readonly entriesMax: number; readonly ttl: Duration.DurationInput }
   readonly grace?: Duration.DurationInput
+  readonly refreshAt?: number
+  readonly tags?: Tagging<Args, A>
   /** Without it the arguments as JSON. Arguments of the same key must have the same result. */
   readonly key?: (...args: Args) => string
 }
@@ -37,7 +41,7 @@ interface MethodOptions<Args extends ReadonlyArray<unknown>, A, I> {
 export const method = <Args extends ReadonlyArray<unknown>, A, I, E, R>(
   options: MethodOptions<Args, A, I>,
   call: (...args: Args) => Effect.Effect<A, E, R>
-): Effect.Effect<Cached<Args, A, E>, never, Store | Broadcast | Settings | Scope.Scope | R> => {
+): Effect.Effect<Cached<Args, A, E>, never, Store | Settings | Scope.Scope | R> => {
   const { key = (...args: Args) => JSON.stringify(args), ...rest } = options
   return Effect.map(
     Cache.make({
@@ -52,9 +56,6 @@ export const method = <Args extends ReadonlyArray<unknown>, A, I, E, R>(
       })
   )
 }
-
-/** Results that one decorated method of one object keeps at most. */
-export const cacheableEntriesMax = 1_000
 
 /** What a method's calls on one object gave, and the calls under way. */
 interface Memo<A, E> {
@@ -89,7 +90,8 @@ const remembered = <A, E, R>(
       Effect.clockWith((at) => {
         memo.flights.delete(key)
         const until = at.unsafeCurrentTimeMillis() + ttlMillis
-        if (Exit.isSuccess(exit)) memo.near.set(key, Option.some(exit.value), until, until)
+        if (Exit.isSuccess(exit))
+          memo.near.set(key, Option.some(exit.value), { until, staleUntil: until, refreshAt: Infinity })
         return Deferred.succeed(flight, Exit.isInterrupted(exit) ? Option.none() : Option.some(exit))
       })
     )
@@ -97,13 +99,24 @@ const remembered = <A, E, R>(
 
 type Method<This, Args extends Array<unknown>, A, E, R> = (this: This, ...args: Args) => Effect.Effect<A, E, R>
 
+/** The method's calls through the shared caches, in the services of the caller. */
+const shared = <A, E, R>(
+  caches: typeof Caches.Service,
+  definition: Definition,
+  key: string,
+  call: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.contextWithEffect((context: Context.Context<R>) =>
+    caches.get(definition, { key, run: Effect.provide(call, context) })
+  ) as Effect.Effect<A, E, R>
+
 /**
- * For methods of classes (standard decorators): `@cacheable("5 minutes", "search")`. Results are kept by arguments (as
- * JSON) in this process, per object; callers at one time share a call. Failures are not kept. A decorator has no
- * services with which to reach other processes: where that matters use `method`.
+ * For methods of classes (standard decorators): `@cacheable("5 minutes", "search")`. Where `Caches` is among the services
+ * of the caller, results are kept by arguments (as JSON) for all objects and processes, and must be plain JSON or fit
+ * `schema`. Elsewhere they are kept in this process, per object. Callers at one time share a call; failures are not kept.
  */
 export const cacheable =
-  (ttl: Duration.DurationInput, name: string) =>
+  (ttl: Duration.DurationInput, name: string, schema: Schema.Schema<any, any> = Schema.Unknown) =>
   <This extends object, Args extends Array<unknown>, A, E, R>(
     target: Method<This, Args, A, E, R>,
     _context: ClassMethodDecoratorContext<This, Method<This, Args, A, E, R>>
@@ -116,22 +129,19 @@ export const cacheable =
     const labels = { hit: () => hits.unsafeUpdate(1, []), miss: () => misses.unsafeUpdate(1, []) }
     const memoOf = (self: This): Memo<A, E> => {
       const made = {
-        near: new Near<A>(cacheableEntriesMax, () => evictions.unsafeUpdate(1, [])),
+        near: new Near<A>(nearMax, () => evictions.unsafeUpdate(1, [])),
         flights: new Map<string, Deferred.Deferred<Option.Option<Exit.Exit<A, E>>>>()
       }
       memos.set(self, made)
       return made
     }
     return function (...args) {
-      const memo = memos.get(this) ?? memoOf(this)
-      return Effect.suspend(() =>
-        remembered(
-          memo,
-          JSON.stringify(args),
-          ttlMillis,
-          labels,
-          Effect.suspend(() => target.apply(this, args))
-        )
-      )
+      const call = Effect.suspend(() => target.apply(this, args))
+      return Effect.withFiberRuntime((fiber) => {
+        const key = JSON.stringify(args)
+        const caches = Context.getOption(fiber.currentContext, Caches)
+        if (Option.isSome(caches)) return shared(caches.value, { name, ttl, schema }, key, call)
+        return remembered(memos.get(this) ?? memoOf(this), key, ttlMillis, labels, call)
+      })
     }
   }

@@ -5,77 +5,136 @@ import type { Script } from "../store/Store.ts"
 import * as Compression from "./Compression.ts"
 
 /**
- * How a value stands in the store: a format byte, when it stops being fresh (milliseconds, base 36), a stamp that no
- * other write has, and the body. "n" is the absence of a value and "x" the mark of an invalidation; both have no body.
- * `jm0zq3k1a.7f3a-12;{"id":…}`
+ * How a value stands in the store: a format byte, when it stops being fresh (milliseconds, base 36), when its lookup
+ * began by the store's clock (milliseconds), a stamp that no other write has, its tags, and the body. "n" is the absence
+ * of a value and has no body. `jm0zq3k1a.1767225600000.7f3a-12.user%3A7;{"id":…}`. A lease stands before what was there:
+ * `l7f3a-13;jm0zq…`; whoever wrote it looks the value up, and the others wait for it.
  */
 export interface Envelope<A> {
   readonly value: Option.Option<A>
   readonly freshUntil: number
+  readonly bornAt: number
+  readonly tags: ReadonlyArray<string>
 }
 
 /** The part before the body; two writes never have the same. "" stands for a key that was not there. */
-export const header = (text: string): string => {
-  const end = text.indexOf(";")
-  return end < 0 ? text : text.slice(0, end + 1)
-}
+export const header = (text: string): string => text.slice(0, text.indexOf(";") + 1)
 
-const form = /^([jzgn])([0-9a-z]+)\.[^;]*;/
+/** The text without the lease before it. */
+export const beneath = (text: string): string => (text.startsWith("l") ? text.slice(text.indexOf(";") + 1) : text)
+
+const noTags: ReadonlyArray<string> = []
 
 /** Texts from values and back. `compressOver`: bodies of more UTF-16 units than that are compressed. */
 export const codec = <A, I>(schema: Schema.Schema<A, I>, compressOver: number, stamp: () => string) => {
   const encode = Schema.encodeSync(schema)
   const decode = Schema.decodeUnknownEither(schema)
+  const valueOf = (format: string, body: string): Option.Option<Option.Option<A>> => {
+    if (format === "n") return Option.some(Option.none())
+    const json = Compression.unpack(format, body)
+    if (json === undefined) return Option.none()
+    try {
+      return Option.map(Either.getRight(decode(JSON.parse(json))), Option.some)
+    } catch {
+      return Option.none()
+    }
+  }
   return {
-    /** Throws when the value does not fit its schema: a mistake of the program. */
-    encode: (value: Option.Option<A>, freshUntil: number): string => {
-      const rest = `${Math.ceil(freshUntil).toString(36)}.${stamp()};`
-      if (Option.isNone(value)) return `n${rest}`
+    /** Up to the time of birth, and after it. Throws when the value does not fit its schema: a mistake of the program. */
+    encode: (value: Option.Option<A>, freshUntil: number, tags: ReadonlyArray<string>): readonly [string, string] => {
+      const named = tags.length === 0 ? "" : `.${tags.map(encodeURIComponent).join(",")}`
+      const until = `${Math.ceil(freshUntil).toString(36)}.`
+      const rest = `.${stamp()}${named};`
+      if (Option.isNone(value)) return [`n${until}`, rest]
       const text = JSON.stringify(encode(value.value))
-      if (text.length <= compressOver) return `j${rest}${text}`
+      if (text.length <= compressOver) return [`j${until}`, rest + text]
       const { body, format } = Compression.pack(text)
-      return `${format}${rest}${body}`
+      return [format + until, rest + body]
     },
-    /** undefined for an invalidation's mark and for what another version or runtime wrote and this one cannot read. */
+    /** undefined for what is no value, and for what another version or runtime wrote and this one cannot read. */
     decode: (text: string): Envelope<A> | undefined => {
-      const match = form.exec(text)
-      if (match === null) return undefined
-      const freshUntil = Number.parseInt(match[2]!, 36)
-      if (match[1] === "n") return { value: Option.none(), freshUntil }
-      const json = Compression.unpack(match[1]!, text.slice(match[0].length))
-      if (json === undefined) return undefined
-      try {
-        const decoded = decode(JSON.parse(json))
-        return Either.isRight(decoded) ? { value: Option.some(decoded.right), freshUntil } : undefined
-      } catch {
-        return undefined
+      const end = text.indexOf(";")
+      if (end < 0) return undefined
+      const [until, born, , tags] = text.slice(1, end).split(".")
+      const value = valueOf(text[0]!, text.slice(end + 1))
+      if (Option.isNone(value) || born === undefined) return undefined
+      return {
+        value: value.value,
+        freshUntil: Number.parseInt(until!, 36),
+        bornAt: Number(born),
+        tags: tags === undefined ? noTags : tags.split(",").map(decodeURIComponent)
       }
     },
-    /** The mark that an invalidation leaves, so that a lookup begun before it cannot put its old value back. */
-    mark: (): string => `x0.${stamp()};`
+    lease: (): string => `l${stamp()};`
   }
 }
 
 /**
- * Writes what a lookup found, unless the key has changed since the lookup's caller read it. keys: the key; args: the
- * header seen then, the new text, its time to live in milliseconds. 1 when written.
+ * Puts a lease before what the key holds, unless that has changed since it was read. keys: the key; args: the header
+ * seen, the lease, its time to live in milliseconds. The store's time in milliseconds, -1 when refused.
  */
-export const fill: Script<number> = {
-  name: "cache_fill",
+export const lease: Script<number> = {
+  name: "cache_lease",
   lua: `
-local now = redis.call("GET", KEYS[1])
+local text = redis.call("GET", KEYS[1]) or ""
 local seen = ARGV[1]
-if seen == "" then
-  if now then return 0 end
-elseif not now or string.sub(now, 1, #seen) ~= seen then
-  return 0
+if (seen == "" and text ~= "") or string.sub(text, 1, #seen) ~= seen then return -1 end
+if string.sub(text, 1, 1) == "l" then text = string.sub(text, #seen + 1) end
+local ttl = math.max(redis.call("PTTL", KEYS[1]), tonumber(ARGV[3]))
+redis.call("SET", KEYS[1], ARGV[2] .. text, "PX", ttl)
+local time = redis.call("TIME")
+return time[1] * 1000 + math.floor(time[2] / 1000)`,
+  memory: (data, [key], [seen, text, ttl], nowMillis) => {
+    const now = data.get(key!) ?? ""
+    if (seen === "" ? now !== "" : !now.startsWith(seen!)) return -1
+    data.set(key!, text! + beneath(now), Math.max(data.pttl(key!), Number(ttl)))
+    return nowMillis
+  },
+  decode: Number
+}
+
+/**
+ * Ends a lease, if it is still there: with what the lookup found, or, for an empty text, with what was there before.
+ * keys: the key; args: the lease, the new text, its time to live in milliseconds. 1 when the lease was there.
+ */
+export const settle: Script<number> = {
+  name: "cache_settle",
+  lua: `
+local text = redis.call("GET", KEYS[1]) or ""
+local lease = ARGV[1]
+if string.sub(text, 1, #lease) ~= lease then return 0 end
+if ARGV[2] ~= "" then
+  redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
+elseif #text == #lease then
+  redis.call("DEL", KEYS[1])
+else
+  redis.call("SET", KEYS[1], string.sub(text, #lease + 1), "KEEPTTL")
 end
-redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
 return 1`,
-  memory: (data, [key], [seen, text, ttl]) => {
-    const now = data.get(key!)
-    if (seen === "" ? now !== null : now === null || !now.startsWith(seen!)) return 0
-    data.set(key!, text!, Number(ttl))
+  memory: (data, [key], [lease, text, ttl]) => {
+    const now = data.get(key!) ?? ""
+    if (!now.startsWith(lease!)) return 0
+    if (text !== "") data.set(key!, text!, Number(ttl))
+    else if (now === lease) data.del(key!)
+    else data.set(key!, now.slice(lease!.length), Math.max(1, data.pttl(key!)))
+    return 1
+  },
+  decode: Number
+}
+
+/**
+ * Puts a value that carries tags, born now by the store's clock. keys: the key; args: the text up to that time, the text
+ * after it, the time to live in milliseconds.
+ */
+export const put: Script<number> = {
+  name: "cache_put",
+  lua: `
+local time = redis.call("TIME")
+local born = string.format("%.0f", time[1] * 1000 + math.floor(time[2] / 1000))
+redis.call("SET", KEYS[1], ARGV[1] .. born .. ARGV[2], "PX", ARGV[3])
+return 1`,
+  memory: (data, [key], [before, after, ttl], nowMillis) => {
+    data.set(key!, before! + String(nowMillis) + after!, Number(ttl))
     return 1
   },
   decode: Number

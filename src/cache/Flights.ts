@@ -2,110 +2,265 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
-import * as Metrics from "../telemetry/Metrics.ts"
-import { flightsMax, lookupConcurrency, type Options } from "./Options.ts"
-import type { Read, Shelf } from "./Shelf.ts"
+import { flightsMax, leasePoll, leaseWait, lookupConcurrency, type Options, refreshesMax } from "./Options.ts"
+import type { Hit, Lease, Read, Shelf, Stale } from "./Shelf.ts"
 
 /** A read of one key that is under way, and all who wait for it. */
 export interface Flight<K, A, E> {
-  readonly input: K
   readonly key: string
+  readonly input: K
   readonly result: Deferred.Deferred<Option.Option<A>, E>
   /** The value was changed while this read ran: its callers may have the result, but nobody after them. */
   obsolete: boolean
+  /** How often it was heard that the key changed elsewhere, since it was last read or written here. */
+  news: number
+  /** Ends its wait for another process. */
+  wake: (() => void) | undefined
+  /** When it stops waiting for others, milliseconds of the Clock. */
+  patientUntil: number | undefined
 }
 
 type Found<A, E> = Exit.Exit<Option.Option<A>, E>
 
+/** A key that is to be looked up here. Without a lease what is found is not put into the store. */
+interface Task<K, A, E> {
+  readonly flight: Flight<K, A, E>
+  readonly lease: Lease | undefined
+  readonly stale: Stale<A> | undefined
+}
+
+/** Side by side, without fibers where there is one. */
+const together = <B>(effects: ReadonlyArray<Effect.Effect<B>>): Effect.Effect<ReadonlyArray<B>> =>
+  effects.length === 1 ? Effect.map(effects[0]!, (one) => [one]) : Effect.all(effects, { concurrency: "unbounded" })
+
+const pollMillis = Duration.toMillis(leasePoll)
+
 /**
- * Reads past the near cache: the store, then the lookup. One for each key at a time, in fibers of the cache's scope, so
- * that an interrupted caller harms nobody.
+ * Reads past the near cache: the store, then the lookup. One for each key at a time, in this process and, by a lease in
+ * the store, in all; in fibers of the cache's scope, so that an interrupted caller harms nobody. What is asked for in
+ * one turn of the scheduler is read together.
  */
 export class Flights<K, A, I, E, R> {
   private readonly options: Options<K, A, I, E, R>
-  private readonly shelf: Shelf<A, I>
+  private readonly shelf: Shelf<K, A, I>
   private readonly scope: Scope.Scope
   private readonly context: Context.Context<R>
   private readonly byKey = new Map<string, Flight<K, A, E>>()
-  private readonly seconds
+  private readonly refreshing = new Map<string, Flight<K, A, E>>()
+  private gathered: Array<Flight<K, A, E>> = []
 
-  constructor(options: Options<K, A, I, E, R>, shelf: Shelf<A, I>, scope: Scope.Scope, context: Context.Context<R>) {
+  constructor(options: Options<K, A, I, E, R>, shelf: Shelf<K, A, I>, scope: Scope.Scope, context: Context.Context<R>) {
     this.options = options
     this.shelf = shelf
     this.scope = scope
     this.context = context
-    this.seconds = Metrics.series(Metrics.cacheSeconds, options.name)
   }
 
-  /** The read of this key that is under way. */
-  of(key: string): Flight<K, A, E> | undefined {
-    return this.byKey.get(key)
+  /** Joins the read of this key, or begins one. */
+  readonly get = (key: string, input: K): Effect.Effect<Option.Option<A>, E> => {
+    const flying = this.byKey.get(key)
+    if (flying !== undefined) return Deferred.await(flying.result)
+    if (this.gathered.length > 0) return Deferred.await(this.begin(key, input).result)
+    return Effect.flatMap(this.launch([[key, input]]), ([flight]) => Deferred.await(flight!.result))
   }
 
-  /** Later callers start a read of their own. */
+  /** In the order of the keys. */
+  readonly getMany = (keys: ReadonlyArray<readonly [key: string, input: K]>) =>
+    Effect.flatMap(this.launch(keys), (flights) => Effect.forEach(flights, ({ result }) => Deferred.await(result)))
+
+  /** The key was changed in this process: later callers start a read of their own. */
   forget(key: string): void {
-    const flight = this.byKey.get(key)
-    if (flight === undefined) return
-    flight.obsolete = true
-    this.byKey.delete(key)
+    this.leave(this.byKey.get(key))
+    const refresh = this.refreshing.get(key)
+    if (refresh !== undefined) refresh.obsolete = true
+  }
+
+  /** The key was changed by someone else, or perhaps by our own script: the store knows. */
+  heard(key: string): void {
+    this.hear(this.byKey.get(key))
+    this.hear(this.refreshing.get(key))
+  }
+
+  heardAll(): void {
+    for (const flight of this.byKey.values()) this.hear(flight)
+    for (const flight of this.refreshing.values()) this.hear(flight)
   }
 
   forgetAll(): void {
-    for (const flight of this.byKey.values()) flight.obsolete = true
-    this.byKey.clear()
+    for (const key of this.byKey.keys()) this.forget(key)
+    for (const flight of this.refreshing.values()) flight.obsolete = true
   }
 
-  /** Starts one read for these keys. Uninterruptible, so that nobody waits for a read that was never begun. */
-  launch(keys: ReadonlyArray<readonly [key: string, input: K]>): Effect.Effect<ReadonlyArray<Flight<K, A, E>>> {
+  /** Looks the key up again while its old value is served. Does nothing when that is being done or not needed. */
+  refresh(key: string, input: K): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.refreshing.has(key) || this.refreshing.size >= refreshesMax) return Effect.void
+      const flight = this.make(key, input)
+      this.refreshing.set(key, flight)
+      const renew = Effect.gen(this, function* () {
+        const [read] = yield* this.shelf.read([key], yield* Clock.currentTimeMillis)
+        if (read?._tag !== "Hit" || !read.due) return
+        const lease = yield* this.shelf.lease(key, read.header)
+        if (typeof lease === "object") yield* this.find([{ flight, lease, stale: undefined }])
+      })
+      return this.fork(
+        Effect.ensuring(
+          renew,
+          Effect.sync(() => this.refreshing.delete(key))
+        )
+      )
+    })
+  }
+
+  private make(key: string, input: K): Flight<K, A, E> {
+    const result = Deferred.unsafeMake<Option.Option<A>, E>(FiberId.none)
+    return { key, input, result, obsolete: false, news: 0, wake: undefined, patientUntil: undefined }
+  }
+
+  private begin(key: string, input: K): Flight<K, A, E> {
+    const flight = this.make(key, input)
+    if (this.byKey.size < flightsMax) this.byKey.set(key, flight)
+    // Nobody will tell it of changes, so it keeps nothing.
+    else flight.obsolete = true
+    this.gathered.push(flight)
+    return flight
+  }
+
+  private hear(flight: Flight<K, A, E> | undefined): void {
+    if (flight === undefined) return
+    flight.news++
+    flight.wake?.()
+  }
+
+  private leave(flight: Flight<K, A, E> | undefined): void {
+    if (flight === undefined) return
+    flight.obsolete = true
+    if (this.byKey.get(flight.key) === flight) this.byKey.delete(flight.key)
+  }
+
+  private launch(keys: ReadonlyArray<readonly [key: string, input: K]>): Effect.Effect<ReadonlyArray<Flight<K, A, E>>> {
+    // Uninterruptible, so that nobody waits for a read that was never begun.
     return Effect.uninterruptible(
       Effect.suspend(() => {
-        const flights = keys.map(([key, input]): Flight<K, A, E> => {
-          const flight = { key, input, result: Deferred.unsafeMake<Option.Option<A>, E>(FiberId.none), obsolete: false }
-          if (this.byKey.size < flightsMax) this.byKey.set(key, flight)
-          return flight
-        })
-        return Effect.as(Effect.forkIn(Effect.interruptible(this.fly(flights)), this.scope), flights)
+        const alone = this.gathered.length === 0
+        const flights = keys.map(([key, input]) => this.byKey.get(key) ?? this.begin(key, input))
+        if (!alone || this.gathered.length === 0) return Effect.succeed(flights)
+        return Effect.as(this.fork(Effect.suspend(() => this.fly(this.gathered.splice(0), true))), flights)
       })
     )
   }
 
-  private fly(flights: ReadonlyArray<Flight<K, A, E>>): Effect.Effect<void> {
+  private fork(effect: Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.map(Effect.forkIn(Effect.interruptible(effect), this.scope), (fiber) => {
+      // A scope that closes meanwhile ends the fiber before its first step: nobody must wait for that.
+      fiber.addObserver((exit) => {
+        if (Exit.isFailure(exit)) this.end(this.gathered.splice(0), exit.cause)
+      })
+    })
+  }
+
+  private end(flights: ReadonlyArray<Flight<K, A, E>>, cause: Cause.Cause<never>): void {
+    for (const flight of flights) {
+      if (this.byKey.get(flight.key) === flight) this.byKey.delete(flight.key)
+      // What has its result already is not changed by this.
+      Deferred.unsafeDone(flight.result, Exit.failCause(cause))
+    }
+  }
+
+  private fly(flights: ReadonlyArray<Flight<K, A, E>>, last: boolean): Effect.Effect<void> {
     return Effect.gen(this, function* () {
       const started = yield* Clock.currentTimeMillis
+      for (const flight of flights) flight.news = 0
       const reads = yield* this.shelf.read(
         flights.map(({ key }) => key),
         started
       )
-      const missed = flights.flatMap((flight, index) => {
+      const next: Array<Effect.Effect<void>> = []
+      const missed: Array<readonly [Flight<K, A, E>, Exclude<Read<A>, { _tag: "Hit" }>]> = []
+      for (const [index, flight] of flights.entries()) {
         const read = reads[index]!
-        if (read._tag !== "Hit") return [[flight, read] as const]
-        this.shelf.count("storeHits")
-        if (!flight.obsolete) this.shelf.keepRead(flight.key, read, started)
-        Deferred.unsafeDone(flight.result, Exit.succeed(read.value))
-        return []
-      })
-      if (missed.length > 0) {
-        const found = yield* this.lookUp(missed.map(([flight]) => flight.input))
-        yield* this.settle(missed, found)
+        if (read._tag === "Hit") {
+          this.land(flight, read, started)
+          if (read.due) next.push(this.refresh(flight.key, flight.input))
+        } else if (read._tag === "Leased" && started < (flight.patientUntil ??= started + Duration.toMillis(leaseWait)))
+          next.push(Effect.zipRight(this.news(flight), this.fly([flight], false)))
+        else missed.push([flight, read])
       }
-      this.seconds.unsafeUpdate(((yield* Clock.currentTimeMillis) - started) / 1_000, [])
+      if (missed.length > 0) next.push(this.claim(missed))
+      if (next.length > 0) yield* together(next)
+      if (last) this.shelf.seconds((yield* Clock.currentTimeMillis) - started)
     }).pipe(
       Effect.onExit((exit) =>
-        Effect.sync(() => {
-          // What has its result already is not changed by this; the rest must not wait for ever.
-          const over = Exit.failCause(Exit.isFailure(exit) ? exit.cause : Cause.empty)
-          for (const flight of flights) {
-            if (this.byKey.get(flight.key) === flight) this.byKey.delete(flight.key)
-            Deferred.unsafeDone(flight.result, over)
-          }
-        })
+        last ? Effect.sync(() => this.end(flights, Exit.isFailure(exit) ? exit.cause : Cause.empty)) : Effect.void
       )
+    )
+  }
+
+  private land(flight: Flight<K, A, E>, read: Hit<A>, now: number): void {
+    this.shelf.count("storeHits")
+    if (!flight.obsolete && flight.news === 0) this.shelf.keepRead(flight.key, read, now)
+    Deferred.unsafeDone(flight.result, Exit.succeed(read.value))
+  }
+
+  /** Until the key changes, but not long: the news may be lost, and so may whoever looks it up. */
+  private news(flight: Flight<K, A, E>): Effect.Effect<void> {
+    return Effect.async<void>((resume) => {
+      if (flight.news > 0) return resume(Effect.void)
+      flight.wake = () => {
+        flight.wake = undefined
+        resume(Effect.void)
+      }
+    }).pipe(Effect.timeoutTo({ duration: pollMillis, onSuccess: () => undefined, onTimeout: () => undefined }))
+  }
+
+  /** Looks up what nobody else does; whoever was too late for the lease reads again. */
+  private claim(
+    missed: ReadonlyArray<readonly [Flight<K, A, E>, Exclude<Read<A>, { _tag: "Hit" }>]>
+  ): Effect.Effect<void> {
+    return Effect.gen(this, function* () {
+      const { lookup, lookupMany } = this.options
+      if (lookup === undefined && lookupMany === undefined) {
+        this.shelf.count("misses", missed.length)
+        for (const [flight] of missed) this.answer(flight, Exit.succeed(Option.none()))
+        return
+      }
+      const leases = yield* together(
+        missed.map(([flight, read]) =>
+          read._tag === "Away" ? Effect.succeed("away" as const) : this.shelf.lease(flight.key, read.header)
+        )
+      )
+      const tasks: Array<Task<K, A, E>> = []
+      const late: Array<Flight<K, A, E>> = []
+      const now = yield* Clock.currentTimeMillis
+      for (const [index, [flight, read]] of missed.entries()) {
+        const lease = leases[index]
+        const stale = read._tag === "Away" ? undefined : read.stale
+        if (lease === undefined && now < (flight.patientUntil ??= now + Duration.toMillis(leaseWait))) late.push(flight)
+        else tasks.push({ flight, stale, lease: typeof lease === "object" ? lease : undefined })
+      }
+      const next: Array<Effect.Effect<void>> = []
+      if (tasks.length > 0) next.push(this.find(tasks))
+      if (late.length > 0) next.push(this.fly(late, false))
+      yield* together(next)
+    })
+  }
+
+  private find(tasks: ReadonlyArray<Task<K, A, E>>): Effect.Effect<void> {
+    const release = Effect.suspend(() =>
+      together(
+        tasks.flatMap(({ flight, lease }) => (lease === undefined ? [] : [this.shelf.release(flight.key, lease)]))
+      )
+    )
+    return this.lookUp(tasks.map(({ flight }) => flight.input)).pipe(
+      Effect.onInterrupt(() => release),
+      Effect.flatMap((found) => this.settle(tasks, found))
     )
   }
 
@@ -116,9 +271,8 @@ export class Flights<K, A, I, E, R> {
       return Effect.map(Effect.exit(this.provided(lookupMany(inputs))), (exit) =>
         inputs.map((input) => Exit.map(exit, (found) => Option.fromNullable(found.get(key(input)))))
       )
-    if (lookup === undefined) return Effect.succeed(inputs.map(() => Exit.succeed(Option.none())))
-    return Effect.forEach(inputs, (input) => Effect.exit(this.provided(lookup(input))), {
-      concurrency: lookupConcurrency
+    return Effect.forEach(inputs, (input) => Effect.exit(this.provided(lookup!(input))), {
+      concurrency: inputs.length === 1 ? 1 : lookupConcurrency
     })
   }
 
@@ -133,33 +287,48 @@ export class Flights<K, A, I, E, R> {
     })
   }
 
-  /** Answers the callers first; the store is filled after that, while later callers already have the near value. */
-  private settle(
-    missed: ReadonlyArray<readonly [flight: Flight<K, A, E>, read: Exclude<Read<A>, { _tag: "Hit" }>]>,
-    found: ReadonlyArray<Found<A, E>>
-  ): Effect.Effect<void> {
+  /** Answers the callers first; the store is filled after that, while later callers still find this read. */
+  private settle(tasks: ReadonlyArray<Task<K, A, E>>, found: ReadonlyArray<Found<A, E>>): Effect.Effect<void> {
     return Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const fills: Array<Effect.Effect<void>> = []
-      for (const [index, [flight, read]] of missed.entries()) {
+      const ends: Array<Effect.Effect<unknown>> = []
+      for (const [index, task] of tasks.entries()) {
         const exit = found[index]!
-        if (Exit.isSuccess(exit) && !flight.obsolete) {
-          this.shelf.keep(flight.key, exit.value, now)
-          if (read._tag === "Miss") fills.push(this.shelf.fill(flight.key, read.header, exit.value, now))
-        }
-        const answer = Exit.isSuccess(exit) ? exit : this.staleOr(exit, flight, read, now)
+        const { flight, lease } = task
+        const answer = Exit.isSuccess(exit) ? exit : this.staleOr(exit, task, now)
         // Nothing keeps a failure or an unkept absence: whoever comes after this moment looks up again.
-        if (Exit.isFailure(answer) || !this.shelf.keeps(answer.value)) this.forget(flight.key)
-        Deferred.unsafeDone(flight.result, answer)
+        if (Exit.isFailure(answer) || !this.shelf.keeps(answer.value)) this.leave(flight)
+        this.answer(flight, answer)
+        const kept = Exit.isSuccess(exit) && !flight.obsolete
+        if (lease !== undefined)
+          ends.push(kept ? this.fill(flight, lease, exit.value, now) : this.release(flight, lease))
+        else if (kept) this.shelf.keep(flight.key, flight.input, exit.value, now, false)
       }
-      return Effect.all(fills, { concurrency: "unbounded", discard: true })
+      return ends.length === 0 ? Effect.void : Effect.asVoid(together(ends))
     })
   }
 
-  private staleOr(failure: Found<A, E>, flight: Flight<K, A, E>, read: Read<A>, now: number): Found<A, E> {
-    const stale = (read._tag === "Miss" ? read.stale : undefined) ?? this.shelf.near?.stale(flight.key, now)
-    if (stale === undefined || this.shelf.grace === 0 || flight.obsolete) return failure
+  private answer(flight: Flight<K, A, E>, exit: Found<A, E>): void {
+    Deferred.unsafeDone(flight.result, exit)
+  }
+
+  /** Near too, unless something was heard of the key meanwhile: it may have been changed again. */
+  private fill(flight: Flight<K, A, E>, lease: Lease, value: Option.Option<A>, now: number): Effect.Effect<void> {
+    flight.news = 0
+    return Effect.map(this.shelf.settle(flight.key, flight.input, lease, value, now), (filled) => {
+      if (filled && !flight.obsolete && flight.news === 0) this.shelf.keep(flight.key, flight.input, value, now, true)
+      this.heard(flight.key)
+    })
+  }
+
+  private release(flight: Flight<K, A, E>, lease: Lease): Effect.Effect<void> {
+    return Effect.map(this.shelf.release(flight.key, lease), () => this.heard(flight.key))
+  }
+
+  private staleOr(failure: Found<A, E>, { flight, stale }: Task<K, A, E>, now: number): Found<A, E> {
+    const old = stale ?? this.shelf.near?.stale(flight.key, now)
+    if (old === undefined || old.staleUntil <= now || this.shelf.grace === 0 || flight.obsolete) return failure
     this.shelf.count("stale")
-    this.shelf.keepStale(flight.key, stale, now)
-    return Exit.succeed(stale.value)
+    this.shelf.keepStale(flight.key, old, now)
+    return Exit.succeed(old.value)
   }
 }

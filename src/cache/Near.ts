@@ -1,4 +1,5 @@
-import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 
 /** One value of the near cache: fresh until `until`, fit to be served when the lookup fails until `staleUntil`. */
@@ -8,8 +9,16 @@ export interface NearEntry<A> {
   readonly effect: Effect.Effect<Option.Option<A>>
   readonly until: number
   readonly staleUntil: number
+  readonly tags: ReadonlyArray<string>
+  /** When it is to be looked up ahead of time; Infinity: not, or that has begun. */
+  refreshAt: number
   used: boolean
 }
+
+/** How long a value may be kept, in milliseconds of the Clock. */
+export type Times = Pick<NearEntry<never>, "until" | "staleUntil" | "refreshAt">
+
+const noTags: ReadonlyArray<string> = []
 
 /**
  * Values in this process, at most `entriesMax`. A hit only sets a flag; at the bound the oldest entry that was not used
@@ -17,6 +26,8 @@ export interface NearEntry<A> {
  */
 export class Near<A> {
   private readonly entries = new Map<string, NearEntry<A>>()
+  /** The keys of a tag that are here. */
+  private readonly tagged = new Map<string, Set<string>>()
   private readonly entriesMax: number
   private readonly onEvict: () => void
 
@@ -43,25 +54,45 @@ export class Near<A> {
     return entry !== undefined && entry.staleUntil > nowMillis ? entry : undefined
   }
 
-  set(key: string, value: Option.Option<A>, until: number, staleUntil: number): void {
-    this.entries.delete(key)
-    this.entries.set(key, { value, effect: Effect.succeed(value), until, staleUntil, used: false })
+  set(key: string, value: Option.Option<A>, times: Times, tags: ReadonlyArray<string> = noTags): void {
+    this.delete(key)
+    this.entries.set(key, { value, effect: Exit.succeed(value), ...times, tags, used: false })
+    for (const tag of tags) {
+      const keys = this.tagged.get(tag)
+      if (keys === undefined) this.tagged.set(tag, new Set([key]))
+      else keys.add(key)
+    }
     if (this.entries.size > this.entriesMax) this.evict()
   }
 
   delete(key: string): void {
+    const entry = this.entries.get(key)
+    if (entry === undefined) return
     this.entries.delete(key)
+    for (const tag of entry.tags) {
+      const keys = this.tagged.get(tag)
+      keys?.delete(key)
+      if (keys?.size === 0) this.tagged.delete(tag)
+    }
+  }
+
+  deleteTagged(tag: string): void {
+    for (const key of this.tagged.get(tag) ?? []) this.delete(key)
   }
 
   clear(): void {
     this.entries.clear()
+    this.tagged.clear()
   }
 
   private evict(): void {
     for (const [key, entry] of this.entries) {
-      this.entries.delete(key)
-      if (!entry.used) return this.onEvict()
+      if (!entry.used) {
+        this.delete(key)
+        return this.onEvict()
+      }
       entry.used = false
+      this.entries.delete(key)
       this.entries.set(key, entry)
     }
   }

@@ -2,6 +2,7 @@ import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
+import type { Tagging } from "./Tags.ts"
 
 /** Keys whose lookup is shared at one time; beyond that each caller looks up for itself. */
 export const flightsMax = 10_000
@@ -13,15 +14,23 @@ export const owedMax = 10_000
 export const batchInterval = Duration.millis(100)
 /** Times a batch of `setBehind` is tried before it is given up and counted as lost. */
 export const behindTries = 5
-/** A lookup that runs longer than this after an invalidation could put an old value back. */
-export const markTtl = Duration.seconds(30)
+/** A lookup that runs longer than this is not put into the store. */
+export const leaseTtl = Duration.seconds(30)
+/** How long callers wait for a lookup that another process has begun; after that they begin their own. */
+export const leaseWait = Duration.seconds(2)
+/** While they wait for its news they also look into the store this often: the other process or the news may be lost. */
+export const leasePoll = Duration.millis(100)
+/** While changes made elsewhere go unseen, or the store did not take a value, it is kept near for this long at most. */
+export const untrackedTtl = Duration.seconds(1)
+/** Refreshes ahead of time that run at one time; beyond that values are looked up when they run out. */
+export const refreshesMax = 64
 /** After a stale value was served because the lookup failed, the lookup rests for this long. */
 export const graceBackoff = Duration.seconds(1)
 /** Separate lookups of one `getMany` that run at one time. */
 export const lookupConcurrency = 16
 
 export interface Options<K, A, I, E, R> {
-  /** Names the keys in the store, the Broadcast topic `cache:<name>` and the metrics. */
+  /** Names the keys in the store, `cache:<name>:<key>`, and the metrics. One cache of a name in each process. */
   readonly name: string
   readonly key: (key: K) => string
   readonly schema: Schema.Schema<A, I>
@@ -30,8 +39,15 @@ export interface Options<K, A, I, E, R> {
   readonly near?: { readonly entriesMax: number; readonly ttl: Duration.DurationInput }
   /** For this long after `ttl` the old value is served when the lookup fails. */
   readonly grace?: Duration.DurationInput
+  /**
+   * Share of `ttl` (0 to 1) after which a value that is read is looked up again while it is still served; one process
+   * does it for all. Absent: when it has run out.
+   */
+  readonly refreshAt?: number
   /** The absence of a value is remembered for this long. Absent: not at all. */
   readonly negativeTtl?: Duration.DurationInput
+  /** What the values were made from: `Tags.invalidate` forgets them with it. From `Tags.by`. */
+  readonly tags?: Tagging<K, A>
   /** Values longer than this many UTF-16 units of JSON are compressed, when `Settings.cache.compression` is on. */
   readonly compressOver?: number
   /** One of the two, or neither for a cache that is only set and read. */

@@ -4,10 +4,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { StoreUnavailable } from "../errors.ts"
 import { type Store, ttlMillis } from "../store/Store.ts"
-import * as Metrics from "../telemetry/Metrics.ts"
 import * as Envelope from "./Envelope.ts"
-import { Near } from "./Near.ts"
-import { graceBackoff, markTtl, owedMax, type Options, type Stats } from "./Options.ts"
+import { type Count, figures } from "./Figures.ts"
+import { Near, type Times } from "./Near.ts"
+import { graceBackoff, leaseTtl, owedMax, type Options, type Stats, untrackedTtl } from "./Options.ts"
+import { tagTtl } from "./Tags.ts"
 
 /** A value past its time that may still be served when the lookup fails. */
 export interface Stale<A> {
@@ -17,74 +18,79 @@ export interface Stale<A> {
 
 /** What the store had for a key: a value, or what a lookup needs to know to put one there. */
 export type Read<A> =
-  | { readonly _tag: "Hit"; readonly value: Option.Option<A>; readonly until: number; readonly staleUntil: number }
+  | {
+      readonly _tag: "Hit"
+      readonly value: Option.Option<A>
+      readonly freshUntil: number
+      readonly tags: ReadonlyArray<string>
+      readonly header: string
+      /** It is time to look it up again, and nobody does. */
+      readonly due: boolean
+    }
   | { readonly _tag: "Miss"; readonly header: string; readonly stale: Stale<A> | undefined }
+  /** Somebody looks it up. */
+  | { readonly _tag: "Leased"; readonly header: string; readonly stale: Stale<A> | undefined }
   /** The store is away, or owed an invalidation of this key: it is neither read nor filled. */
   | { readonly _tag: "Away" }
+
+export type Hit<A> = Extract<Read<A>, { readonly _tag: "Hit" }>
+
+/** The right to put what a lookup finds into the store, for as long as nobody changes the key. */
+export interface Lease {
+  readonly text: string
+  /** When the lookup began, by the store's clock. */
+  readonly bornAt: number
+}
 
 /** Compressing less than this many UTF-16 units saves nothing. */
 const compressOverDefault = 2_048
 
 const away: Read<never> = { _tag: "Away" }
 
-const noLabels: ReadonlyArray<never> = []
+const untrackedMillis = Duration.toMillis(untrackedTtl)
 
-/** The series of one cache, and the same figures since start for its own `stats`. */
-const figures = (name: string) => {
-  const counts = { nearHits: 0, storeHits: 0, misses: 0, stale: 0, evictions: 0, lost: 0 }
-  const series = {
-    nearHits: Metrics.series(Metrics.cacheHits, name, "near"),
-    storeHits: Metrics.series(Metrics.cacheHits, name, "store"),
-    misses: Metrics.series(Metrics.cacheMisses, name),
-    stale: Metrics.series(Metrics.cacheStale, name),
-    evictions: Metrics.series(Metrics.cacheEvictions, name),
-    lost: Metrics.series(Metrics.cacheLost, name)
-  }
-  const count = (what: keyof typeof counts, by = 1): void => {
-    counts[what] += by
-    series[what].unsafeUpdate(by, noLabels)
-  }
-  return {
-    count,
-    counts,
-    failed: () => Metrics.series(Metrics.cacheFailures, name).unsafeUpdate(1, noLabels),
-    entries: (size: number) => Metrics.series(Metrics.cacheEntries, name).unsafeUpdate(size, noLabels)
-  }
-}
+const noTags: ReadonlyArray<string> = []
 
 /** Where the values of one cache lie: near in this process, and in the store. It knows nothing of lookups. */
-export class Shelf<A, I> {
+export class Shelf<K, A, I> {
   readonly near: Near<A> | undefined
-  readonly count: (what: "nearHits" | "storeHits" | "misses" | "stale" | "evictions" | "lost", by?: number) => void
+  readonly count: Count
   readonly grace: number
+  readonly prefix: string
+  /** Whether it is heard what other processes change. */
+  following = false
+  private readonly options: Options<K, A, I, unknown, unknown>
   private readonly store: typeof Store.Service
-  private readonly prefix: string
   private readonly ttl: number
   private readonly nearTtl: number
   private readonly negativeTtl: number
+  private readonly refreshAfter: number
   private readonly codec: ReturnType<typeof Envelope.codec<A, I>>
   private readonly figures: ReturnType<typeof figures>
   /** Keys that the store may still have an old value of. */
   private readonly owed = new Set<string>()
 
   constructor(
-    options: Options<never, A, I, unknown, unknown>,
+    options: Options<K, A, I, unknown, unknown>,
     store: typeof Store.Service,
     stamp: () => string,
     compress: boolean
   ) {
+    this.options = options
     this.store = store
     this.prefix = `cache:${options.name}:`
-    this.ttl = ttlMillis(options.ttl) ?? Number.MAX_SAFE_INTEGER / 2
+    const longest = options.tags === undefined ? Number.MAX_SAFE_INTEGER / 4 : Duration.toMillis(tagTtl) / 2
+    this.ttl = Math.min(ttlMillis(options.ttl) ?? Infinity, longest)
     this.nearTtl = options.near === undefined ? 0 : (ttlMillis(options.near.ttl) ?? Infinity)
-    this.grace = options.grace === undefined ? 0 : Duration.toMillis(options.grace)
+    this.grace = options.grace === undefined ? 0 : Math.min(Duration.toMillis(options.grace), longest)
     this.negativeTtl = options.negativeTtl === undefined ? 0 : Duration.toMillis(options.negativeTtl)
+    this.refreshAfter = this.ttl * (options.refreshAt ?? Infinity)
     this.codec = Envelope.codec(
       options.schema,
       compress ? (options.compressOver ?? compressOverDefault) : Infinity,
       stamp
     )
-    this.figures = figures(options.name)
+    this.figures = figures(options.name, () => this.near?.size ?? 0)
     this.count = this.figures.count
     this.near = options.near && new Near<A>(options.near.entriesMax, () => this.count("evictions"))
   }
@@ -98,93 +104,159 @@ export class Shelf<A, I> {
     return this.lifetime(value)[0] > 0
   }
 
-  /** In this process only. */
-  keep(key: string, value: Option.Option<A>, now: number): void {
-    const [ttl, grace] = this.lifetime(value)
-    if (ttl > 0) this.near?.set(key, value, now + Math.min(this.nearTtl, ttl), now + ttl + grace)
+  /** In this process only. `confirmed`: the store has it too, so that its changes will be heard of. */
+  keep(key: string, input: K, value: Option.Option<A>, now: number, confirmed: boolean): void {
+    const [ttl] = this.lifetime(value)
+    if (ttl > 0) this.put(key, value, now + ttl, this.tagsOf(input, value), now, confirmed)
   }
 
   /** In this process, what was read from the store. */
-  keepRead(key: string, read: Extract<Read<A>, { _tag: "Hit" }>, now: number): void {
-    this.near?.set(key, read.value, Math.min(now + this.nearTtl, read.until), read.staleUntil)
+  keepRead(key: string, { freshUntil, tags, value }: Hit<A>, now: number): void {
+    this.put(key, value, freshUntil, tags, now, true)
   }
 
   /** Serves a stale value for a little while, so that a failing lookup is not asked by everyone. */
-  keepStale(key: string, stale: Stale<A>, now: number): void {
-    const until = Math.min(now + Duration.toMillis(graceBackoff), stale.staleUntil)
-    this.near?.set(key, stale.value, until, stale.staleUntil)
+  keepStale(key: string, { staleUntil, value }: Stale<A>, now: number): void {
+    const until = Math.min(now + Duration.toMillis(graceBackoff), staleUntil)
+    this.near?.set(key, value, { until, staleUntil, refreshAt: Infinity })
   }
 
   /** In the order of the keys. */
   read(keys: ReadonlyArray<string>, now: number): Effect.Effect<ReadonlyArray<Read<A>>> {
-    const names = keys.map((key) => this.prefix + key)
-    return Effect.match(this.store.getMany(names), {
+    return Effect.matchEffect(this.store.getMany(keys.map((key) => this.prefix + key)), {
       onFailure: () => {
         this.figures.failed()
-        return keys.map(() => away)
+        return Effect.succeed(keys.map(() => away))
       },
-      onSuccess: (texts) =>
-        keys.map((key, index) =>
-          this.owed.has(key)
-            ? away
-            : this.parse(
-                Option.getOrElse(texts[index]!, () => ""),
-                now
-              )
+      onSuccess: (texts) => {
+        const found = texts.map((text) =>
+          Option.isSome(text) ? this.codec.decode(Envelope.beneath(text.value)) : undefined
         )
+        const judge = (times?: ReadonlyMap<string, number>) =>
+          keys.map((key, index) => {
+            if (this.owed.has(key)) return away
+            const text = texts[index]!
+            return Option.isSome(text) ? this.judge(text.value, found[index], now, times) : absent
+          })
+        const tags = found.flatMap((envelope) => envelope?.tags ?? noTags)
+        return tags.length === 0 || this.options.tags === undefined
+          ? Effect.succeed(judge())
+          : Effect.map(this.options.tags.tags.times([...new Set(tags)]), judge)
+      }
     })
   }
 
-  /** Puts what a lookup found into the store, unless the key has changed since `header` was read. */
-  fill(key: string, header: string, value: Option.Option<A>, now: number): Effect.Effect<void> {
+  /** For what was read with `header`: undefined when the key has changed since, "away" when the store is. */
+  lease(key: string, header: string): Effect.Effect<Lease | "away" | undefined> {
+    const text = this.codec.lease()
+    const args = [header, text, String(Duration.toMillis(leaseTtl))]
+    return Effect.match(this.store.run(Envelope.lease, [this.prefix + key], args), {
+      onFailure: () => {
+        this.figures.failed()
+        return "away" as const
+      },
+      onSuccess: (bornAt) => (bornAt < 0 ? undefined : { text, bornAt })
+    })
+  }
+
+  /** Puts what a lookup found into the store, unless the key has changed since the lease. True when it is there. */
+  settle(key: string, input: K, lease: Lease, value: Option.Option<A>, now: number): Effect.Effect<boolean> {
     const [ttl, grace] = this.lifetime(value)
-    if (ttl <= 0) return Effect.void
-    const args = [header, this.codec.encode(value, now + ttl), String(Math.ceil(ttl + grace))]
-    return Effect.match(this.store.run(Envelope.fill, [this.prefix + key], args), {
-      onFailure: this.figures.failed,
-      onSuccess: () => undefined
-    })
+    const [before, after] = this.codec.encode(value, now + ttl, this.tagsOf(input, value))
+    const text = before + lease.bornAt + after
+    this.figures.size(text.length)
+    return this.end(key, [lease.text, text, String(Math.ceil(ttl + grace))])
   }
 
-  put(entries: ReadonlyArray<readonly [key: string, value: A]>): Effect.Effect<void> {
+  /** Gives a lease back, so that others need not wait for it. */
+  release(key: string, lease: Lease): Effect.Effect<boolean> {
+    return this.end(key, [lease.text, "", "1"])
+  }
+
+  /** Into the store, without a lookup. */
+  write(entries: ReadonlyArray<readonly [key: string, input: K, value: A]>): Effect.Effect<void> {
     return Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const texts = entries.map(
-        ([key, value]) => [this.prefix + key, this.codec.encode(Option.some(value), now + this.ttl)] as const
-      )
       const keys = entries.map(([key]) => key)
-      return this.orOwe(keys, this.store.setMany(texts, this.ttl + this.grace))
+      const texts = entries.map(([, input, value]) => {
+        const some = Option.some(value)
+        return this.codec.encode(some, now + this.ttl, this.tagsOf(input, some))
+      })
+      const ttl = this.ttl + this.grace
+      if (this.options.tags === undefined) {
+        const plain = texts.map(([before, after], index) => [this.prefix + keys[index]!, before + now + after] as const)
+        return this.orOwe(keys, this.store.setMany(plain, ttl))
+      }
+      const puts = texts.map((text, index) =>
+        this.store.run(Envelope.put, [this.prefix + keys[index]!], [...text, String(Math.ceil(ttl))])
+      )
+      return this.orOwe(keys, Effect.all(puts, { concurrency: "unbounded" }))
     })
   }
 
-  /** Marks instead of nothing, so that a lookup begun before cannot put its value back. */
-  mark(keys: ReadonlyArray<string>): Effect.Effect<void> {
-    const marks = keys.map((key) => [this.prefix + key, this.codec.mark()] as const)
-    return this.orOwe(keys, this.store.setMany(marks, markTtl))
+  /** Takes them out of the store; a lookup under way cannot put its old value back, since its lease goes too. */
+  remove(keys: ReadonlyArray<string>): Effect.Effect<void> {
+    return this.orOwe(keys, this.store.remove(...keys.map((key) => this.prefix + key)))
   }
 
   stats(): Stats {
-    const nearEntries = this.near?.size ?? 0
-    this.figures.entries(nearEntries)
-    return { ...this.figures.counts, nearEntries }
+    return this.figures.stats()
   }
 
-  hitRate(): number {
-    const { misses, nearHits, storeHits } = this.figures.counts
-    return (nearHits + storeHits) / (nearHits + storeHits + misses)
+  seconds(millis: number): void {
+    this.figures.seconds(millis)
+  }
+
+  private tagsOf(input: K, value: Option.Option<A>): ReadonlyArray<string> {
+    return this.options.tags === undefined || Option.isNone(value) ? noTags : this.options.tags.of(value.value, input)
+  }
+
+  private end(key: string, args: ReadonlyArray<string>): Effect.Effect<boolean> {
+    return Effect.match(this.store.run(Envelope.settle, [this.prefix + key], args), {
+      onFailure: () => {
+        this.figures.failed()
+        return false
+      },
+      onSuccess: (settled) => settled === 1
+    })
+  }
+
+  private put(
+    key: string,
+    value: Option.Option<A>,
+    freshUntil: number,
+    tags: ReadonlyArray<string>,
+    now: number,
+    confirmed: boolean
+  ): void {
+    const kept = this.following && confirmed ? this.nearTtl : Math.min(this.nearTtl, untrackedMillis)
+    const until = Math.min(now + kept, freshUntil)
+    const grace = Option.isSome(value) ? this.grace : 0
+    const times: Times = { until, staleUntil: freshUntil + grace, refreshAt: this.refreshTime(value, freshUntil) }
+    this.near?.set(key, value, times, tags)
+  }
+
+  private refreshTime(value: Option.Option<A>, freshUntil: number): number {
+    return Option.isSome(value) ? freshUntil - this.ttl + this.refreshAfter : Infinity
   }
 
   private lifetime(value: Option.Option<A>): readonly [ttl: number, grace: number] {
     return Option.isSome(value) ? [this.ttl, this.grace] : [this.negativeTtl, 0]
   }
 
-  private parse(text: string, now: number): Read<A> {
-    const found = text === "" ? undefined : this.codec.decode(text)
-    if (found === undefined) return { _tag: "Miss", header: Envelope.header(text), stale: undefined }
-    const { freshUntil, value } = found
-    const staleUntil = freshUntil + this.grace
-    return freshUntil > now
-      ? { _tag: "Hit", value, until: freshUntil, staleUntil }
-      : { _tag: "Miss", header: Envelope.header(text), stale: { value, staleUntil } }
+  private judge(
+    text: string,
+    found: Envelope.Envelope<A> | undefined,
+    now: number,
+    times: ReadonlyMap<string, number> | undefined
+  ): Read<A> {
+    const header = Envelope.header(text)
+    const leased = text.startsWith("l")
+    if (found === undefined || found.tags.some((tag) => (times?.get(tag) ?? Infinity) >= found.bornAt))
+      return { _tag: leased ? "Leased" : "Miss", header, stale: undefined }
+    const { freshUntil, tags, value } = found
+    if (freshUntil <= now)
+      return { _tag: leased ? "Leased" : "Miss", header, stale: { value, staleUntil: freshUntil + this.grace } }
+    return { _tag: "Hit", value, freshUntil, tags, header, due: !leased && now >= this.refreshTime(value, freshUntil) }
   }
 
   /** What the store did not take is owed to it: until it is, reads of those keys go past the store. */
@@ -205,3 +277,5 @@ export class Shelf<A, I> {
     })
   }
 }
+
+const absent: Read<never> = { _tag: "Miss", header: "", stale: undefined }

@@ -209,7 +209,16 @@ export const actorRemoteRetries = counter(
   "Calls between nodes made again.",
   "actor"
 )
-export const actorInboxOldestSeconds = gauge("connect_actor_inbox_oldest_seconds", "Age of the oldest durable message.")
+export const actorInboxOldestSeconds = gauge(
+  "connect_actor_inbox_oldest_seconds",
+  "Time the oldest durable message waits.",
+  "actor"
+)
+export const actorInboxStalls = counter(
+  "connect_actor_inbox_stalls_total",
+  "Restarts because messages were not handled.",
+  "actor"
+)
 export const deadLetters = counter("connect_actor_dead_letters_total", "Messages nobody handled.", "reason")
 
 // `fiber`: the name given to Supervised.fork.

@@ -8,7 +8,6 @@ import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
-import * as Broadcast from "../../src/broadcast/Broadcast.ts"
 import * as Cache from "../../src/cache/Cache.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import { Conflict, StoreUnavailable } from "../../src/errors.ts"
@@ -16,7 +15,7 @@ import { Store } from "../../src/store/Store.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { it } from "../kit/effect.ts"
 
-const services = Layer.mergeAll(StoreMemory.layer, Broadcast.layerLocal, Settings.layerTest())
+const services = Layer.mergeAll(StoreMemory.layer, Settings.layerTest())
 
 const Profile = Schema.Struct({ name: Schema.String, bio: Schema.optional(Schema.String) })
 
@@ -43,6 +42,18 @@ const counted = (
     return { cache, rows, asked }
   })
 
+/** Processes on one store: each `Effect` that is provided with its own has its own client. */
+const processes = () => {
+  const server = StoreMemory.server()
+  return () =>
+    Effect.provide(
+      Layer.merge(
+        Layer.sync(Store, () => StoreMemory.connect(server)),
+        Settings.layerTest()
+      )
+    )
+}
+
 /** Lets the fibers that fill the store and follow other caches run until they wait. */
 const settle = Effect.repeatN(Effect.yieldNow(), 20)
 
@@ -57,14 +68,15 @@ it("a value is looked up once, then answered from near", () =>
 
 it("a second cache of the name gets it from the store", () =>
   Effect.gen(function* () {
-    const first = yield* counted()
-    const second = yield* counted()
+    const process = processes()
+    const first = yield* counted().pipe(process())
+    const second = yield* counted().pipe(process())
     yield* first.cache.get("ada")
     yield* settle
     yield* second.cache.get("ada")
     expect(second.asked).toEqual([])
     expect((yield* second.cache.stats).storeHits).toBe(1)
-  }).pipe(Effect.provide(services)))
+  }))
 
 it("callers of one key share one lookup, and interrupting the first harms none of the others", () =>
   Effect.gen(function* () {
@@ -128,8 +140,9 @@ it("a stale value is served within grace when the lookup fails, and not after it
 
 it("an invalidated key is looked up again, in every cache of the name", () =>
   Effect.gen(function* () {
-    const first = yield* counted()
-    const second = yield* counted()
+    const process = processes()
+    const first = yield* counted().pipe(process())
+    const second = yield* counted().pipe(process())
     yield* first.cache.get("ada")
     yield* second.cache.get("ada")
     second.rows.set("ada", { name: "Lady Ada" })
@@ -138,15 +151,16 @@ it("an invalidated key is looked up again, in every cache of the name", () =>
     yield* settle
     expect(yield* second.cache.get("ada")).toEqual(Option.some({ name: "Lady Ada" }))
     expect(yield* first.cache.get("ada")).toEqual(Option.some({ name: "Lady Ada" }))
-  }).pipe(Effect.provide(services)))
+  }))
 
 it("a lookup begun before an invalidation does not put its old value back", () =>
   Effect.gen(function* () {
     const gate = yield* Deferred.make<void>()
+    const process = processes()
     const slow = yield* counted({
       lookup: () => Effect.as(Deferred.await(gate), Option.some({ name: "Old" }))
-    })
-    const other = yield* counted()
+    }).pipe(process())
+    const other = yield* counted().pipe(process())
     const reader = yield* Effect.fork(slow.cache.get("ada"))
     yield* settle
     yield* other.cache.invalidate("ada")
@@ -155,7 +169,7 @@ it("a lookup begun before an invalidation does not put its old value back", () =
     expect(yield* other.cache.get("ada")).toEqual(Option.some({ name: "Ada" }))
     yield* settle
     expect(yield* slow.cache.get("ada")).toEqual(Option.some({ name: "Ada" }))
-  }).pipe(Effect.provide(services)))
+  }))
 
 it("getMany asks for what is missing in one lookup", () =>
   Effect.gen(function* () {
@@ -200,6 +214,7 @@ const flaky = (down: { now: boolean }) =>
         getMany: (keys) => orAway(store.getMany(keys)),
         set: (key, value, settings) => orAway(store.set(key, value, settings)),
         setMany: (entries, ttl) => orAway(store.setMany(entries, ttl)),
+        remove: (...keys) => orAway(store.remove(...keys)),
         run: (script, keys, args) => orAway(store.run(script, keys, args))
       }
     })
@@ -214,7 +229,7 @@ it("a store that is away costs only the lookup", () => {
       yield* TestClock.adjust("1 second")
     }
     expect(asked.length).toBe(3)
-  }).pipe(Effect.provide(Layer.mergeAll(flaky(down), Broadcast.layerLocal, Settings.layerTest())))
+  }).pipe(Effect.provide(Layer.mergeAll(flaky(down), Settings.layerTest())))
 })
 
 it("an invalidation that the store did not take is made up for when it is back, and until then the store is not read", () => {
@@ -232,20 +247,21 @@ it("an invalidation that the store did not take is made up for when it is back, 
     const other = yield* counted()
     other.rows.set("ada", { name: "Lady Ada" })
     expect(yield* other.cache.get("ada")).toEqual(Option.some({ name: "Lady Ada" }))
-  }).pipe(Effect.provide(Layer.mergeAll(flaky(down), Broadcast.layerLocal, Settings.layerTest())))
+  }).pipe(Effect.provide(Layer.mergeAll(flaky(down), Settings.layerTest())))
 })
 
 it("a value set through is answered here and elsewhere without a lookup", () =>
   Effect.gen(function* () {
-    const here = yield* counted()
-    const there = yield* counted()
+    const process = processes()
+    const here = yield* counted().pipe(process())
+    const there = yield* counted().pipe(process())
     yield* there.cache.get("ada")
     yield* here.cache.set("ada", { name: "Countess" })
     yield* settle
     expect(yield* here.cache.get("ada")).toEqual(Option.some({ name: "Countess" }))
     expect(yield* there.cache.get("ada")).toEqual(Option.some({ name: "Countess" }))
     expect(here.asked).toEqual([])
-  }).pipe(Effect.provide(services)))
+  }))
 
 /** A cache that writes behind into `written`, failing the first `failures` times. */
 const behind = (failures = 0) =>
@@ -317,7 +333,6 @@ it("large values are compressed in the store when settings say so, and come back
     Effect.provide(
       Layer.mergeAll(
         StoreMemory.layer,
-        Broadcast.layerLocal,
         Settings.layerTest((shape) => ({ ...shape, cache: { ...shape.cache, compression: true } }))
       )
     )

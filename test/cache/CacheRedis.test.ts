@@ -6,7 +6,6 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as RedisStore from "../../layers/store/RedisStore.ts"
-import * as Broadcast from "../../src/broadcast/Broadcast.ts"
 import * as Cache from "../../src/cache/Cache.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import { Store } from "../../src/store/Store.ts"
@@ -17,9 +16,7 @@ import * as Redis from "../kit/Redis.ts"
 /** A cache as another process would have it: its own connections, the rows shared. */
 const node = (store: ReturnType<typeof RedisStore.make>, rows: Map<string, string>) =>
   Effect.gen(function* () {
-    const services = yield* Layer.build(
-      Layer.provideMerge(Broadcast.layerStore, Layer.merge(Layer.scoped(Store, store), Settings.layerTest()))
-    )
+    const services = yield* Layer.build(Layer.merge(Layer.scoped(Store, store), Settings.layerTest()))
     return yield* Cache.make({
       name: "row",
       key: (id: string) => id,

@@ -5,14 +5,13 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
-import * as Broadcast from "../../src/broadcast/Broadcast.ts"
 import * as Cached from "../../src/cache/Cached.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import { Conflict } from "../../src/errors.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { it } from "../kit/effect.ts"
 
-const services = Layer.mergeAll(StoreMemory.layer, Broadcast.layerLocal, Settings.layerTest())
+const services = Layer.mergeAll(StoreMemory.layer, Settings.layerTest())
 
 it("a wrapped function runs once for the same arguments, until they are invalidated", () =>
   Effect.gen(function* () {

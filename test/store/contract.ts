@@ -117,11 +117,16 @@ export const contract = (
     it("runs a script in one step", () =>
       Effect.gen(function* () {
         const store = yield* Store
-        const fill = (seen: string, text: string) => store.run(Envelope.fill, ["filled"], [seen, text, "60000"])
-        expect(yield* fill("", "j1.a;one")).toBe(1)
-        expect(yield* fill("", "j1.b;two")).toBe(0)
-        expect(yield* fill("j1.x;", "j1.b;two")).toBe(0)
-        expect(yield* fill("j1.a;", "j1.b;two")).toBe(1)
+        const lease = (seen: string, text: string) =>
+          Effect.map(store.run(Envelope.lease, ["filled"], [seen, text, "60000"]), (at) => at >= 0)
+        const settle = (lease: string, text: string) => store.run(Envelope.settle, ["filled"], [lease, text, "60000"])
+        expect(yield* lease("", "l1;")).toBe(true)
+        expect(yield* lease("", "l2;")).toBe(false)
+        expect(yield* settle("l2;", "j1.b;two")).toBe(0)
+        expect(yield* settle("l1;", "j1.b;two")).toBe(1)
+        expect(yield* lease("j1.b;", "l3;")).toBe(true)
+        expect(yield* store.get("filled")).toEqual(Option.some("l3;j1.b;two"))
+        expect(yield* settle("l3;", "")).toBe(1)
         expect(yield* store.get("filled")).toEqual(Option.some("j1.b;two"))
       }))
 
@@ -159,7 +164,7 @@ export const contract = (
         yield* other.set("elsewhere:a", "1")
         yield* other.set("watched:a,b", "1")
         yield* other.setAdd("watched:set", "member")
-        yield* other.run(Envelope.fill, ["watched:script"], ["", "j1.a;one", "60000"])
+        yield* other.run(Envelope.lease, ["watched:script"], ["", "l1;", "60000"])
         yield* store.set("watched:removed", "1")
         yield* other.remove("watched:removed")
         for (const key of ["watched:a,b", "watched:set", "watched:script", "watched:removed"]) yield* arrived(key)

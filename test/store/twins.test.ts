@@ -1,7 +1,9 @@
 import { expect } from "bun:test"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import fc from "fast-check"
 import * as Envelope from "../../src/cache/Envelope.ts"
+import * as Tags from "../../src/cache/Tags.ts"
 import * as Gcra from "../../src/rate/Gcra.ts"
 import { pace } from "../../src/rate/Rule.ts"
 import type { Store } from "../../src/store/Store.ts"
@@ -68,8 +70,9 @@ const fields = fc.dictionary(text, text, { maxKeys: 3, noNullPrototype: true })
 const entries = fc.array(fc.tuple(key, text), { maxLength: 3 })
 const scores = fc.array(fc.tuple(text, score), { maxLength: 4 })
 const maybeTtl = fc.option(ttl, { nil: undefined })
-const seen = fc.constantFrom("", "j1.a;", "j1.b;")
-const filled = fc.constantFrom("j1.a;1", "j1.b;2", "x0.c;")
+const seen = fc.constantFrom("", "l1;", "l2;", "j1.a;")
+const lease = fc.constantFrom("l1;", "l2;")
+const filled = fc.constantFrom("", "j1.a;1", "j1.b;2")
 
 const operation: fc.Arbitrary<Run> = fc.oneof(
   op("get", fc.tuple(key), (store, k) => store.get(k)),
@@ -92,8 +95,25 @@ const operation: fc.Arbitrary<Run> = fc.oneof(
   op("sortedAdd", fc.tuple(key, scores), (store, k, all) => store.sortedAdd(k, all)),
   op("sortedRemove", fc.tuple(key, texts), (store, k, all) => store.sortedRemove(k, ...all)),
   op("sortedRange", fc.tuple(key, score, score), (store, k, min, max) => store.sortedRange(k, min, max)),
-  op("cache_fill", fc.tuple(key, seen, filled), (store, k, before, value) =>
-    store.run(Envelope.fill, [`fill:${k}`], [before, value, "3600000"])
+  op("cache_lease", fc.tuple(key, seen, lease), (store, k, before, text) =>
+    Effect.map(store.run(Envelope.lease, [`leased:${k}`], [before, text, "3600000"]), (at) => at >= 0)
+  ),
+  op("cache_settle", fc.tuple(key, lease, filled), (store, k, before, text) =>
+    store.run(Envelope.settle, [`leased:${k}`], [before, text, "3600000"])
+  ),
+  op("leased", fc.tuple(key), (store, k) => store.get(`leased:${k}`)),
+  // What these two write is the time.
+  op("cache_put", fc.tuple(key), (store, k) =>
+    Effect.zipRight(
+      store.run(Envelope.put, [`put:${k}`], ["j1.", ".a;1", "3600000"]),
+      Effect.map(
+        store.get(`put:${k}`),
+        Option.map((text) => text.replace(/\d{12,}/, "now"))
+      )
+    )
+  ),
+  op("cache_touch", fc.tuple(key), (store, k) =>
+    Effect.map(store.run(Tags.touch, [`tag:${k}`], ["3600000"]), (at) => Number.isInteger(at))
   ),
   op("rate_take", fc.tuple(calls), (store, all) =>
     store.run(
