@@ -12,8 +12,9 @@ import * as Option from "effect/Option"
 import type * as ActorSystem from "../../src/actor/ActorSystem.ts"
 import * as Cluster from "../../src/actor/Cluster.ts"
 import * as ClusterLocks from "../../src/actor/ClusterLocks.ts"
-import { lockExpiry, shardsPerGroup } from "../../src/actor/ClusterShards.ts"
+import { lockExpiry } from "../../src/actor/ClusterShards.ts"
 import { groupDefault } from "../../src/actor/Definition.ts"
+import { shardsPerGroup } from "../../src/actor/Shard.ts"
 
 /** Where the other nodes reach this one, and the shard groups it serves: none makes it a mere client. */
 export interface Node {

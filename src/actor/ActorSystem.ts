@@ -121,9 +121,11 @@ export const defaults: Options = { drainTimeout: "5 seconds", grace: "250 millis
 
 type Types = Map<string, Cells>
 
+const notServed = ({ name }: Definition): string => `Actor ${name} is not served here: provide its toLayer(…)`
+
 const cellsOf = (types: Types, definition: Definition): Cells => {
   const cells = types.get(definition.name)
-  if (cells === undefined) throw new Error(`Actor ${definition.name} is not served here: provide its toLayer(…)`)
+  if (cells === undefined) throw new Error(notServed(definition))
   return cells
 }
 
@@ -244,10 +246,10 @@ export const make = (options: Partial<Options> = {}) =>
         message.onSettled = settled
         cellsOf(types, definition).offer(id, message)
       },
-      owns: () => true,
+      owns: (definition) => types.has(definition.name),
       owned: () => undefined,
       serveDurable: () => Effect.void,
-      relay: (definition) => Effect.dieMessage(`Every ${definition.name} lives in this process`),
+      relay: (definition) => Effect.dieMessage(notServed(definition)),
       wake: () => {},
       placement: Effect.succeed([]),
       isActive: (definition, id) => Effect.sync(() => types.get(definition.name)?.isActive(id) ?? false),

@@ -8,6 +8,7 @@ import type * as RpcServer from "@effect/rpc/RpcServer"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -19,8 +20,9 @@ import { ClusterLocks } from "./ClusterLocks.ts"
 import { codecsOf, type Envelope } from "./ClusterProtocol.ts"
 import * as ClusterRouter from "./ClusterRouter.ts"
 import * as ClusterServer from "./ClusterServer.ts"
-import { shardOf, Shards } from "./ClusterShards.ts"
+import { Shards } from "./ClusterShards.ts"
 import type { Definition } from "./Definition.ts"
+import { shardOf } from "./Shard.ts"
 
 /** Time that actors get to end what they are doing before their shard goes to another node. */
 export const handOverMax = Duration.seconds(1)
@@ -177,6 +179,8 @@ const make = (options: Partial<ActorSystem.Options>) =>
         Stream.suspend(() =>
           owns(definition, id) ? local.stream(definition, id, tag, payload) : remoteStream(definition, id, tag, payload)
         ),
+      begin: (definition, id, work, settled) =>
+        owns(definition, id) ? local.begin(definition, id, work, settled) : settled(Exit.fail(moving(definition))),
       owns,
       owned: ({ group }) => shards.owned(group),
       serveDurable: (handler) =>

@@ -2,22 +2,13 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Placement } from "./ActorSystem.ts"
-
-/** Shards of each group; the same on all nodes. */
-export const shardsPerGroup = 300
+import { shardsPerGroup } from "./Shard.ts"
 
 /** Without a renewal for this long a lock is anybody's. */
 export const lockExpiry = Duration.seconds(3)
 
 /** A node stops acting this long before its locks expire: what it has begun can end, and clocks may differ a little. */
 export const fenceMargin = Duration.millis(500)
-
-/** The shard of an actor, 1 to `shardsPerGroup`. It is kept in the database, so it never changes. */
-export const shardOf = (id: string): number => {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < id.length; i++) hash = Math.imul(hash ^ id.charCodeAt(i), 0x01000193)
-  return ((hash >>> 0) % shardsPerGroup) + 1
-}
 
 /** A shard as the lock table names it. */
 export const keyOf = (group: string, shard: number): string => `${group}:${shard}`

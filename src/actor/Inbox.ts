@@ -2,19 +2,21 @@ import type * as Rpc from "@effect/rpc/Rpc"
 import type * as SqlClient from "@effect/sql/SqlClient"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
-import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import { ActorCrashed, Conflict, DatabaseUnavailable } from "../errors.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import type { Actor, Asks, Calls, Failure } from "./Actor.ts"
-import { ActorSystem } from "./ActorSystem.ts"
+import { ActorSystem, type DurableHandler } from "./ActorSystem.ts"
 import type { Definition } from "./Definition.ts"
 import * as Groups from "./Groups.ts"
+import * as InboxQueue from "./InboxQueue.ts"
 import * as InboxRunner from "./InboxRunner.ts"
 import * as InboxTable from "./InboxTable.ts"
 import * as SchemaVersion from "./SchemaVersion.ts"
@@ -23,6 +25,9 @@ import { timeouts, Waiter, Waiters, waitersMax } from "./Waiters.ts"
 
 /** Time between two looks for messages that nobody works on. */
 export const lookEvery = Duration.seconds(1)
+
+/** A message of ours that is not handled for this long means that nothing is: the consumer starts anew. */
+export const stalledAfter = Duration.seconds(30)
 
 /** Time that a message is known after it is done: for so long a resend gets the first reply. */
 export const retention = Duration.days(1)
@@ -98,39 +103,10 @@ export const of = <Rpcs extends Rpc.Any>(actor: Actor<Rpcs>): Effect.Effect<Clie
   })
 
 interface Accepting {
+  readonly definition: Definition
   readonly sent: InboxTable.Sent
   readonly waiter: Waiter | undefined
 }
-
-/** Hands messages to the runner in batches: what is accepted while one batch runs makes the next one. */
-const queue = (runner: { readonly run: (messages: ReadonlyArray<InboxTable.Pending>) => Effect.Effect<void> }) =>
-  Effect.gen(function* () {
-    const runtime = yield* Effect.runtime<never>()
-    const scope = yield* Effect.scope
-    const ready: Array<InboxTable.Pending> = []
-    const held = new Set<number>()
-    let running = false
-    const drain = Effect.whileLoop({
-      while: () => (running = ready.length > 0),
-      body: () => {
-        const batch = ready.splice(0, InboxRunner.batchMax)
-        return Effect.as(runner.run(batch), batch)
-      },
-      step: (batch) => {
-        for (const { position } of batch) held.delete(position)
-      }
-    })
-    return (messages: ReadonlyArray<InboxTable.Pending>): void => {
-      for (const message of messages) {
-        if (held.has(message.position)) continue
-        held.add(message.position)
-        ready.push(message)
-      }
-      if (running || ready.length === 0) return
-      running = true
-      Runtime.runFork(runtime)(drain, { scope })
-    }
-  })
 
 /** The reply that was kept. */
 const stored = (definition: Definition, tag: string, known: InboxTable.Known): Effect.Effect<unknown, unknown> =>
@@ -189,28 +165,37 @@ const make = Effect.gen(function* () {
   const table = yield* InboxTable.make
   const waiters = new Waiters()
   const runner = yield* InboxRunner.make(table, (position, outcome) => waiters.settle(position, outcome))
-  const enqueue = yield* queue(runner)
+  const queue = yield* InboxQueue.make(runner.run)
 
   const accept = yield* Groups.make<Accepting, number | InboxTable.Known, DatabaseUnavailable>({
     sizeMax: InboxRunner.batchMax * 2,
     full: () => new DatabaseUnavailable({ cause: `${Groups.waitingMax} messages wait to be accepted` }),
-    run: (items) =>
-      Effect.map(Effect.exit(table.accept(items.map(({ sent }) => sent))), (exit) => {
+    run: (items) => {
+      const ours = new Set(
+        items.filter(({ definition, sent }) => system.owns(definition, sent.id)).map(({ sent }) => sent)
+      )
+      const accepted = table.accept(
+        items.map(({ sent }) => sent),
+        (sent) => ours.has(sent)
+      )
+      return Effect.map(Effect.exit(accepted), (exit) => {
         if (Exit.isFailure(exit)) return items.map(() => Exit.failCause(exit.cause))
         const fresh: Array<InboxTable.Pending> = []
         for (const [index, known] of exit.value.entries()) {
-          const { sent, waiter } = items[index]!
+          const { definition, sent, waiter } = items[index]!
           if (typeof known !== "number") continue
           if (waiter !== undefined) waiters.add(known, waiter)
-          fresh.push({ ...sent, position: known, attempts: 0 })
+          if (ours.has(sent)) fresh.push({ ...sent, position: known, attempts: 0 })
+          else system.wake(definition, sent.id)
         }
-        enqueue(fresh)
+        queue.enqueue(fresh)
         return exit.value.map((known) => Exit.succeed(known))
       })
+    }
   })
 
-  const send = (sent: InboxTable.Sent, waiter: Waiter | undefined) =>
-    Effect.flatMap(accept({ sent, waiter }), (known) =>
+  const send = (definition: Definition, sent: InboxTable.Sent, waiter: Waiter | undefined) =>
+    Effect.flatMap(accept({ definition, sent, waiter }), (known) =>
       typeof known === "number" || known.same
         ? Effect.succeed(known)
         : new Conflict({ message: `The key ${sent.key} was used for another message` })
@@ -255,35 +240,114 @@ const make = Effect.gen(function* () {
       )
     })
 
-  return Inbox.of({
+  /** Where the actor lives. */
+  const askHere: DurableHandler["ask"] = (definition, id, key, tag, payload) =>
+    Effect.suspend(() => {
+      if (waiters.full) return Effect.fail(waitersFull())
+      return Effect.gen(function* () {
+        const sent = yield* sentOf(definition, id, key, tag, payload)
+        const done = yield* direct(sent)
+        if (Option.isSome(done)) return yield* done.value
+        const waiter = new Waiter()
+        const known = yield* send(definition, sent, waiter)
+        if (typeof known === "number") return yield* outcome(definition, known, waiter)
+        return yield* known.state === 0 ? elsewhere(definition, tag, known.position) : stored(definition, tag, known)
+      })
+    })
+
+  const woken = Effect.unsafeMakeLatch(false)
+  yield* system.serveDurable({ ask: askHere, wake: () => woken.unsafeOpen() })
+
+  const shares = Effect.gen(function* () {
+    const found: Array<InboxTable.Share> = []
+    for (const { actor } of yield* system.stats) {
+      const definition = yield* system.definition(actor)
+      if (definition !== undefined) found.push({ actor, shards: system.owned(definition) ?? null })
+    }
+    return found
+  })
+
+  /** The shards of each type at the last look. */
+  let before = new Map<string, ReadonlySet<number>>()
+  /** What came to this node since the last look: nobody works on its messages, whatever their leases say. */
+  const freeGained = (mine: ReadonlyArray<InboxTable.Share>) =>
+    Effect.suspend(() => {
+      const gained = mine.flatMap(({ actor, shards }) => {
+        const fresh = shards?.filter((shard) => before.get(actor)?.has(shard) !== true) ?? []
+        return fresh.length === 0 ? [] : [{ actor, shards: fresh }]
+      })
+      const now = new Map(mine.map(({ actor, shards }) => [actor, new Set(shards)]))
+      const remember = Effect.sync(() => (before = now))
+      return gained.length === 0 ? remember : Effect.zipRight(table.free(gained), remember)
+    })
+
+  const recover = Effect.gen(function* () {
+    const mine = yield* shares
+    if (mine.length === 0) return 0
+    yield* freeGained(mine)
+    const left = yield* table.take(mine, InboxRunner.batchMax)
+    queue.enqueue(left)
+    return left.length
+  })
+
+  /** The types whose oldest message waits for longer than that. */
+  const stalled = (seconds: number) =>
+    Effect.gen(function* () {
+      const mine = yield* shares
+      const ages = new Map((yield* table.ages(mine)).map((age) => [age.actor, age.seconds]))
+      for (const { actor } of mine)
+        Metrics.series(Metrics.actorInboxOldestSeconds, actor).unsafeUpdate(ages.get(actor) ?? 0, [])
+      return Array.from(ages).flatMap(([actor, age]) => (age > seconds ? [actor] : []))
+    })
+
+  const inbox = Inbox.of({
     ask: (definition, id, key, tag, payload) =>
-      Effect.suspend(() => {
-        if (waiters.full) return Effect.fail(waitersFull())
-        return Effect.gen(function* () {
-          const sent = yield* sentOf(definition, id, key, tag, payload)
-          const done = yield* direct(sent)
-          if (Option.isSome(done)) return yield* done.value
-          const waiter = new Waiter()
-          const known = yield* send(sent, waiter)
-          if (typeof known === "number") return yield* outcome(definition, known, waiter)
-          return yield* known.state === 0 ? elsewhere(definition, tag, known.position) : stored(definition, tag, known)
-        })
-      }),
+      Effect.suspend(() =>
+        system.owns(definition, id)
+          ? askHere(definition, id, key, tag, payload)
+          : system.relay(definition, id, key, tag, payload)
+      ),
     tell: (definition, id, key, tag, payload) =>
-      Effect.flatMap(sentOf(definition, id, key, tag, payload), (sent) => Effect.asVoid(send(sent, undefined))),
+      Effect.flatMap(sentOf(definition, id, key, tag, payload), (sent) =>
+        Effect.asVoid(send(definition, sent, undefined))
+      ),
     quarantined: table.quarantined(quarantinedMax),
     release: table.release,
     drop: table.drop,
-    oldestSeconds: table.oldestSeconds,
-    recover: Effect.gen(function* () {
-      const served = (yield* system.stats).map(({ actor }) => actor)
-      const left = served.length === 0 ? [] : yield* table.take(served, InboxRunner.batchMax)
-      enqueue(left)
-      Metrics.actorInboxOldestSeconds.unsafeUpdate(yield* table.oldestSeconds, [])
-      return left.length
-    })
+    oldestSeconds: Effect.gen(function* () {
+      const ages = yield* table.ages(yield* shares)
+      return Math.max(0, ...ages.map(({ seconds }) => seconds))
+    }),
+    recover
   })
+  return { inbox, recover, stalled, woken, restart: Effect.suspend(() => table.postpone(queue.reset(), 0)) }
 })
+
+/** The oldest message of these types waits for too long: whatever handles them has come to a standstill. */
+class Stalled extends Data.TaggedError("InboxStalled")<{ readonly actors: ReadonlyArray<string> }> {
+  override get message() {
+    return `Durable messages of ${this.actors.join(", ")} are not handled`
+  }
+}
+
+/** Looks for messages, and starts anew when they are not handled within `stalledAfter`. */
+const consume = ({ recover, restart, stalled, woken }: Effect.Effect.Success<typeof make>, after: Duration.Duration) =>
+  Effect.gen(function* () {
+    const begun = yield* Clock.currentTimeMillis
+    return yield* Effect.forever(
+      Effect.gen(function* () {
+        woken.unsafeClose()
+        const count = yield* recover
+        const actors = yield* stalled(Duration.toSeconds(after))
+        if (actors.length > 0 && (yield* Clock.currentTimeMillis) - begun > Duration.toMillis(after)) {
+          for (const actor of actors) yield* Metric.increment(Metrics.series(Metrics.actorInboxStalls, actor))
+          yield* restart
+          return yield* new Stalled({ actors })
+        }
+        if (count < InboxRunner.batchMax) yield* Effect.raceFirst(woken.await, Effect.sleep(lookEvery))
+      })
+    )
+  })
 
 const forget = Effect.gen(function* () {
   const table = yield* InboxTable.make
@@ -294,15 +358,23 @@ const forget = Effect.gen(function* () {
 
 const restart = { intensity: 1_000, window: "1 minute", backoff: { initial: "1 second", max: "10 seconds" } } as const
 
-/** In Postgres; handled by whichever process serves the actor's type and accepted or took the message. */
-export const layer: Layer.Layer<Inbox, never, SqlClient.SqlClient | ActorSystem> = Layer.scoped(
-  Inbox,
-  Effect.gen(function* () {
-    const inbox = yield* make
-    const recover = Effect.forever(Effect.zipRight(inbox.recover, Effect.sleep(lookEvery)))
-    yield* Supervised.fork({ name: "actor inbox", effect: recover, restart })
-    const forgetting = Effect.forever(Effect.zipRight(forget, Effect.sleep("1 minute")))
-    yield* Supervised.fork({ name: "actor inbox retention", effect: forgetting, restart })
-    return inbox
-  })
-)
+export interface Options {
+  readonly stalledAfter: Duration.DurationInput
+}
+
+/** In Postgres; handled by the process where the actor lives, or without a cluster by one that serves its type. */
+export const layerWith = ({
+  stalledAfter: after
+}: Options): Layer.Layer<Inbox, never, SqlClient.SqlClient | ActorSystem> =>
+  Layer.scoped(
+    Inbox,
+    Effect.gen(function* () {
+      const made = yield* make
+      yield* Supervised.fork({ name: "actor inbox", effect: consume(made, Duration.decode(after)), restart })
+      const forgetting = Effect.forever(Effect.zipRight(forget, Effect.sleep("1 minute")))
+      yield* Supervised.fork({ name: "actor inbox retention", effect: forgetting, restart })
+      return made.inbox
+    })
+  )
+
+export const layer = layerWith({ stalledAfter })

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import { orUnavailable } from "../database/SqlErrors.ts"
-import { ActorCrashed, type DatabaseUnavailable } from "../errors.ts"
+import { ActorCrashed, ActorStopped, type DatabaseUnavailable } from "../errors.ts"
 import { ActorSystem } from "./ActorSystem.ts"
 import { Baton } from "./Baton.ts"
 import { type Behaviour, type Definition, type Encoded, isLater } from "./Definition.ts"
@@ -152,14 +152,14 @@ export const make = (table: InboxTable, settle: Settle) =>
         writes: ReadonlyArray<Write>
       ) => Effect.Effect<void, DatabaseUnavailable>
     ) =>
-      Effect.gen(function* () {
-        const gate = yield* Deferred.make<void, ActivationOver>()
-        const exit = yield* Effect.exit(
-          orUnavailable(LazyTransaction.run(sql, (transaction) => attempt(messages, gate, transaction, commit)))
+      Effect.flatMap(Deferred.make<void, ActivationOver>(), (gate) =>
+        orUnavailable(LazyTransaction.run(sql, (transaction) => attempt(messages, gate, transaction, commit))).pipe(
+          Effect.onExit((exit) =>
+            Exit.isSuccess(exit) ? Deferred.succeed(gate, undefined) : Deferred.fail(gate, new ActivationOver())
+          ),
+          Effect.exit
         )
-        yield* Exit.isSuccess(exit) ? Deferred.succeed(gate, undefined) : Deferred.fail(gate, new ActivationOver())
-        return exit
-      })
+      )
 
     const failedAlone = (message: Pending, cause: Cause.Cause<unknown>) =>
       Effect.gen(function* () {
@@ -176,8 +176,24 @@ export const make = (table: InboxTable, settle: Settle) =>
         }
       }).pipe(Effect.catchAll((failure) => Effect.logWarning("A durable message was not put back", failure)))
 
-    /** All of them in one transaction; when that fails, each in one of its own. */
+    /** Whether the actor lives here. */
+    const own = ({ actor, id }: Sent) =>
+      Effect.map(system.definition(actor), (definition) => definition !== undefined && system.owns(definition, id))
+
+    /** Those of actors that live here; the others are left to their nodes, and who waits for them is told to ask there. */
     const run = (messages: ReadonlyArray<Pending>): Effect.Effect<void> =>
+      Effect.gen(function* () {
+        const [away, here] = yield* Effect.partition(messages, (message) =>
+          Effect.flatMap(own(message), (is) => (is ? Effect.succeed(message) : Effect.fail(message)))
+        )
+        for (const { actor, position } of away)
+          settle(position, Exit.fail(new ActorStopped({ actor, retryAfterMillis: 0 })))
+        yield* putBack(away, 0)
+        yield* runHere(here)
+      })
+
+    /** All of them in one transaction; when that fails, each in one of its own. */
+    const runHere = (messages: ReadonlyArray<Pending>): Effect.Effect<void> =>
       Effect.gen(function* () {
         if (messages.length === 0) return
         const exit = yield* transact(messages, (done, writes) =>
@@ -197,7 +213,7 @@ export const make = (table: InboxTable, settle: Settle) =>
           )
         }
         if (messages.length === 1) return yield* failedAlone(messages[0]!, exit.cause)
-        yield* Effect.forEach(messages, (message) => run([message]), { discard: true })
+        yield* Effect.forEach(messages, (message) => runHere([message]), { discard: true })
       })
 
     const putBack = (messages: ReadonlyArray<Pending>, pauseMillis: number) =>

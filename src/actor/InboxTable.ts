@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { orUnavailable, sqlState } from "../database/SqlErrors.ts"
 
+import { shardOf } from "./Shard.ts"
 import type { Write } from "./States.ts"
 import { ActivationOver } from "./Turns.ts"
 
@@ -47,6 +48,12 @@ export interface Quarantined {
   readonly attempts: number
   readonly failure: string
   readonly acceptedAt: Date
+}
+
+/** The messages that a process works on: all of a type, or those of some shards. */
+export interface Share {
+  readonly actor: string
+  readonly shards: ReadonlyArray<number> | null
 }
 
 export interface Done {
@@ -97,18 +104,35 @@ export const make = Effect.map(SqlClient.SqlClient, (sql) => {
     select 1 / case when (select count(*) from s) = ${states} and (select count(*) from m) = ${messages}
       then 1 else 0 end`
 
+  /** The shares as a relation, for a condition on the messages `m`. */
+  const shared = (shares: ReadonlyArray<Share>) => sql`
+    exists (
+      select 1 from jsonb_to_recordset(${JSON.stringify(shares)}::text::jsonb) as w (actor text, shards smallint[])
+      where w.actor = m.actor and (w.shards is null or m.shard = any(w.shards))
+    )`
+
   return {
-    /** Keeps the new ones; the position of each new one, or what is known of one that was sent before. */
-    accept: (messages: ReadonlyArray<Sent>) =>
+    /**
+     * Keeps the new ones; the position of each new one, or what is known of one that was sent before. This process works
+     * on those that it `leases`, any other may take the rest.
+     */
+    accept: (messages: ReadonlyArray<Sent>, leases: (message: Sent) => boolean) =>
       Effect.gen(function* () {
         const first = new Map(messages.map((message) => [keyOf(message), message]).reverse() as Array<[string, Sent]>)
-        const rows = JSON.stringify(Array.from(first.values()).reverse())
+        const rows = JSON.stringify(
+          Array.from(first.values(), (message) => ({
+            ...message,
+            shard: shardOf(message.id),
+            leased: leases(message)
+          })).reverse()
+        )
         const now = new Date(yield* Clock.currentTimeMillis)
         const inserted = yield* sql<{ actor: string; id: string; key: string; position: number }>`
-          insert into actor_messages (actor, id, key, tag, payload, schema_version, leased_until, accepted_at)
-          select w.actor, w.id, w.key, w.tag, w.payload, w."schemaVersion", ${yield* leased}, ${now}
-          from jsonb_to_recordset(${rows}::text::jsonb)
-            as w (actor text, id text, key text, tag text, payload jsonb, "schemaVersion" int)
+          insert into actor_messages (actor, id, key, tag, payload, schema_version, shard, leased_until, accepted_at)
+          select w.actor, w.id, w.key, w.tag, w.payload, w."schemaVersion", w.shard,
+            case when w.leased then ${yield* leased}::timestamptz else '-infinity' end, ${now}
+          from jsonb_to_recordset(${rows}::text::jsonb) as w (actor text, id text, key text, tag text, payload jsonb,
+            "schemaVersion" int, shard smallint, leased boolean)
           on conflict (actor, id, key) do nothing
           returning actor, id, key, position::float8 as position`
         const fresh = new Map(inserted.map((row) => [keyOf(row), row.position]))
@@ -122,14 +146,14 @@ export const make = Effect.map(SqlClient.SqlClient, (sql) => {
       }).pipe(orUnavailable),
 
     /** Takes what nobody works on: left by a process that has gone, or due for another attempt. */
-    take: (actors: ReadonlyArray<string>, limit: number) =>
+    take: (shares: ReadonlyArray<Share>, limit: number) =>
       Effect.gen(function* () {
         const now = new Date(yield* Clock.currentTimeMillis)
         return yield* sql<Pending>`
           update actor_messages m set leased_until = ${yield* leased}
           from (
-            select position from actor_messages
-            where state = 0 and leased_until <= ${now} and actor = any(${actors}::text[])
+            select position from actor_messages m
+            where state = 0 and leased_until <= ${now} and ${shared(shares)}
             order by position limit ${limit} for update skip locked
           ) d where m.position = d.position
           returning m.position::float8 as position, m.actor, m.id, m.key, m.tag, m.payload,
@@ -138,6 +162,12 @@ export const make = Effect.map(SqlClient.SqlClient, (sql) => {
         orUnavailable,
         Effect.map((rows) => [...rows].sort((a, b) => a.position - b.position))
       ),
+
+    /** Takes the leases from whoever had these shards before: nobody else works on them now. */
+    free: (shares: ReadonlyArray<Share>) =>
+      sql`
+        update actor_messages m set leased_until = '-infinity'
+        where state = 0 and leased_until > '-infinity' and ${shared(shares)}`.pipe(Effect.asVoid, orUnavailable),
 
     /**
      * Keeps the states and marks the messages done, in one statement that changes all or nothing. Dies with
@@ -217,13 +247,15 @@ export const make = Effect.map(SqlClient.SqlClient, (sql) => {
         Effect.map((rows) => rows.length > 0)
       ),
 
-    /** Seconds since the oldest message that is not done was accepted; 0 without one. */
-    oldestSeconds: Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
-      const [row] = yield* sql<{ oldest: Date | null }>`
-        select min(accepted_at) as oldest from actor_messages where state = 0`
-      return row?.oldest ? Math.max(0, (now - row.oldest.getTime()) / 1_000) : 0
-    }).pipe(orUnavailable),
+    /** Seconds for which the oldest message of each type was due and not done; no row for a type without one. */
+    ages: (shares: ReadonlyArray<Share>) =>
+      Effect.gen(function* () {
+        const now = new Date(yield* Clock.currentTimeMillis)
+        return yield* sql<{ actor: string; seconds: number }>`
+          select m.actor, greatest(0, extract(epoch from
+            ${now}::timestamptz - min(case when m.attempts > 0 then m.leased_until else m.accepted_at end)))::float8 as seconds
+          from actor_messages m where m.state = 0 and ${shared(shares)} group by m.actor`
+      }).pipe(orUnavailable),
 
     /** Deletes some of what was done before; the result is how many rows. */
     forget: (before: Date) =>

@@ -7,6 +7,7 @@ import { core } from "./migrations/0001_core.ts"
 import { actors } from "./migrations/0002_actors.ts"
 import { cluster } from "./migrations/0003_cluster.ts"
 import { versions } from "./migrations/0004_versions.ts"
+import { shards } from "./migrations/0005_shards.ts"
 
 /** One step of the schema. `sql` may hold several statements and never changes once it is released. */
 export interface Migration {
@@ -20,7 +21,8 @@ export const migrations: ReadonlyArray<Migration> = [
   { id: 1, name: "core", sql: core },
   { id: 2, name: "actors", sql: actors },
   { id: 3, name: "cluster", sql: cluster },
-  { id: 4, name: "versions", sql: versions }
+  { id: 4, name: "versions", sql: versions },
+  { id: 5, name: "shards", sql: shards }
 ]
 
 /** Key of the advisory lock that serialises the processes that migrate one database. */
