@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Database from "../layers/Database.ts"
 import * as ActorSystem from "../src/actor/ActorSystem.ts"
+import * as Reminders from "../src/actor/Reminders.ts"
 import * as Broadcast from "../src/broadcast/Broadcast.ts"
 import * as Settings from "../src/config/Settings.ts"
 import * as Ids from "../src/domain/Ids.ts"
@@ -46,7 +47,8 @@ const database = Layer.unwrapScoped(
 )
 
 const system = InteractionActor.layer.pipe(
-  Layer.provideMerge(ActorSystem.layerLocal),
+  Layer.provideMerge(Reminders.layer),
+  Layer.provideMerge(Layer.merge(ActorSystem.layerLocal, Settings.layerTest())),
   Layer.provideMerge(Layer.mergeAll(EventLog.layer, ReadMarks.layer, Interactions.layer)),
   Layer.provideMerge(Broadcast.layerLocal),
   Layer.provideMerge(database)

@@ -6,13 +6,16 @@ import { Settings } from "../src/config/Settings.ts"
 
 /**
  * The actors of this process: alone, or with `CLUSTER=on` together with those of the other nodes on the same database.
- * The cluster is loaded only then: it costs memory.
+ * It serves the actors of these shard groups there. The cluster is loaded only then: it costs memory.
  */
-export const layer: Layer.Layer<ActorSystem.ActorSystem, never, SqlClient.SqlClient | Settings> = Layer.unwrapEffect(
-  Effect.gen(function* () {
-    const { cluster } = yield* Settings
-    if (!cluster.enabled) return ActorSystem.layerLocal
-    const ClusterNode = yield* Effect.promise(() => import("./actors/ClusterNode.ts"))
-    return ClusterNode.layer(cluster)
-  })
-)
+export const layer = (
+  groups: ReadonlyArray<string>
+): Layer.Layer<ActorSystem.ActorSystem, never, SqlClient.SqlClient | Settings> =>
+  Layer.unwrapEffect(
+    Effect.gen(function* () {
+      const { cluster } = yield* Settings
+      if (!cluster.enabled) return ActorSystem.layerLocal
+      const ClusterNode = yield* Effect.promise(() => import("./actors/ClusterNode.ts"))
+      return ClusterNode.layer({ ...cluster, groups })
+    })
+  )

@@ -1,5 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Inbox from "../src/actor/Inbox.ts"
+import * as Reminders from "../src/actor/Reminders.ts"
 import * as Broadcast from "../src/broadcast/Broadcast.ts"
 import * as Caches from "../src/cache/Caches.ts"
 import * as Tags from "../src/cache/Tags.ts"
@@ -19,12 +21,21 @@ const broadcast = Layer.unwrapEffect(
 
 /**
  * What every program stands on beside its database, as the settings say: memory or Redis, and what is built on the two.
- * Built once for a process, however many programs run in it.
+ * Built once for a process, however many programs run in it. In a cluster it serves the actors of these groups.
  */
-export const layer = Layer.mergeAll(Telemetry.layerSessions, Sweeper.layer).pipe(
-  Layer.provideMerge(Sessions.layer),
-  Layer.provideMerge(
-    Layer.mergeAll(RateLimiter.layer, broadcast, Tags.layer, Caches.layer, Cursor.layer, Telemetry.layer, Actors.layer)
-  ),
-  Layer.provideMerge(StoreLayer.layer)
-)
+export const layer = (groups: ReadonlyArray<string>) =>
+  Layer.mergeAll(Telemetry.layerSessions, Sweeper.layer, Reminders.layer, Inbox.layer).pipe(
+    Layer.provideMerge(Sessions.layer),
+    Layer.provideMerge(
+      Layer.mergeAll(
+        RateLimiter.layer,
+        broadcast,
+        Tags.layer,
+        Caches.layer,
+        Cursor.layer,
+        Telemetry.layer,
+        Actors.layer(groups)
+      )
+    ),
+    Layer.provideMerge(StoreLayer.layer)
+  )

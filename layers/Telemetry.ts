@@ -1,7 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Supervised from "../src/actor/Supervised.ts"
 import { Settings } from "../src/config/Settings.ts"
 import type { Database } from "../src/database/Database.ts"
 import type { Sessions } from "../src/session/Sessions.ts"

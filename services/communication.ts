@@ -5,7 +5,8 @@ import { main, type Program } from "./launch.ts"
 export const communication: Program = {
   name: "communication",
   port: 4004,
-  parts: (domain) => domain.partsOf("communication")
+  parts: (domain) => domain.partsOf("communication"),
+  serves: "none"
 }
 
 if (isMain(import.meta)) main(communication)

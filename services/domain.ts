@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Passwords from "../layers/Passwords.ts"
+import type { Broadcast } from "../src/broadcast/Broadcast.ts"
 import * as CommunicationPart from "../src/communication/CommunicationPart.ts"
 import * as Messages from "../src/communication/Messages.ts"
 import type { Part } from "../src/graphql/Part.ts"
@@ -13,6 +14,7 @@ import * as Interactions from "../src/interaction/Interactions.ts"
 import * as ReadMarks from "../src/interaction/ReadMarks.ts"
 import * as Actions from "../src/moderation/Actions.ts"
 import * as Audit from "../src/moderation/Audit.ts"
+import * as EnforcementActor from "../src/moderation/EnforcementActor.ts"
 import * as ModerationPart from "../src/moderation/ModerationPart.ts"
 import * as Reports from "../src/moderation/Reports.ts"
 import * as Restrictions from "../src/moderation/Restrictions.ts"
@@ -55,13 +57,31 @@ export const partsOf = (name: keyof typeof services): typeof whole =>
     Object.entries(parts).flatMap(([service, own]) => own.map(service === name ? counted : typesOf))
   )
 
-/** The actors: who owns a user's presence, the queue and the interactions in this process. */
-const actors = Layer.mergeAll(UserActor.layer, QueueActor.layer, InteractionActor.layer)
+/** What serves the actors of each shard group. */
+const actors = {
+  user: UserActor.layer,
+  queuing: QueueActor.layer,
+  interaction: InteractionActor.layer,
+  moderation: EnforcementActor.layer
+}
+
+/** A shard group: the actors that one program serves when each program has a role. */
+export type Group = keyof typeof actors
+
+export const groups = Object.keys(actors) as ReadonlyArray<Group>
+
+type Actors = Layer.Layer<never, never, Layer.Layer.Context<(typeof actors)[Group]>>
+
+/** The actors that live in this process; the others are reached where they live. */
+const serving = (served: ReadonlyArray<Group>): Actors =>
+  served.reduce<Actors>((all, group) => Layer.merge(all, actors[group] as Actors), Layer.empty)
+
+type AnyQueue = Layer.Layer<Queue.Queue, never, Layer.Layer.Context<typeof Queue.layer> | Broadcast>
 
 /** What the resolvers work with, on top of the environment; the tests exchange the layers that they seed a fault in. */
-export const layerWith = (eventLog: typeof EventLog.layer, queue: typeof Queue.layer) =>
-  Layer.mergeAll(Actions.layer, Inbox.layer, Messages.layer).pipe(
-    Layer.provideMerge(Layer.mergeAll(queue, Presence.layer, actors)),
+export const layerWith = (eventLog: typeof EventLog.layer, queue: AnyQueue) => (served: ReadonlyArray<Group>) =>
+  Layer.mergeAll(Actions.layer, Inbox.layer, Messages.layer, serving(served)).pipe(
+    Layer.provideMerge(Layer.mergeAll(queue, Presence.layer)),
     Layer.provideMerge(Layer.mergeAll(Users.layer, Blocks.layer, Interactions.layer, History.layer, Reports.layer)),
     Layer.provideMerge(Layer.mergeAll(Passwords.layer, Restrictions.layer, Audit.layer, eventLog, ReadMarks.layer))
   )

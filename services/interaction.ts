@@ -5,7 +5,8 @@ import { main, type Program } from "./launch.ts"
 export const interaction: Program = {
   name: "interaction",
   port: 4003,
-  parts: (domain) => domain.partsOf("interaction")
+  parts: (domain) => domain.partsOf("interaction"),
+  serves: "interaction"
 }
 
 if (isMain(import.meta)) main(interaction)

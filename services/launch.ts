@@ -17,6 +17,8 @@ export interface Program {
   readonly name: string
   readonly port: number
   readonly parts: (domain: Domain) => Domain["whole"]
+  /** The actors that live here in a cluster: those of a group, all, or none. Without a cluster all do. */
+  readonly serves: domain.Group | "all" | "none"
 }
 
 const print = (text: string): Effect.Effect<void> => Effect.sync(() => void process.stdout.write(`${text}\n`))
@@ -30,6 +32,8 @@ Takes no arguments; the environment sets it up:
   DATA_DIR         folder of the embedded Postgres, .data by default
   DATABASE_URL     a Postgres of yours instead
   REDIS_HOST       a Redis of yours instead of memory: for several processes
+  CLUSTER          on: the actors are spread over the programs that share the database; NODE_HOST and NODE_PORT say
+                   where the others reach this one
   NODE_ENV         production, development (default) or test
 docs/configuration.md lists every variable.`
 
@@ -77,24 +81,29 @@ const serve = (program: Program, layerOf: (domain: Domain) => Domain["layer"]) =
         concurrency: 2
       }
     )
+    const { cluster } = yield* Settings.Settings
+    const served = cluster.enabled ? groupsOf(program, domain) : domain.groups
     const announced = Effect.gen(function* () {
       const { url } = yield* Http.Address
       yield* print(welcome(program, url, yield* Settings.Settings))
       yield* Effect.addFinalizer(() => print("stopping: what is under way is finished first"))
       return yield* Effect.never
     })
-    const served = Layer.unwrapEffect(
+    const http = Layer.unwrapEffect(
       Effect.map(Inspection.routes, (routes) => Http.serve({ ...program, parts: program.parts(domain), routes }))
     )
     return yield* Effect.provide(
       announced,
-      served.pipe(
-        Layer.provide(layerOf(domain)),
-        Layer.provide(Environment.layer),
+      http.pipe(
+        Layer.provide(layerOf(domain)(served)),
+        Layer.provide(Environment.layer(served)),
         Layer.provide(Layer.succeedContext(database))
       )
     )
   }).pipe(Effect.scoped, Effect.provide(Telemetry.layerRuntime(program.name).pipe(Layer.provideMerge(Settings.layer))))
+
+const groupsOf = ({ serves }: Program, { groups }: Domain): Domain["groups"] =>
+  serves === "all" ? groups : serves === "none" ? [] : [serves]
 
 /** What a failed start prints: a line that says what to do where we know it, the whole cause otherwise. */
 const explained = (cause: Cause.Cause<unknown>): string => {

@@ -101,7 +101,7 @@ export const claimsAlone = (pairs: number, size: number = Claims.claimsMax) =>
     const sql = yield* SqlClient.SqlClient
     const users = yield* inserted(pairs * 2)
     const now = new Date(yield* Clock.currentTimeMillis)
-    const limits = { now, recentMillis: 60_000, activeMax: 10 }
+    const limits = { now, recentMillis: 60_000, idleMillis: 60_000, activeMax: 10 }
     const drafts: Array<TicketTable.Draft> = []
     for (const userId of users)
       drafts.push({

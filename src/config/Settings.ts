@@ -63,6 +63,8 @@ export interface Shape {
     /** `DB_POOL_SIZE`, `DB_POOL_MIN`. */
     readonly poolMax: number
     readonly poolMin: number
+    /** `DB_PREPARED`: whether plans and settings last as long as a connection. Not with a PgBouncer that pools transactions. */
+    readonly prepared: boolean
     readonly queryTimeout: Duration.Duration
     /** `ENABLE_QUERY_CACHE`. */
     readonly queryCache: boolean
@@ -83,8 +85,9 @@ export interface Shape {
     readonly port: number
   }
   readonly session: {
-    /** `SESSIONS_PER_USER`: at this many the one unused for longest ends. */
+    /** `SESSIONS_PER_USER`, and `SESSIONS_AT_LIMIT`: at this many the one unused for longest ends, or no more begin. */
     readonly perUserMax: number
+    readonly atLimit: "end_oldest" | "refuse"
     readonly idle: Duration.Duration
     readonly absolute: Duration.Duration
   }
@@ -118,6 +121,10 @@ export interface Shape {
     /** Two who met are not matched again for this long. */
     readonly recentPairs: Duration.Duration
     readonly activeInteractionsMax: number
+  }
+  readonly interaction: {
+    /** An interaction ends when nobody has written for this long: `INTERACTION_IDLE_TIMEOUT` in milliseconds. */
+    readonly idle: Duration.Duration
   }
   readonly communication: {
     readonly messageCache: boolean
@@ -194,6 +201,7 @@ const shape = (preset: Preset): Config.Config<Shape> =>
       driver: Variable.oneOf("DB_DRIVER", ["auto", "pg", "bun", "pglite"], "auto"),
       dataDir: Variable.text("DATA_DIR", "a folder").pipe(Config.withDefault(".data")),
       pool: poolSizes(production(preset) ? 20 : 10, production(preset) ? 5 : 1),
+      prepared: Variable.flag("DB_PREPARED", true),
       queryTimeout: Config.succeed(Duration.seconds(production(preset) ? 30 : 10)),
       queryCache: Variable.flag("ENABLE_QUERY_CACHE", production(preset)),
       queryLog: Variable.flag("ENABLE_QUERY_LOGGING", false),
@@ -210,6 +218,7 @@ const shape = (preset: Preset): Config.Config<Shape> =>
     }),
     session: Config.all({
       perUserMax: Variable.whole("SESSIONS_PER_USER", 1, 1_000, 5),
+      atLimit: Variable.oneOf("SESSIONS_AT_LIMIT", ["end_oldest", "refuse"], "end_oldest"),
       idle: Config.succeed(Duration.days(7)),
       absolute: Config.succeed(Duration.days(30))
     }),
@@ -240,6 +249,7 @@ const shape = (preset: Preset): Config.Config<Shape> =>
       recentPairs: Config.succeed(Duration.minutes(30)),
       activeInteractionsMax: Config.succeed(10)
     }),
+    interaction: Config.all({ idle: Variable.millis("INTERACTION_IDLE_TIMEOUT", "30 minutes") }),
     communication: Config.succeed({ messageCache: true, messagesPerPageMax: 50, voiceNoteCompression: true })
   })
 

@@ -44,6 +44,8 @@ export class Interactions extends Context.Tag("@connect/Interactions")<
     readonly unreadTotal: (viewerId: UserId) => Read<number>
     /** Events numbered above `afterSeq`, lowest first, at most `replayPageMax`. */
     readonly events: (id: InteractionId, afterSeq: number) => Read<ReadonlyArray<NumberedEvent>>
+    /** When somebody wrote last, or it began. */
+    readonly quietSince: (id: InteractionId) => Effect.Effect<Date, NotFound | DatabaseUnavailable>
     /** Active interactions of this person, with that other one where given. */
     readonly active: (userId: UserId, withId?: UserId) => Read<ReadonlyArray<InteractionId>>
   }
@@ -157,6 +159,14 @@ from events e join interactions i on i.id = e.interaction_id left join messages 
 where e.interaction_id = ${id}::uuid and e.seq > ${afterSeq}::int
 order by e.seq limit ${replayPageMax}`),
         (rows) => rows.flatMap((row) => toEvent(id, row))
+      ),
+
+    quietSince: (id) =>
+      Effect.flatMap(
+        orUnavailable(sql<{ readonly at: Date }>`
+select coalesce((select m.created_at from messages m where m.interaction_id = i.id order by m.seq desc limit 1), i.started_at) as at
+from interactions i where i.id = ${id}::uuid`),
+        ([row]) => (row === undefined ? Effect.fail(new NotFound({ what: "Interaction" })) : Effect.succeed(row.at))
       ),
 
     active: (userId, withId) =>

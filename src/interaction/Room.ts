@@ -1,5 +1,6 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as Actor from "../actor/Actor.ts"
@@ -108,11 +109,15 @@ export const make = (interactionId: Ids.InteractionId) =>
       broadcast.publish(topic(interactionId), { _tag: "Typing", userId, typing })
     )
 
+    /** When the last message came in that may not be committed yet. */
+    let sentMillis = 0
+
     const send = ({ body, clientKey, state, userId }: Send) =>
       Effect.gen(function* () {
         const { journal } = yield* loaded.participant(userId)
         const id = yield* Ids.make(Ids.MessageId)
-        const at = yield* isoNow
+        sentMillis = yield* Clock.currentTimeMillis
+        const at = new Date(sentMillis).toISOString()
         const message = { id, interactionId, senderId: userId, body, state, createdAt: at, clientKey }
         const written = yield* journal.append({
           size: 1,
@@ -173,11 +178,23 @@ where m.id = ${wanted.messageId}::uuid and m.interaction_id = ${interactionId}::
         )
       })
 
+    /** The end, or the time at which nobody will have written for so long, if nobody does. */
+    const expire = (idle: Duration.Duration) =>
+      Effect.gen(function* () {
+        const room = yield* loaded.anyone
+        if (room.journal.ended()) return undefined
+        const written = (yield* interactions.quietSince(interactionId)).getTime()
+        const due = Math.max(written, sentMillis) + Duration.toMillis(idle)
+        if (due > (yield* Clock.currentTimeMillis)) return new Date(due)
+        return yield* finish(interactionId, room, "TIMEOUT")
+      })
+
     return {
       send,
       change,
       leave: (userId: Ids.UserId) =>
         Effect.flatMap(loaded.participant(userId), (room) => finish(interactionId, room, "LEFT", userId)),
+      expire,
       end: (reason: EndReason) => Effect.flatMap(loaded.anyone, (room) => finish(interactionId, room, reason)),
       setTyping,
       markRead

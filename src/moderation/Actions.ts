@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
+import { Reminders } from "../actor/Reminders.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import * as Ids from "../domain/Ids.ts"
 import type { InteractionId, MessageId, ModerationActionId, ReportId, UserId } from "../domain/Ids.ts"
@@ -24,9 +25,9 @@ import { toRole } from "../user/UserRow.ts"
 import type { Action, Kind } from "./Action.ts"
 import { type ActionRow, columns, fromRow } from "./ActionRow.ts"
 import { Audit } from "./Audit.ts"
-import * as Enforcement from "./Enforcement.ts"
+import { enforceReminder, EnforcementActor } from "./EnforcementActor.ts"
 import { Reports } from "./Reports.ts"
-import { isInForce, Restrictions } from "./Restrictions.ts"
+import { isLasting, Restrictions } from "./Restrictions.ts"
 
 /** What a moderator wants done. */
 export interface Order {
@@ -46,8 +47,8 @@ export class Actions extends Context.Tag("@connect/Actions")<
   Actions,
   {
     /**
-     * Writes the action and its audit entry in one transaction, then enforces it. The same key returns the first action
-     * and enforces it again; Conflict for the same key with another order. Forbidden without the role, and for a
+     * Writes the action and its audit entry in one transaction, then has it enforced; if that fails here, a reminder
+     * does it. The same key returns the first action and enforces it again; Conflict for the same key with another order. Forbidden without the role, and for a
      * moderator against an admin.
      */
     readonly moderate: (order: Order) => Effect.Effect<Action, ConnectError>
@@ -61,8 +62,8 @@ export class Actions extends Context.Tag("@connect/Actions")<
   }
 >() {}
 
-/** Kinds that last until they expire or are revoked. */
-const lasting: ReadonlySet<Kind> = new Set(["WARN", "MUTE", "BAN"])
+/** Time after which an action is enforced by its reminder, when whoever wrote it has not done so. */
+const enforceAfter = "5 seconds"
 
 /** What is wrong with the order itself. */
 const issues = (
@@ -73,7 +74,7 @@ const issues = (
   const wrong = (path: string, message: string) => found.push({ path: `input.${path}`, message })
   if (order.kind === "SHADOW_BAN") wrong("kind", "SHADOW_BAN is not available")
   if (order.subjectId === order.actorId) wrong("subjectId", "is yourself")
-  if (order.expiresAt !== null && !lasting.has(order.kind)) wrong("expiresAt", `does not go with ${order.kind}`)
+  if (order.expiresAt !== null && !isLasting(order.kind)) wrong("expiresAt", `does not go with ${order.kind}`)
   if (order.expiresAt !== null && order.expiresAt.getTime() <= nowMillis) wrong("expiresAt", "lies in the past")
   if (order.messageId === null && (order.kind === "REMOVE_MESSAGE" || order.kind === "RESTORE_MESSAGE"))
     wrong("messageId", `is missing: ${order.kind} needs it`)
@@ -140,7 +141,8 @@ const make = Effect.gen(function* () {
   const audit = yield* Audit
   const reports = yield* Reports
   const restrictions = yield* Restrictions
-  const enforce = yield* Enforcement.make
+  const enforcement = yield* EnforcementActor.client
+  const reminders = yield* Reminders
   const fields = columns(sql)
   const checks = makeChecks(sql)
 
@@ -184,6 +186,15 @@ const make = Effect.gen(function* () {
         returning ${fields}`
       // Another call with this key was faster; it has committed, or the insert would still wait.
       if (rows[0] === undefined) return Option.getOrThrow(yield* byKey(order))
+      // Written with the action, so that it is enforced even if this process stops before it could ask for it.
+      yield* reminders.set(
+        EnforcementActor.definition,
+        id,
+        enforceReminder,
+        { after: enforceAfter },
+        "Enforce",
+        undefined
+      )
       yield* closeReport(order)
       yield* audit.append({
         actorId: order.actorId,
@@ -216,7 +227,7 @@ const make = Effect.gen(function* () {
       const action = fromRow(row)
       yield* checks.rights(actor, action.subjectId)
       if (action.subjectId === actor) return yield* new Forbidden({ message: "Nobody revokes an action on themselves" })
-      if (!lasting.has(action.kind)) return yield* invalid("id", `is a ${action.kind}, which cannot be revoked`)
+      if (!isLasting(action.kind)) return yield* invalid("id", `is a ${action.kind}, which cannot be revoked`)
       if (action.revokedAt !== null) return action
       const now = new Date(yield* Clock.currentTimeMillis)
       const rows = yield* sql<ActionRow>`
@@ -230,24 +241,11 @@ const make = Effect.gen(function* () {
       return fromRow(rows[0]!)
     })
 
-  /** Whether the action still is what should be: a repeated call must not undo what was decided after it. */
-  const stands = (action: Action) =>
-    Effect.gen(function* () {
-      if (lasting.has(action.kind)) return isInForce(action, yield* Clock.currentTimeMillis)
-      if (action.messageId === null) return true
-      const later = yield* sql`
-        select 1 from moderation_actions
-        where message_id = ${action.messageId}::uuid and kind in ('REMOVE_MESSAGE', 'RESTORE_MESSAGE')
-          and (starts_at, id) > (${action.startsAt}::timestamptz, ${action.id}::uuid)
-        limit 1`
-      return later.length === 0
-    }).pipe(orUnavailable)
-
   return Actions.of({
     byId,
     moderate: Effect.fn("Actions.moderate")(function* (order) {
       const action = yield* orUnavailable(sql.withTransaction(write(order)))
-      if (yield* stands(action)) yield* enforce(action)
+      yield* enforcement.ask(action.id).Enforce()
       return action
     }),
     revoke: Effect.fn("Actions.revoke")(function* (id, actor, reason) {

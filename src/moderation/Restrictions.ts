@@ -62,6 +62,9 @@ export const isInForce = (action: Action, nowMillis: number): boolean =>
 
 const lasting: ReadonlySet<Kind> = new Set<Lasting>(["WARN", "MUTE", "SHADOW_BAN", "BAN"])
 
+/** Whether actions of this kind last until they expire or are revoked. */
+export const isLasting = (kind: Kind): boolean => lasting.has(kind)
+
 const endMillis = (action: Action): number => action.expiresAt?.getTime() ?? Infinity
 
 /** Of several, the one that ends last. */
@@ -125,7 +128,7 @@ const make = Effect.gen(function* () {
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
       const cached = known.get(userId)
       const actions = cached && now < cached.untilMillis ? Effect.succeed(cached.actions) : read(userId, now)
-      return Effect.map(actions, (all) => all.filter((action) => lasting.has(action.kind) && isInForce(action, now)))
+      return Effect.map(actions, (all) => all.filter((action) => isLasting(action.kind) && isInForce(action, now)))
     })
 
   const inForce = (userId: UserId, kinds: ReadonlyArray<Lasting>) =>

@@ -1,6 +1,7 @@
 import type * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
+import { idleReminder, InteractionActor } from "../interaction/InteractionActor.ts"
 import type { Proposal } from "./Matchmaker.ts"
 import { waits } from "./TicketTable.ts"
 
@@ -36,6 +37,8 @@ interface Verdict {
 export interface Limits {
   readonly now: Date
   readonly recentMillis: number
+  /** An interaction in which nobody writes ends after so long. */
+  readonly idleMillis: number
 }
 
 /**
@@ -70,7 +73,7 @@ const apart = (sql: SqlClient.SqlClient, { now, recentMillis }: Limits) => sql`
  * writes those that may be. Of two processes that claim one ticket the second finds that it waits no more.
  */
 const judge = (sql: SqlClient.SqlClient, claims: ReadonlyArray<Claim>, limits: Limits) => {
-  const { now } = limits
+  const { idleMillis, now } = limits
   const rows = JSON.stringify(
     claims.map((claim) => ({
       match_id: claim.matchId,
@@ -104,6 +107,11 @@ with c as materialized (
   select ticket_a as id, match_id from won union all select ticket_b, match_id from won
 ), opened as (
   insert into interactions (id, started_at) select interaction_id, ${now}::timestamptz from won
+), reminded as (
+  insert into actor_reminders (actor, id, name, tag, payload, due_at)
+  select ${InteractionActor.name}::text, interaction_id::text, ${idleReminder}::text, 'Expire', 'null'::jsonb,
+    ${new Date(now.getTime() + idleMillis)}::timestamptz
+  from won
 ), met as (
   insert into participants (interaction_id, user_id, joined_at)
   select interaction_id, user_a, ${now}::timestamptz from won

@@ -25,6 +25,7 @@ export interface Lobby {
     readonly capacity: number
     readonly ttlMillis: number
     readonly recentMillis: number
+    readonly idleMillis: number
     readonly activeMax: number
   }
   /** Rung when there are proposals to claim. */
@@ -51,7 +52,7 @@ export interface Lobby {
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const broadcast = yield* Broadcast
-  const { queuing } = yield* Settings
+  const { interaction, queuing } = yield* Settings
   const [first, second, third] = queuing.widenAfter
   const index = new Matchmaker({
     capacity: queuing.capacity,
@@ -71,6 +72,7 @@ export const make = Effect.gen(function* () {
       capacity: queuing.capacity,
       ttlMillis: Duration.toMillis(queuing.ticketTtl),
       recentMillis: Duration.toMillis(queuing.recentPairs),
+      idleMillis: Duration.toMillis(interaction.idle),
       activeMax: queuing.activeInteractionsMax
     },
     proposed: new Bell(),

@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Actor from "../actor/Actor.ts"
+import { ActorSystem } from "../actor/ActorSystem.ts"
 import * as Supervised from "../actor/Supervised.ts"
 import { Broadcast, type Signal } from "../broadcast/Broadcast.ts"
 import { Settings } from "../config/Settings.ts"
@@ -27,8 +28,9 @@ export const defaultPool = "default"
 export const mailboxCapacity = 8_192
 
 /**
- * The queue of one process: the index of everyone who waits and the only writer of this process's joins, leaves and
- * claims. Each process that matches has one; the database decides between them. Its state comes back from Postgres.
+ * The queue: the index of everyone who waits and the only writer of joins, leaves and claims. A cluster has one; without
+ * a cluster each process that matches has its own, and the database decides between them. Its state comes back from
+ * Postgres, so it may move to another node.
  */
 export const QueueActor = Actor.make("Queue", {
   protocol: [
@@ -42,11 +44,18 @@ export const QueueActor = Actor.make("Queue", {
       },
       success: Ticket,
       error: Schema.Union(Conflict, QueueFull, NotFound, DatabaseUnavailable)
-    }),
-    Rpc.make("Leave", { payload: { userId: UserId }, success: Schema.Boolean, error: DatabaseUnavailable }),
-    Rpc.make("Process", { error: DatabaseUnavailable }),
-    Rpc.make("Explain", { payload: { ticketId: TicketId }, success: Schema.OptionFromNullOr(Explanation) })
+    }).annotate(Actor.Idempotent, true),
+    Rpc.make("Leave", { payload: { userId: UserId }, success: Schema.Boolean, error: DatabaseUnavailable }).annotate(
+      Actor.Idempotent,
+      true
+    ),
+    Rpc.make("Process", { error: DatabaseUnavailable }).annotate(Actor.Idempotent, true),
+    Rpc.make("Explain", { payload: { ticketId: TicketId }, success: Schema.OptionFromNullOr(Explanation) }).annotate(
+      Actor.Idempotent,
+      true
+    )
   ],
+  group: "queuing",
   mailbox: { capacity: mailboxCapacity, whenFull: "fail" },
   supervision: {
     strategy: "restart",
@@ -115,16 +124,25 @@ const behaviour = Effect.gen(function* () {
   })
 })
 
-/** Goes over the queue at each interval. While the database or the actor is away it says so and goes on. */
+/** Time between two looks whether the queue has come to this node. */
+const lookEvery = "500 millis"
+
+/**
+ * Goes over the queue at each interval, on the node that has it: after a failover that wakes it up there. While the
+ * database or the actor is away it says so and goes on.
+ */
 const processing = Effect.gen(function* () {
   const { queuing } = yield* Settings
+  const system = yield* ActorSystem
   const queue = (yield* QueueActor.client).ask(defaultPool)
+  const pass = Effect.catchAll(queue.Process(), (error) => Effect.logWarning("A pass over the queue failed", error))
   yield* Supervised.fork({
     name: "queue processing",
     effect: Effect.forever(
-      queue.Process().pipe(
-        Effect.catchAll((error) => Effect.logWarning("A pass over the queue failed", error)),
-        Effect.zipRight(Effect.sleep(queuing.interval))
+      Effect.suspend(() =>
+        system.owns(QueueActor.definition, defaultPool)
+          ? Effect.zipRight(pass, Effect.sleep(queuing.interval))
+          : Effect.sleep(lookEvery)
       )
     ),
     restart: { intensity: 5, window: "1 minute", backoff: { initial: "100 millis", max: "10 seconds" } }

@@ -63,7 +63,8 @@ where k.ticket_id in (select value::uuid from jsonb_array_elements_text(${ids}::
 const settle = (lobby: Lobby, claims: ReadonlyArray<Claims.Claim>, attempt = 0): Effect.Effect<void> =>
   Effect.gen(function* () {
     const now = new Date(yield* Clock.currentTimeMillis)
-    const outcomes = yield* Claims.settle(lobby.sql, claims, { now, recentMillis: lobby.limits.recentMillis })
+    const { idleMillis, recentMillis } = lobby.limits
+    const outcomes = yield* Claims.settle(lobby.sql, claims, { now, recentMillis, idleMillis })
     if (attempt > 0) yield* tellMatched(lobby, claims)
     yield* apply(lobby, claims, outcomes)
   }).pipe(

@@ -42,6 +42,7 @@ export const UserActor = Actor.make("User", {
     }).annotate(Actor.Idempotent, true),
     Rpc.make("Leave").annotate(Actor.Idempotent, true)
   ],
+  group: "user",
   mailbox: { capacity: 256, whenFull: "fail" },
   supervision: {
     strategy: "restart",

@@ -2,6 +2,8 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ActorSystem from "../../src/actor/ActorSystem.ts"
+import * as Reminders from "../../src/actor/Reminders.ts"
+import * as Settings from "../../src/config/Settings.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import * as EventLog from "../../src/interaction/EventLog.ts"
 import * as InteractionActor from "../../src/interaction/InteractionActor.ts"
@@ -10,7 +12,8 @@ import * as ReadMarks from "../../src/interaction/ReadMarks.ts"
 
 /** The interaction service of one process, on whatever database and broadcast it is given. */
 export const layerProcess = InteractionActor.layer.pipe(
-  Layer.provideMerge(ActorSystem.layerLocal),
+  Layer.provideMerge(Reminders.layer),
+  Layer.provideMerge(Layer.merge(ActorSystem.layerLocal, Settings.layerTest())),
   Layer.provideMerge(Layer.mergeAll(EventLog.layer, ReadMarks.layer, Interactions.layer))
 )
 

@@ -119,12 +119,12 @@ withLayer("Actions", services.layer, (test) => {
       const [ada, bob, moderator] = [yield* services.person(), yield* services.person(), yield* withRole("MODERATOR")]
       const interactionId = yield* talk(ada, bob)
       yield* say(bob, interactionId, "hello")
-      const { token, session } = yield* sessions.create(ada.user.id, "USER", Option.none())
+      const { token, session } = yield* sessions.create(ada.user.id, { userAgent: Option.none() })
       yield* sessions.load(token)
       yield* queue.join(ada.user.id, { clientKey: key() })
       const start = yield* Clock.currentTimeMillis
       yield* actions.moderate(order(moderator, ada, { kind: "BAN" }))
-      expect((yield* Effect.flip(sessions.load(token)))._tag).toBe("SessionExpired")
+      expect(yield* Effect.flip(sessions.load(token))).toMatchObject({ _tag: "Restricted", kind: "BAN" })
       expect(yield* sessions.ended(session)).toBe("banned")
       expect((yield* queue.ticketOf(ada.user.id)).pipe(Option.exists(({ state }) => state === "WAITING"))).toBe(false)
       expect((yield* Effect.flip(queue.join(ada.user.id, { clientKey: key() })))._tag).toBe("Restricted")
@@ -152,6 +152,27 @@ withLayer("Actions", services.layer, (test) => {
       expect((yield* Effect.flip(actions.revoke(removed.id, moderator.user.id, "no")))._tag).toBe("ValidationFailed")
       const foreign = order(moderator, bob, { kind: "REMOVE_MESSAGE", messageId: message.id })
       expect((yield* Effect.flip(actions.moderate(foreign)))._tag).toBe("ValidationFailed")
+    }))
+
+  test("an action that could not be enforced when it was written is enforced by its reminder", () =>
+    Effect.gen(function* () {
+      const actions = yield* Actions
+      const sql = yield* SqlClient.SqlClient
+      const [ada, bob, moderator] = [yield* services.person(), yield* services.person(), yield* withRole("MODERATOR")]
+      const interaction = yield* talk(ada, bob)
+      // As a process does that stops right after its commit.
+      yield* sql`alter table sessions rename to sessions_away`
+      yield* Effect.flip(Effect.sandbox(actions.moderate(order(moderator, ada, { kind: "BAN" }))))
+      yield* sql`alter table sessions_away rename to sessions`
+      const interactions = yield* Interactions
+      expect((yield* interactions.byIds([interaction])).get(interaction)?.state).toBe("ACTIVE")
+      yield* sql`update actor_reminders set due_at = ${new Date()}, leased_until = '-infinity' where actor = 'Enforcement'`
+      yield* interactions
+        .byIds([interaction])
+        .pipe(
+          Effect.repeat({ until: (found) => found.get(interaction)?.endReason === "MODERATED" }),
+          Effect.timeout("10 seconds")
+        )
     }))
 
   test("an action closes the report that led to it, or neither is done", () =>

@@ -14,7 +14,12 @@ import { block, database, emptied, matchedPairs, people, sorted, ticketStates } 
 
 const recentMillis = 60_000
 
-const limits = Effect.map(Clock.currentTimeMillis, (now) => ({ now: new Date(now), recentMillis, activeMax: 10 }))
+const limits = Effect.map(Clock.currentTimeMillis, (now) => ({
+  now: new Date(now),
+  recentMillis,
+  idleMillis: 60_000,
+  activeMax: 10
+}))
 
 /** Waiting tickets of these people, by person. */
 const tickets = (users: ReadonlyArray<UserId>) =>
@@ -67,6 +72,12 @@ withLayer("the database, asked to make a match,", database, (it) => {
       expect(met).toEqual({ _tag: "Refused", waiting: [made.get(eve)!, made.get(dan)!], banned: [] })
       expect(fine!._tag).toBe("Matched")
       expect((yield* matchedPairs).map(String)).toContain(String(sorted(fay, gus)))
+      // With the match, the reminder that ends an interaction in which nobody writes.
+      const sql = yield* SqlClient.SqlClient
+      const reminders = claims.map(
+        ({ interactionId }) => sql`select 1 from actor_reminders where id = ${interactionId}`
+      )
+      expect((yield* Effect.all(reminders)).map(({ length }) => length)).toEqual([0, 0, 1])
     }).pipe(emptied))
 
   it("gives a ticket that two claim at once to one of them", () =>

@@ -5,7 +5,9 @@ import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as ActorSystem from "../../src/actor/ActorSystem.ts"
+import * as Reminders from "../../src/actor/Reminders.ts"
 import * as Broadcast from "../../src/broadcast/Broadcast.ts"
+import * as Tags from "../../src/cache/Tags.ts"
 import * as Messages from "../../src/communication/Messages.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import type { UserId } from "../../src/domain/Ids.ts"
@@ -19,6 +21,7 @@ import * as Interactions from "../../src/interaction/Interactions.ts"
 import * as ReadMarks from "../../src/interaction/ReadMarks.ts"
 import * as Actions from "../../src/moderation/Actions.ts"
 import * as Audit from "../../src/moderation/Audit.ts"
+import * as EnforcementActor from "../../src/moderation/EnforcementActor.ts"
 import * as Reports from "../../src/moderation/Reports.ts"
 import * as Restrictions from "../../src/moderation/Restrictions.ts"
 import * as Queue from "../../src/queuing/Queue.ts"
@@ -52,15 +55,16 @@ const interaction = InteractionActor.layer.pipe(
 )
 
 /** Every service on a fresh database of a real Postgres, with the store in memory. */
-export const layer = Actions.layer.pipe(
+export const layer = Layer.merge(Actions.layer, EnforcementActor.layer).pipe(
   Layer.provideMerge(Reports.layer),
   Layer.provideMerge(Layer.mergeAll(Audit.layer, Queue.layer, Messages.layer)),
   Layer.provideMerge(QueueActor.layer),
   Layer.provideMerge(Layer.mergeAll(UsersModule.layer, Blocks.layer, Presence.layer, Restrictions.layer, interaction)),
   Layer.provideMerge(UserActor.layer),
   Layer.provideMerge(Layer.mergeAll(Sessions.layer, RateLimiter.layer, Cursor.layer, layerPasswords)),
+  Layer.provideMerge(Reminders.layer),
   Layer.provideMerge(Layer.mergeAll(Broadcast.layerLocal, ActorSystem.layerLocal)),
-  Layer.provideMerge(Layer.mergeAll(Postgres.layerDatabase, StoreMemory.layer)),
+  Layer.provideMerge(Layer.mergeAll(Postgres.layerDatabase, Layer.provideMerge(Tags.layer, StoreMemory.layer))),
   Layer.provideMerge(Settings.layerTest())
 )
 
@@ -94,7 +98,7 @@ export const request = (session?: Session): RequestContext & { readonly cookies:
 /** A session of a person. */
 export const signedIn = (account: Account) =>
   Effect.flatMap(Sessions.Sessions, (sessions) =>
-    Effect.map(sessions.create(account.user.id as UserId, account.role, Option.none()), ({ session }) => session)
+    Effect.map(sessions.create(account.user.id as UserId, { userAgent: Option.none() }), ({ session }) => session)
   )
 
 /** Calls a resolver as the gateway does: arguments decoded first. */
