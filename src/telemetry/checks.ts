@@ -47,7 +47,11 @@ export const layerSessions: Layer.Layer<never, never, Health | Sessions> = Layer
     yield* health.register({
       name: "sessions",
       critical: false,
-      run: Effect.map(sessions.stats, (stats): Outcome => ({ status: "pass", observed: { ...stats } }))
+      run: Effect.map(sessions.stats, ({ active, created, ended, endedBy, meanSeconds }): Outcome => {
+        const reasons = Object.entries(endedBy).map(([reason, count]) => [`ended_${reason}`, count])
+        const observed = { active, created, ended, ...Object.fromEntries(reasons) }
+        return { status: "pass", observed: ended === 0 ? observed : { ...observed, meanSeconds: rounded(meanSeconds) } }
+      })
     })
   })
 )
@@ -118,7 +122,11 @@ const fibers = (registry: typeof Supervised.Registry.Service): Effect.Effect<Out
   Effect.gen(function* () {
     const reports = yield* registry.report
     const now = yield* Clock.currentTimeMillis
-    const observed = { supervised: reports.length, restarts: reports.reduce((sum, { restarts }) => sum + restarts, 0) }
+    const observed: Record<string, number | string> = {
+      supervised: reports.length,
+      restarts: reports.reduce((sum, { restarts }) => sum + restarts, 0)
+    }
+    for (const report of reports) observed[report.name] = standingOf(report)
     const down = reports.filter(({ state }) => state === "failed")
     if (down.length > 0) return { status: "fail", details: `Stays down: ${namesOf(down)}`, observed }
     const shaky = reports.filter(
@@ -129,6 +137,14 @@ const fibers = (registry: typeof Supervised.Registry.Service): Effect.Effect<Out
       ? { status: "warn", details: `Restarted in the last 5 minutes: ${namesOf(shaky)}`, observed }
       : { status: "pass", observed }
   })
+
+/** `running (restart), 1 restart, last TypeError at …`: what failed is in the log, it may hold personal data. */
+const standingOf = ({ lastFailure, restarts, state, strategy }: Supervised.Report): string => {
+  const standing = `${state} (${strategy}), ${restarts} ${restarts === 1 ? "restart" : "restarts"}`
+  if (lastFailure === undefined) return standing
+  const [kind] = /^\w+/.exec(lastFailure.cause) ?? ["failure"]
+  return `${standing}, last ${kind} at ${lastFailure.at.toISOString()}`
+}
 
 const namesOf = (reports: ReadonlyArray<Supervised.Report>): string => reports.map(({ name }) => name).join(", ")
 

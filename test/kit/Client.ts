@@ -26,21 +26,39 @@ interface Answer<A> {
   readonly errors?: ReadonlyArray<{ readonly message: string; readonly extensions?: Readonly<Record<string, unknown>> }>
 }
 
-/** A GraphQL client of the public API, as a stranger would write it: POST for operations, graphql-ws for streams. */
+/**
+ * A GraphQL client of the public API, as a stranger would write it: POST for operations, graphql-ws for streams. Given
+ * several servers that are alike it stays with one, and goes on to the next when that one is gone.
+ */
 export class Client {
-  readonly url: string
   token: string | undefined
   /** Tries after the first, over all calls. */
   retries = 0
+  private readonly urls: ReadonlyArray<string>
+  private at = 0
 
-  constructor(url: string, token?: string) {
-    this.url = url
+  constructor(urls: string | ReadonlyArray<string>, token?: string) {
+    this.urls = typeof urls === "string" ? [urls] : urls
     this.token = token
+  }
+
+  get url(): string {
+    return this.urls[this.at % this.urls.length]!
+  }
+
+  /** Leaves a server that did not answer, unless another call has done so meanwhile. */
+  private leave(url: string): void {
+    if (url === this.url) this.at++
   }
 
   /** One try. */
   async once<A>(query: string, variables: Readonly<Record<string, unknown>> = {}): Promise<A> {
-    const response = await fetch(`${this.url}/graphql`, {
+    const { url } = this
+    const unreachable = (what: string, cause?: unknown): Unreachable => {
+      this.leave(url)
+      return new Unreachable(`${url} ${what}`, { cause })
+    }
+    const response = await fetch(`${url}/graphql`, {
       method: "POST",
       headers: {
         "content-type": "application/json",
@@ -50,13 +68,13 @@ export class Client {
       body: JSON.stringify({ query, variables }),
       signal: AbortSignal.timeout(30_000)
     }).catch((cause: unknown) => {
-      throw new Unreachable(`${this.url} did not answer`, { cause })
+      throw unreachable("did not answer", cause)
     })
     const answer = (await response.json().catch((cause: unknown) => {
-      throw new Unreachable(`${this.url} answered ${response.status} without JSON`, { cause })
+      throw unreachable(`answered ${response.status} without JSON`, cause)
     })) as Answer<A>
     if (answer.errors?.[0] !== undefined) throw new GraphqlFailure(answer.errors[0])
-    if (answer.data === undefined || answer.data === null) throw new Unreachable(`${this.url} answered without data`)
+    if (answer.data === undefined || answer.data === null) throw unreachable("answered without data")
     return answer.data
   }
 
@@ -86,8 +104,9 @@ export class Client {
     onValue: (value: A) => void,
     onEnd: (cause?: unknown) => void
   ): { readonly close: () => void; readonly drop: () => void } {
+    const { url } = this
     const client = createClient({
-      url: `${this.url.replace(/^http/, "ws")}/graphql`,
+      url: `${url.replace(/^http/, "ws")}/graphql`,
       retryAttempts: 0,
       ...(this.token === undefined ? {} : { connectionParams: { token: this.token } })
     })
@@ -95,6 +114,7 @@ export class Client {
     const end = (cause?: unknown) => {
       if (ended) return
       ended = true
+      if (cause !== undefined && !(cause instanceof GraphqlFailure)) this.leave(url)
       onEnd(cause)
       // A socket that is still opening fails for being closed: nobody waits for it any more.
       void Promise.resolve(client.dispose()).catch(() => undefined)

@@ -1,5 +1,4 @@
-import { chmodSync, mkdtempSync } from "node:fs"
-import { createServer } from "node:net"
+import { chmodSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type * as SqlClient from "@effect/sql/SqlClient"
@@ -15,7 +14,9 @@ import * as PostgresBinaries from "../../layers/database/PostgresBinaries.ts"
 import * as PostgresServer from "../../layers/database/PostgresServer.ts"
 import * as DatabaseLayer from "../../layers/Database.ts"
 import * as Settings from "../../src/config/Settings.ts"
+import type { StartupError } from "../../src/config/StartupError.ts"
 import type { Database } from "../../src/database/Database.ts"
+import { freePort } from "./ports.ts"
 
 /** The server that all tests of this process share. */
 interface Shared {
@@ -24,15 +25,6 @@ interface Shared {
 }
 
 type DatabaseSettings = Settings.Shape["database"]
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer().once("error", reject)
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
-    })
-  })
 
 const template = "connect_template"
 
@@ -59,7 +51,10 @@ const testSettings = Effect.map(Settings.Settings, ({ database }) => database).p
   Effect.provide(Settings.layerTest())
 )
 
-const start = (folder: string, tcpPort: number) =>
+/** Nothing is kept when the machine fails, which makes a test faster. */
+const forgetful = { fsync: "off", full_page_writes: "off", shared_preload_libraries: "pg_stat_statements" }
+
+const start = (folder: string, tcpPort: number, settings: Readonly<Record<string, string>>) =>
   Effect.gen(function* () {
     const found = yield* PostgresBinaries.locate(join(folder, "lib"))
     const binaries = Option.getOrThrowWith(found, () => new Error("No Postgres for this platform in node_modules"))
@@ -72,19 +67,27 @@ const start = (folder: string, tcpPort: number) =>
       dataFolder: join(parent, "postgres"),
       socketFolder,
       logFile: join(folder, "postgres.log"),
-      settings: { fsync: "off", full_page_writes: "off", listen_addresses: "127.0.0.1", port: String(tcpPort) },
+      settings: { ...settings, listen_addresses: "127.0.0.1", port: String(tcpPort) },
       orphanFolders: [folder]
     })
     return socketFolder
   })
 
-const launch = async (): Promise<Shared> => {
+const newFolder = (): string => {
   const folder = mkdtempSync(join(tmpdir(), "connect-test-"))
   chmodSync(folder, 0o755)
+  return folder
+}
+
+const urlAt = (tcpPort: number, database: string): string =>
+  `postgres://${PostgresServer.user}:none@127.0.0.1:${tcpPort}/${database}`
+
+const launch = async (): Promise<Shared> => {
+  const folder = newFolder()
   const tcpPort = await freePort()
   // The scope is never closed: `bun test` ends without an exit event, so the watchdog stops the server and cleans up.
   const scope = Effect.runSync(Scope.make())
-  const socketFolder = await Effect.runPromise(Scope.extend(start(folder, tcpPort), scope))
+  const socketFolder = await Effect.runPromise(Scope.extend(start(folder, tcpPort, forgetful), scope))
   const server = { socketFolder, tcpPort }
   await admin(server, `create database ${template}`)
   await Effect.runPromise(
@@ -118,10 +121,7 @@ export const freshAddress = (kind: "migrated" | "empty" = "migrated"): Effect.Ef
 
 const urlOf = (kind: "migrated" | "empty"): Effect.Effect<string, never, Scope.Scope> =>
   Effect.flatMap(server, ({ tcpPort }) =>
-    Effect.map(
-      freshAddress(kind),
-      (address) => `postgres://${PostgresServer.user}:none@127.0.0.1:${tcpPort}/${databaseOf(address)}`
-    )
+    Effect.map(freshAddress(kind), (address) => urlAt(tcpPort, databaseOf(address)))
   )
 
 /** The `DATABASE_URL` of a fresh migrated database on a real server that listens on TCP. Dropped with the scope. */
@@ -129,6 +129,16 @@ export const url = urlOf("migrated")
 
 /** The same without any table. */
 export const emptyUrl = urlOf("empty")
+
+/** The `DATABASE_URL` of a server of one's own that keeps what it commits as in production. Stops with the scope. */
+export const durableUrl: Effect.Effect<string, StartupError, Scope.Scope> = Effect.gen(function* () {
+  const folder = yield* Effect.acquireRelease(Effect.sync(newFolder), (made) =>
+    Effect.sync(() => rmSync(made, { recursive: true, force: true }))
+  )
+  const tcpPort = yield* Effect.promise(() => freePort())
+  yield* start(folder, tcpPort, {})
+  return urlAt(tcpPort, "postgres")
+})
 
 type Layers = Layer.Layer<SqlClient.SqlClient | Database>
 

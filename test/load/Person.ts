@@ -85,8 +85,8 @@ export class Person {
   private stop: (() => void) | undefined
   private cut: (() => void) | undefined
 
-  constructor(url: string, handle: string, interests: ReadonlyArray<string>) {
-    this.client = new Client(url)
+  constructor(urls: string | ReadonlyArray<string>, handle: string, interests: ReadonlyArray<string>) {
+    this.client = new Client(urls)
     this.handle = handle
     this.interests = interests
   }

@@ -3,16 +3,23 @@ import { GraphqlFailure } from "../kit/Client.ts"
 import { startServer } from "../kit/server.ts"
 import { BadFile, type Conversation, readConversations } from "./conversations.ts"
 import { Dialogue } from "./Dialogue.ts"
+import { Missing, Nodes, nodesMax } from "./Nodes.ts"
 import { percentiles, seeded } from "./percentiles.ts"
 import { Person, type Told } from "./Person.ts"
 import { type Verdict, verifyDelivery, verifyHistory, verifyMatches } from "./verify.ts"
 
 const help = `Plays a file of conversations through the public API and checks that nothing is lost, doubled, reordered or changed.
 
-  bun run replay --file PATH [--url URL] [--interactions N] [--seed S] [--concurrency C] [--pace MS]
+  bun run replay --file PATH [--url URL | --nodes N [--kill-every S]] [--interactions N] [--seed S] [--concurrency C]
+                 [--pace MS]
 
   --file PATH         conversations, one JSON object a line: { id, interests: [[…], […]], messages: [{ from, text }] }
   --url URL           a running server (http://127.0.0.1:4000); without it, one is started on an empty data folder
+  --nodes N           instead, starts N nodes of one cluster on a Postgres and a Redis of their own (redis-server on the
+                      PATH), and spreads the people over them; whose node is gone goes on to the next
+  --kill-every S      with --nodes: kill -9 for one node every S seconds; it is started again, and the next
+                      one waits until it is back. 5 by default, 0 for never.
+                      What a killed node looked after is at work again on the others after about 3 s
   --interactions N    how many conversations to play, from the first line on; all by default
   --seed S            the seed of every random choice; 1 by default
   --concurrency C     interactions that talk at the same time; 8 by default
@@ -26,7 +33,8 @@ The last line of the output is one JSON object. Exits with 1 when anything was l
 
 interface Options {
   readonly conversations: ReadonlyArray<Conversation>
-  readonly url: string
+  /** The servers for the n-th person, to be tried in this order. */
+  readonly urls: (person: number) => string | ReadonlyArray<string>
   readonly seed: number
   readonly concurrency: number
   readonly paceMillis: number
@@ -106,7 +114,7 @@ class Replay {
 
   private person(conversation: Conversation, line: number, side: 0 | 1): Person {
     const handle = `r${this.run}_${this.options.seed % 1e6}_${line}_${side}`.slice(0, 24)
-    return new Person(this.options.url, handle, conversation.interests[side])
+    return new Person(this.options.urls(2 * line + side), handle, conversation.interests[side])
   }
 
   private async bringEverybody(): Promise<void> {
@@ -240,6 +248,41 @@ const count = (name: string, text: string | undefined, fallback: number, least =
   return n
 }
 
+/** What a replay runs against. */
+interface Servers {
+  readonly urls: Options["urls"]
+  /** Everything is ready: whatever is to happen to them may begin. */
+  readonly begin: () => void
+  readonly summary: () => object
+  readonly stop: () => Promise<unknown>
+}
+
+const serversOf = async (values: {
+  readonly url?: string | undefined
+  readonly nodes?: string | undefined
+  readonly "kill-every"?: string | undefined
+}): Promise<Servers> => {
+  if (values.nodes === undefined) {
+    if (values["kill-every"] !== undefined) throw new BadFile("--kill-every goes with --nodes")
+    const server = values.url === undefined ? await startServer() : undefined
+    const url = (values.url ?? server!.url).replace(/\/$/, "")
+    return { urls: () => url, begin: () => undefined, summary: () => ({}), stop: async () => server?.stop() }
+  }
+  if (values.url !== undefined) throw new BadFile("--nodes starts its own servers: it does not go with --url")
+  const seconds = count("kill-every", values["kill-every"], 5, 0)
+  const size = count("nodes", values.nodes, 3)
+  if (size > nodesMax) throw new BadFile(`--nodes ${size} is more than ${nodesMax}`)
+  const nodes = await Nodes.start(size, (what) =>
+    process.stderr.write(`${process.stderr.isTTY ? "\r\u001b[K" : ""}${what}\n`)
+  )
+  return {
+    urls: (person) => nodes.urls(person),
+    begin: () => (seconds === 0 ? undefined : nodes.killEvery(seconds)),
+    summary: () => ({ nodes: size, kills: nodes.kills }),
+    stop: () => nodes.stop()
+  }
+}
+
 const main = async (): Promise<number> => {
   const { values } = parseArgs({
     options: {
@@ -249,6 +292,8 @@ const main = async (): Promise<number> => {
       seed: { type: "string" },
       concurrency: { type: "string" },
       pace: { type: "string" },
+      nodes: { type: "string" },
+      "kill-every": { type: "string" },
       help: { type: "boolean", short: "h" }
     }
   })
@@ -262,15 +307,10 @@ const main = async (): Promise<number> => {
   const seed = count("seed", values.seed, 1)
   const concurrency = count("concurrency", values.concurrency, 8)
   const paceMillis = count("pace", values.pace, 150, 0)
-  const server = values.url === undefined ? await startServer() : undefined
+  const servers = await serversOf(values)
   try {
-    const replay = new Replay({
-      conversations,
-      url: (values.url ?? server!.url).replace(/\/$/, ""),
-      seed,
-      concurrency,
-      paceMillis
-    })
+    const replay = new Replay({ conversations, urls: servers.urls, seed, concurrency, paceMillis })
+    servers.begin()
     const seconds = await replay.play()
     const { examples, ...verdict } = replay.verdict
     for (const example of examples) process.stdout.write(`${example}\n`)
@@ -280,6 +320,7 @@ const main = async (): Promise<number> => {
       interactions: replay.dialogues.length,
       messages: replay.dialogues.reduce((sum, d) => sum + d.acknowledged.length, 0),
       reconnects: replay.reconnects,
+      ...servers.summary(),
       ...verdict,
       ackMillis: percentiles(replay.dialogues.flatMap((d) => d.ackMillis)),
       deliveryMillis: percentiles(replay.dialogues.flatMap((d) => d.deliveryMillis)),
@@ -288,14 +329,22 @@ const main = async (): Promise<number> => {
     process.stdout.write(`${JSON.stringify(summary)}\n`)
     return Object.values(verdict).every((n) => n === 0) ? 0 : 1
   } finally {
-    await server?.stop()
+    await servers.stop()
   }
 }
+
+// The servers are in groups of their own: without a word from us they would outlive a Ctrl-C.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1))
 
 process.exit(
   await main().catch((error: unknown) => {
     const misused = error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")
-    const unexpected = !(misused || error instanceof BadFile || error instanceof GraphqlFailure)
+    const unexpected = !(
+      misused ||
+      error instanceof BadFile ||
+      error instanceof Missing ||
+      error instanceof GraphqlFailure
+    )
     process.stderr.write(`replay: ${error instanceof Error ? error.message : String(error)}\n`)
     if (misused) process.stderr.write("bun run replay --help says what there is.\n")
     if (unexpected && error instanceof Error) process.stderr.write(`${error.stack}\n`)

@@ -68,7 +68,7 @@ const acknowledgedBeforeCommit = eventLog((real) => {
 })
 
 /** Whoever joins is matched with the one who joined before, too, although both tickets may be taken already. */
-const doubleMatch: typeof Queue.layer = Layer.effect(
+const doubleMatch = Layer.effect(
   Queue.Queue,
   Effect.gen(function* () {
     const real = yield* Queue.Queue

@@ -1,5 +1,6 @@
 import { expect } from "bun:test"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import { Client, GraphqlFailure } from "../kit/Client.ts"
 import { it } from "../kit/effect.ts"
 import * as Postgres from "../kit/Postgres.ts"
@@ -116,4 +117,31 @@ it.live(
       expect(yield* Effect.promise(async () => (await fetch(`${server.url}/health/ready`)).status)).toBe(200)
     }),
   120_000
+)
+
+it.live(
+  "a fiber that fails starts again, and /health and /metrics say so",
+  () =>
+    Effect.gen(function* () {
+      const { env, redis } = yield* stack
+      const server = yield* program("all", env)
+      const read = (path: string) => Effect.promise(async () => (await fetch(`${server.url}${path}`)).text())
+      // Nothing that our programs would say: the fiber that reads it fails.
+      yield* redis.command("PUBLISH", "broadcast:moderation", '["nobody",null]')
+      yield* read("/health").pipe(
+        Effect.repeat({ until: (text) => text.includes("last TypeError"), schedule: Schedule.spaced("100 millis") }),
+        Effect.timeout("20 seconds")
+      )
+      expect(JSON.parse(yield* read("/health")).checks.fibers).toMatchObject({
+        status: "warn",
+        output: "Restarted in the last 5 minutes: restriction signals",
+        observed: {
+          "restriction signals": expect.stringMatching(/^running \(restart\), 1 restart, last TypeError at \d{4}-/),
+          "event log commits 1": "running (restart), 0 restarts",
+          "broadcast sender": "running (restart), 0 restarts"
+        }
+      })
+      expect(yield* read("/metrics")).toContain('connect_fiber_restarts_total{fiber="restriction signals"} 1')
+    }),
+  60_000
 )
