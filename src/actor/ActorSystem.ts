@@ -17,6 +17,7 @@ import { DeadLetters, type DeadLetter } from "./DeadLetters.ts"
 import type { Activate, Behaviour, Definition } from "./Definition.ts"
 import type { Shared } from "./Kind.ts"
 import { Message, type Outcome } from "./Message.ts"
+import { ActorStopped } from "../errors.ts"
 import type { Stats } from "./Tally.ts"
 import type { Opened } from "./Turns.ts"
 
@@ -129,7 +130,25 @@ const cellsOf = (types: Types, definition: Definition): Cells => {
   return cells
 }
 
-const send = (types: Types, definition: Definition, id: string, tag: string, payload: unknown, ask: boolean) =>
+/** What becomes of a message whose actor went elsewhere before its turn came. */
+type Moved = () => Effect.Effect<unknown, unknown>
+
+/** Whether the message was refused before its turn because its actor has stopped or gone. */
+const isUntouched = (message: Message, outcome: Outcome): boolean =>
+  !message.begun &&
+  outcome._tag === "Failure" &&
+  outcome.cause._tag === "Fail" &&
+  outcome.cause.error instanceof ActorStopped
+
+const send = (
+  types: Types,
+  definition: Definition,
+  id: string,
+  tag: string,
+  payload: unknown,
+  ask: boolean,
+  moved?: Moved
+) =>
   Effect.withFiberRuntime<unknown, unknown>((fiber) => {
     const cells = cellsOf(types, definition)
     const span = fiber.currentSpan
@@ -140,7 +159,10 @@ const send = (types: Types, definition: Definition, id: string, tag: string, pay
     if (!ask && message.accepted) return Effect.void
     return Effect.async<unknown, unknown>((resume) => {
       if (message.outcome !== undefined) return resume(message.outcome)
-      message.onSettled = resume
+      message.onSettled =
+        moved === undefined
+          ? resume
+          : (outcome) => resume(isUntouched(message, outcome) ? Effect.suspend(moved) : outcome)
       if (!ask) message.onAccepted = () => resume(Effect.void)
       return Effect.sync(() => cells.abandon(message))
     })
@@ -152,12 +174,13 @@ const deliver = (
   definition: Definition,
   id: string,
   message: Message,
-  settled: (outcome: Outcome) => void
+  settled: (outcome: Outcome, untouched: boolean) => void
 ): void => {
+  const tell = (outcome: Outcome) => settled(outcome, isUntouched(message, outcome))
   cellsOf(types, definition).offer(id, message)
-  if (message.outcome !== undefined) return settled(message.outcome)
-  if (!message.ask && message.accepted) return settled(Exit.void)
-  message.onSettled = settled
+  if (message.outcome !== undefined) return tell(message.outcome)
+  if (!message.ask && message.accepted) return tell(Exit.void)
+  message.onSettled = tell
   if (!message.ask) message.onAccepted = () => message.settle(Exit.void)
 }
 
@@ -266,9 +289,19 @@ export const make = (options: Partial<Options> = {}) =>
     })
     return {
       ...system,
-      /** Calls back with the outcome of the message, or when the mailbox has it and nobody asks more. */
-      deliver: (definition: Definition, id: string, message: Message, settled: (outcome: Outcome) => void): void =>
-        deliver(types, definition, id, message, settled),
+      /** As `ask`, or what `moved` gives when the actor goes elsewhere before the message's turn has come. */
+      askUnless: (definition: Definition, id: string, tag: string, payload: unknown, moved: Moved) =>
+        send(types, definition, id, tag, payload, true, moved),
+      /**
+       * Calls back once, with the outcome of the message or when the mailbox has it and nobody asks more, and says
+       * whether it was refused before its turn.
+       */
+      deliver: (
+        definition: Definition,
+        id: string,
+        message: Message,
+        settled: (outcome: Outcome, untouched: boolean) => void
+      ): void => deliver(types, definition, id, message, settled),
       /** Ends the activations of that type whose id does not belong here any more, within about `graceMillis`. */
       disown: (name: string, belongs: (id: string) => boolean, graceMillis: number): Effect.Effect<void> =>
         Effect.suspend(() => types.get(name)?.disown(belongs, graceMillis) ?? Effect.void)

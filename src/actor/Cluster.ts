@@ -127,6 +127,16 @@ const make = (options: Partial<ActorSystem.Options>) =>
       return Stream.suspend(() => attempt(openAttemptsMax))
     }
 
+    /** A message that was not touched before its actor went to another node follows it there. */
+    const ask = (definition: Definition, id: string, tag: string, payload: unknown): Effect.Effect<unknown, unknown> =>
+      Effect.suspend(() => {
+        const here = () =>
+          local.askUnless(definition, id, tag, payload, () =>
+            owns(definition, id) ? Effect.fail(moving(definition)) : ask(definition, id, tag, payload)
+          )
+        return owns(definition, id) ? here() : order(definition, id, tag, "ask", payload, undefined, here)
+      })
+
     const disown = (grace: Duration.Duration) =>
       Effect.suspend(() =>
         Effect.forEach(
@@ -163,11 +173,7 @@ const make = (options: Partial<ActorSystem.Options>) =>
           served.set(definition.name, definition)
           yield* Effect.addFinalizer(() => leave)
         }),
-      ask: (definition, id, tag, payload) =>
-        Effect.suspend(() => {
-          const here = () => local.ask(definition, id, tag, payload)
-          return owns(definition, id) ? here() : order(definition, id, tag, "ask", payload, undefined, here)
-        }),
+      ask,
       tell: (definition, id, tag, payload) =>
         Effect.suspend(() => {
           const here = () => local.tell(definition, id, tag, payload)

@@ -70,6 +70,7 @@ class Call implements Due, ClusterLinks.Sending {
 
   answered(answer: unknown): void {
     if (answer === null) this.router.again(this)
+    else if (this.order.repeatable && isStopped(answer)) this.router.repeat(this, this.order.answered(answer))
     else this.router.end(this, this.order.answered(answer))
   }
 
@@ -80,6 +81,12 @@ class Call implements Due, ClusterLinks.Sending {
   lost(cause: Cause.Cause<unknown>): void {
     this.router.lost(this, cause)
   }
+}
+
+/** Whether an encoded Exit is a failure with ActorStopped: its actor goes elsewhere, or rests for a moment. */
+const isStopped = (answer: unknown): boolean => {
+  const exit = answer as { _tag?: string; cause?: { _tag?: string; error?: { _tag?: string } } } | undefined
+  return exit?._tag === "Failure" && exit.cause?._tag === "Fail" && exit.cause.error?._tag === "ActorStopped"
 }
 
 const stopped = ({ name }: Definition) => Effect.fail(new ActorStopped({ actor: name, retryAfterMillis: movingMillis }))
@@ -146,8 +153,15 @@ class Router {
     if (call.resume === undefined) return
     Metrics.series(Metrics.actorRemoteFailures, definition.name).unsafeUpdate(1, [])
     this.parts.fork(Effect.logDebug(`A call of ${definition.name} on another node was lost`, cause))
-    if (!repeatable || !this.parts.budget.spend()) return this.end(call, stopped(definition))
-    Metrics.series(Metrics.actorRemoteRetries, definition.name).unsafeUpdate(1, [])
+    if (repeatable) this.repeat(call, stopped(definition))
+    else this.end(call, stopped(definition))
+  }
+
+  /** Once more after a pause, or the failure when too many calls are made again already. */
+  repeat(call: Call, failure: Effect.Effect<unknown, unknown>): void {
+    if (call.resume === undefined) return
+    if (!this.parts.budget.spend()) return this.end(call, failure)
+    Metrics.series(Metrics.actorRemoteRetries, call.order.definition.name).unsafeUpdate(1, [])
     call.notBefore = this.parts.now() + Math.min(pauseMillisMax, pauseMillisMin * 2 ** Math.min(call.attempts++, 8))
     this.wait(call)
   }

@@ -76,7 +76,9 @@ export const serve = ({
           }
           const trace: Trace | undefined = span && { span, tracer }
           const message = new Message(tag, payload, wish === "ask", trace)
-          local.deliver(definition, id, message, (outcome) => settled(outcome, codec))
+          local.deliver(definition, id, message, (outcome, untouched) =>
+            untouched && accepts(actor, id) === undefined ? settled(Exit.void) : settled(outcome, codec)
+          )
         }
       })
     }

@@ -27,6 +27,8 @@ export class Message implements Due {
   work: ((behaviour: Behaviour) => unknown) | undefined = undefined
   /** Whether the mailbox has taken it; before that it may wait for room. */
   accepted = false
+  /** Whether its turn has come: before that it has done nothing, and may go elsewhere. */
+  begun = false
   arrivedMillis = 0
   outcome: Outcome | undefined = undefined
   /** Called once, when the message is settled. */

@@ -203,6 +203,7 @@ export class Turns {
       })
     }
     const message = this.mailboxes().take(cell)!
+    message.begun = true
     busy.current = message
     this.kind.tally.taken(this.kind.now() - message.arrivedMillis)
     return Effect.exit(this.invoke(cell, message))
