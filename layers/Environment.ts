@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Inbox from "../src/actor/Inbox.ts"
+import * as MemoryPressure from "../src/actor/MemoryPressure.ts"
 import * as Reminders from "../src/actor/Reminders.ts"
 import * as Broadcast from "../src/broadcast/Broadcast.ts"
 import * as Caches from "../src/cache/Caches.ts"
@@ -24,7 +25,7 @@ const broadcast = Layer.unwrapEffect(
  * Built once for a process, however many programs run in it. In a cluster it serves the actors of these groups.
  */
 export const layer = (groups: ReadonlyArray<string>) =>
-  Layer.mergeAll(Telemetry.layerSessions, Sweeper.layer, Reminders.layer, Inbox.layer).pipe(
+  Layer.mergeAll(Telemetry.layerSessions, Sweeper.layer, Reminders.layer, Inbox.layer, MemoryPressure.layer).pipe(
     Layer.provideMerge(Sessions.layer),
     Layer.provideMerge(
       Layer.mergeAll(

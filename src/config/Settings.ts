@@ -77,6 +77,8 @@ export interface Shape {
     readonly ttl: Duration.Duration
     readonly compression: boolean
   }
+  /** `MEMORY_LIMIT` in bytes: near it idle actors are put away. Absent: what the cgroup or the machine allows; 0: never. */
+  readonly memoryLimit: Option.Option<number>
   readonly cluster: {
     /** `CLUSTER`: spread the actors over all nodes that have it on and share a database. */
     readonly enabled: boolean
@@ -211,6 +213,7 @@ const shape = (preset: Preset): Config.Config<Shape> =>
       ttl: Config.succeed(Duration.seconds(3_600)),
       compression: Config.succeed(production(preset))
     }),
+    memoryLimit: Config.option(Variable.wholeOf("MEMORY_LIMIT", 0, Number.MAX_SAFE_INTEGER)),
     cluster: Config.all({
       enabled: Variable.flag("CLUSTER", false),
       host: Variable.text("NODE_HOST", "a host name or address").pipe(Config.withDefault("127.0.0.1")),

@@ -35,6 +35,7 @@ const url = "postgres://connect:hidden@db.internal:5432/connect"
 
 const variables: ReadonlyArray<Variable> = [
   { name: "NODE_ENV", value: "production", pick: (s) => s.preset, means: "production" },
+  { name: "MEMORY_LIMIT", value: "1000000", pick: (s) => s.memoryLimit, means: Option.some(1_000_000) },
   { name: "CLUSTER", value: "on", pick: (s) => s.cluster.enabled, means: true },
   { name: "NODE_HOST", value: "node-1", pick: (s) => s.cluster.host, means: "node-1" },
   { name: "NODE_PORT", value: "7000", pick: (s) => s.cluster.port, means: 7_000 },
