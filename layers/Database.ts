@@ -27,21 +27,27 @@ type DatabaseSettings = Settings.Shape["database"]
 const onBun = process.versions["bun"] !== undefined
 
 /**
- * The driver for a server at `address`: Bun.SQL on Bun, pg elsewhere, unless the settings name one. Only the one in use
+ * The driver for a server at `address`: Bun.SQL on Bun with prepared statements, pg elsewhere, unless the settings name one. Only the one in use
  * is loaded.
  */
 export const driverFor = (
   address: Address,
-  { driver, queryTimeout }: Pick<DatabaseSettings, "driver" | "queryTimeout">
+  { driver, prepared, queryTimeout }: Pick<DatabaseSettings, "driver" | "prepared" | "queryTimeout">
 ): Effect.Effect<Driver, StartupError> => {
-  const options = { address, statementMillisMax: Duration.toMillis(queryTimeout) }
+  const options = { address, statementMillisMax: Duration.toMillis(queryTimeout), prepared }
   if (driver === "bun" && !onBun)
     return new StartupError({
       what: "DB_DRIVER=bun works only on Bun",
       where: "this runtime has no Bun.SQL",
       fix: "Set DB_DRIVER to pg, or leave it out."
     })
-  return driver === "pg" || !onBun
+  if (driver === "bun" && !prepared)
+    return new StartupError({
+      what: "DB_DRIVER=bun needs prepared statements",
+      where: "DB_PREPARED=false, and through a pooler Bun.SQL could only cancel whatever runs in its old place",
+      fix: "Set DB_DRIVER to pg, or leave it out."
+    })
+  return driver === "pg" || !onBun || !prepared
     ? Effect.map(
         Effect.promise(() => import("./database/PgDriver.ts")),
         ({ make }) => make(options)

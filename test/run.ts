@@ -1,8 +1,9 @@
 import { spawnSync } from "node:child_process"
 
-/** What the tests start by themselves. Any of `programs` will do. */
+/** What the tests start by themselves. Any of `programs` will do; without an optional one its tests are skipped. */
 const needs = [
   { programs: ["redis-server", "valkey-server"], debian: "redis-server", why: "the store's tests run on a real Redis" },
+  { programs: ["pgbouncer"], debian: "pgbouncer", why: "the database's tests run through one", isOptional: true },
   { programs: ["promtool"], debian: "prometheus", why: "the metrics are checked by Prometheus's own tool" }
 ]
 
@@ -39,7 +40,7 @@ for (const { debian, programs, why } of missing()) {
   Debian, Ubuntu: sudo apt-get install ${debian}
   macOS:          brew install ${debian === "redis-server" ? "redis" : debian}`)
 }
-if (missing().length > 0) process.exit(1)
+if (missing().some(({ isOptional }) => isOptional !== true)) process.exit(1)
 
 const tests = Bun.spawn([process.execPath, "test", ...process.argv.slice(2)], {
   stdio: ["inherit", "inherit", "inherit"]

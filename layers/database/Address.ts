@@ -9,6 +9,11 @@ export type Address =
 export interface ConnectOptions {
   readonly address: Address
   readonly statementMillisMax: number
+  /**
+   * Whether the server keeps plans under names, and settings for as long as the connection. Not with a PgBouncer in
+   * between that pools transactions.
+   */
+  readonly prepared: boolean
 }
 
 /** Milliseconds until a connection attempt is given up. */

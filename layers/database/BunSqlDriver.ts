@@ -1,9 +1,9 @@
 import type { ReservedSQL, SQL } from "bun"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import type { Driver, DriverConnection, DriverResult, DriverStatement } from "../../src/database/Driver.ts"
+import type { Driver, DriverConnection, Ear, DriverResult, DriverStatement } from "../../src/database/Driver.ts"
 import * as Cancelling from "./Cancelling.ts"
-import { settle } from "./DriverOutcome.ts"
+import { failure, settle } from "./DriverOutcome.ts"
 import { applicationName, type ConnectOptions, connectMillisMax } from "./Address.ts"
 
 /** What Bun's query is beyond a promise, where its types are narrower than the thing. */
@@ -62,8 +62,9 @@ const wrap = ({ backend, close, isOpen, reserved }: Opened, control: () => SQL):
   }
 }
 
-const clientOf = (Sql: typeof SQL, { address, statementMillisMax }: ConnectOptions, changes: object): SQL => {
-  const options = {
+const clientOf = (Sql: typeof SQL, options: ConnectOptions, changes: object): SQL => {
+  const { address, statementMillisMax } = options
+  const settings = {
     max: 1,
     connectionTimeout: connectMillisMax / 1_000,
     idleTimeout: 0,
@@ -72,9 +73,9 @@ const clientOf = (Sql: typeof SQL, { address, statementMillisMax }: ConnectOptio
     ...changes
   }
   return "url" in address
-    ? new Sql(Redacted.value(address.url), options)
+    ? new Sql(Redacted.value(address.url), settings)
     : new Sql({
-        ...options,
+        ...settings,
         path: `${address.socketFolder}/.s.PGSQL.${address.port}`,
         username: address.user,
         database: address.database
@@ -99,6 +100,22 @@ const openOne = async (Sql: typeof SQL, options: ConnectOptions): Promise<Opened
   }
 }
 
+/** Through pg, which says at once when its connection is lost. Loaded by the first who listens. */
+const listenLater = (options: ConnectOptions, channel: string, ear: Ear): (() => void) => {
+  let close = () => {}
+  let isOver = false
+  import("./PgListener.ts").then(
+    ({ listen }) => {
+      if (!isOver) close = listen(options, channel, ear)
+    },
+    (cause: unknown) => ear.lost(failure(cause))
+  )
+  return () => {
+    isOver = true
+    close()
+  }
+}
+
 /** Connections through Bun's own client. Bun only; the module is loaded when it is asked for. */
 export const make = (options: ConnectOptions): Effect.Effect<Driver> =>
   Effect.map(
@@ -113,7 +130,8 @@ export const make = (options: ConnectOptions): Effect.Effect<Driver> =>
         depthMax: 16,
         connect: (done) => {
           settle(openOne(Sql, options), (opened) => wrap(opened, control), done)
-        }
+        },
+        listen: (channel, ear) => listenLater(options, channel, ear)
       }
     }
   )

@@ -1,11 +1,12 @@
-import { type Socket, connect } from "node:net"
+import { connect } from "node:net"
 import * as Either from "effect/Either"
-import * as Redacted from "effect/Redacted"
-import Pg from "pg"
+import type Pg from "pg"
 import type { Driver, DriverConnection, DriverStatement } from "../../src/database/Driver.ts"
 import * as Cancelling from "./Cancelling.ts"
 import { failure } from "./DriverOutcome.ts"
-import { applicationName, type ConnectOptions, connectMillisMax } from "./Address.ts"
+import type { ConnectOptions } from "./Address.ts"
+import * as PgClient from "./PgClient.ts"
+import { listen } from "./PgListener.ts"
 
 /** Statements that get a name, and so a plan kept by the server; later ones run without. */
 export const preparedMax = 1_000
@@ -13,16 +14,12 @@ export const preparedMax = 1_000
 /** A longer statement carries rows in its text and will not come again. */
 const preparedLengthMax = 4_000
 
-/** A private part of pg that `cancel` needs: the key that the server gave at the start, and where it was reached. */
-interface Internals {
-  readonly processID: number | null
-  readonly secretKey: number | null
-  readonly connection: { readonly stream: Socket }
-}
+/** Statements on the wire of one connection. */
+const depthMax = 16
 
 /** The protocol's CancelRequest, on a connection of its own: it must not wait for one of the pool's. */
 const cancelRequest = (client: Pg.Client, dealtWith: () => void): void => {
-  const { processID, secretKey } = client as unknown as Internals
+  const { processID, secretKey } = client as unknown as PgClient.Internals
   if (processID === null || secretKey === null) return dealtWith()
   const packet = Buffer.alloc(16)
   packet.writeInt32BE(16, 0)
@@ -82,40 +79,28 @@ const wrap = (client: Pg.Client, nameOf: (sql: string) => string | undefined): D
     },
     close: () => {
       open = false
-      client.end(() => {})
-      // `end` waits for what runs; a connection that is closed here is not waited for.
-      setTimeout(() => (client as unknown as Internals).connection.stream.destroy(), 100).unref()
+      PgClient.close(client)
     }
   }
 }
 
-/** `pipeline` is missing in its types: what is asked for while something runs is sent at once. */
-const config = ({ address, statementMillisMax }: ConnectOptions): Pg.ClientConfig & { readonly pipeline: boolean } => ({
-  ...("url" in address
-    ? { connectionString: Redacted.value(address.url) }
-    : { host: address.socketFolder, port: address.port, user: address.user, database: address.database }),
-  connectionTimeoutMillis: connectMillisMax,
-  statement_timeout: statementMillisMax,
-  application_name: applicationName,
-  keepAlive: true,
-  pipeline: true
-})
-
 /** Connections through `pg`, for every runtime, with named prepared statements. */
 export const make = (options: ConnectOptions): Driver => {
-  const nameOf = makeNames()
+  const nameOf = options.prepared ? makeNames() : () => undefined
   return {
     name: "pg",
     connectionsMax: Number.POSITIVE_INFINITY,
-    depthMax: 16,
+    // An older PgBouncer may give the connection to another client between two of them.
+    depthMax: options.prepared ? depthMax : 1,
     connect: (done) => {
-      const client = new Pg.Client(config(options))
+      const client = PgClient.make(options)
       const connection = wrap(client, nameOf)
       client.connect((error: Error | null) => {
         if (error === null || error === undefined) return done(Either.right(connection))
         connection.close()
         done(Either.left(failure(error)))
       })
-    }
+    },
+    listen: (channel, ear) => listen(options, channel, ear)
   }
 }

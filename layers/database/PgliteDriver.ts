@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import { StartupError } from "../../src/config/StartupError.ts"
-import type { Driver, DriverConnection, DriverResult, DriverStatement } from "../../src/database/Driver.ts"
-import { settle } from "./DriverOutcome.ts"
+import type { Driver, DriverConnection, Ear, DriverResult, DriverStatement } from "../../src/database/Driver.ts"
+import { failure, settle } from "./DriverOutcome.ts"
 
 /** int8 as text, like the other drivers: a number would lose digits. */
 const parsers = { 20: (value: string) => value }
@@ -35,6 +35,15 @@ const wrap = (db: PGlite): DriverConnection => {
   }
 }
 
+/** The session goes on listening when nobody asks for it any more: another one may, and it costs nothing. */
+const listen = (db: PGlite, channel: string, ear: Ear): (() => void) => {
+  const stop = db.onNotification((from, payload) => {
+    if (from === channel) ear.notified(payload)
+  })
+  db.exec(`listen "${channel.replaceAll('"', '""')}"`).then(ear.began, (cause: unknown) => ear.lost(failure(cause)))
+  return stop
+}
+
 /** Postgres inside this process, in `folder` or in memory. One connection; closed with the scope. */
 export const make = (folder: string | undefined): Effect.Effect<Driver, StartupError, Scope.Scope> =>
   Effect.map(
@@ -60,6 +69,7 @@ export const make = (folder: string | undefined): Effect.Effect<Driver, StartupE
       name: "pglite",
       connectionsMax: 1,
       depthMax: 1,
-      connect: (done) => done(Either.right(wrap(db)))
+      connect: (done) => done(Either.right(wrap(db))),
+      listen: (channel, ear) => listen(db, channel, ear)
     })
   )

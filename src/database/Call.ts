@@ -16,6 +16,8 @@ export interface Means {
   readonly pool: Pool
   readonly observer: Observer
   readonly alarm: Alarm
+  /** Limit of a statement that the server does not keep by itself; Infinity where it does. */
+  readonly millisMax: number
 }
 
 /** A statement, and what is known of others with its text. Without it it has its connection alone. */
@@ -37,7 +39,7 @@ export interface Asker<A> {
 
 /** SQLSTATE query_canceled, as if the server's own time limit had stopped it. */
 const late = () => {
-  const message = "The time of the request that asked for this statement is over"
+  const message = "The time for this statement, or of the request that asked for it, is over"
   return new SqlError({ message, cause: Object.assign(new Error(message), { code: "57014" }) })
 }
 
@@ -107,12 +109,13 @@ export abstract class Call<A> implements Expiring {
  * cleans up behind a request that is over.
  */
 export const run = <A>(
-  { observer }: Means,
+  { millisMax, observer, pool }: Means,
   { sql }: Wanted,
   make: (asker: Asker<A>) => Call<A>
 ): Effect.Effect<A, SqlError> =>
   Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
-    const deadline = RuntimeFlags.interruptible(runtimeFlags) ? fiber.getFiberRef(Deadline.current) : Infinity
+    const asked = RuntimeFlags.interruptible(runtimeFlags) ? fiber.getFiberRef(Deadline.current) : Infinity
+    const deadline = millisMax === Infinity ? asked : Math.min(asked, pool.now() + millisMax)
     const watch = observer.watch(sql, fiber.getFiberRef(currentQueryCount))
     return Effect.async((resume) => {
       const call = make({ watch, resume })

@@ -1,7 +1,9 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
 import type { DatabaseUnavailable } from "../errors.ts"
+import type { Notice } from "./Listening.ts"
 
 /** Figures of the pool and of what ran through it since start. */
 export interface Stats {
@@ -36,5 +38,10 @@ export class Database extends Context.Tag("@connect/Database")<
     readonly slowQueries: Effect.Effect<ReadonlyArray<SlowQuery>>
     /** `select 1`, within a second. */
     readonly ping: Effect.Effect<Duration.Duration, DatabaseUnavailable>
+    /**
+     * What is said on a channel (`pg_notify`), on a connection of its own that is made again when it is lost. Each time
+     * it begins it says `Gap`: read again what you would have been told. Not with `DB_PREPARED=false`.
+     */
+    readonly listen: (channel: string) => Stream.Stream<Notice>
   }
 >() {}

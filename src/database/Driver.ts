@@ -35,6 +35,15 @@ export interface DriverConnection {
   readonly close: () => void
 }
 
+/** What is told of a channel that is listened to. */
+export interface Ear {
+  /** From here on nothing is missed. */
+  readonly began: () => void
+  readonly notified: (payload: string) => void
+  /** Once, and the last: it could not begin, or its connection is gone. */
+  readonly lost: (error: SqlError) => void
+}
+
 /** How to open connections with one library. */
 export interface Driver {
   readonly name: "pg" | "bun" | "pglite"
@@ -43,4 +52,6 @@ export interface Driver {
   /** Statements that may be sent on one connection before the first has been answered. They are answered in turn. */
   readonly depthMax: number
   readonly connect: (done: (outcome: Outcome<DriverConnection>) => void) => void
+  /** Listens to a channel on a connection of its own, which the returned function ends. */
+  readonly listen: (channel: string, ear: Ear) => () => void
 }

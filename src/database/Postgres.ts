@@ -13,6 +13,7 @@ import * as Alarm from "./Alarm.ts"
 import * as Client from "./Client.ts"
 import { Database, type Stats } from "./Database.ts"
 import type { Driver } from "./Driver.ts"
+import * as Listening from "./Listening.ts"
 import * as Observer from "./Observer.ts"
 import * as Pool from "./Pool.ts"
 import * as SlowPlans from "./SlowPlans.ts"
@@ -91,7 +92,9 @@ export const make = ({
       log: settings.queryLog
     })
     const alarm = yield* Alarm.make
-    const sql = yield* Client.make({ pool, observer, alarm }, name)
+    // Where the connection holds no settings, the server does not know the limit.
+    const millisMax = settings.prepared ? Infinity : Duration.toMillis(settings.queryTimeout)
+    const sql = yield* Client.make({ pool, observer, alarm, millisMax }, name)
     yield* Supervised.fork({ name: "slow query plans", effect: plans.serve(sql) })
     const { totals } = observer
     return Context.make(SqlClient.SqlClient, sql).pipe(
@@ -105,7 +108,8 @@ export const make = ({
           meanMillis: totals.queries === 0 ? 0 : totals.millis / totals.queries
         })),
         slowQueries: Effect.sync(observer.slowQueries),
-        ping: ping(sql)
+        ping: ping(sql),
+        listen: Listening.make(driver)
       })
     )
   })

@@ -20,7 +20,8 @@ const setting = (options: { readonly max?: number; readonly min?: number; readon
     name: "pg",
     connectionsMax: Number.POSITIVE_INFINITY,
     depthMax: 16,
-    connect: (done) => connecting.push(done)
+    connect: (done) => connecting.push(done),
+    listen: () => () => {}
   }
   const pool = Pool.make({ driver, max: 2, min: 0, now: () => now, ...options })
   const connection = (): Fake => {

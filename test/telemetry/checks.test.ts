@@ -2,6 +2,7 @@ import { expect } from "bun:test"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
@@ -46,7 +47,8 @@ const world = (parts: World = {}) => {
   const database = Layer.succeed(Database, {
     stats: Effect.succeed(parts.stats ?? stats),
     slowQueries: Effect.succeed([]),
-    ping: parts.ping ?? Effect.succeed(Duration.millis(2))
+    ping: parts.ping ?? Effect.succeed(Duration.millis(2)),
+    listen: () => Stream.empty
   })
   const store = Layer.effect(
     Store,
