@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import type { Broadcast } from "../src/broadcast/Broadcast.ts"
+import type { Tags } from "../src/cache/Tags.ts"
 import { Settings } from "../src/config/Settings.ts"
 import type { StartupError } from "../src/config/StartupError.ts"
 import { Overloaded } from "../src/errors.ts"
@@ -146,5 +146,5 @@ export const serve = <E, R>(
 ): Layer.Layer<
   Address,
   StartupError | E,
-  Exclude<R, Gate.Gate | Scope.Scope> | Settings | Sessions | RateLimiter | Broadcast | Health
+  Exclude<R, Gate.Gate | Scope.Scope> | Settings | Sessions | RateLimiter | Tags | Health
 > => Layer.scoped(Address, start(program)).pipe(Layer.provide(Gate.layer)) as never

@@ -3,7 +3,7 @@ import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { ConnectError, DatabaseUnavailable, SessionExpired } from "../errors.ts"
+import type { ConnectError, DatabaseUnavailable, Restricted, SessionExpired } from "../errors.ts"
 import { Unauthenticated } from "../errors.ts"
 import type { Session } from "../session/Sessions.ts"
 
@@ -12,14 +12,14 @@ export interface RequestContext {
   /** The session of the request's token; none when the request carries no token. */
   readonly session: Option.Option<Session>
   /** Why the token that came has no session. `viewer` fails with it; signing in works all the same. */
-  readonly sessionFailure?: SessionExpired | DatabaseUnavailable
+  readonly sessionFailure?: SessionExpired | Restricted | DatabaseUnavailable
   readonly token: Option.Option<string>
   /** The client's address, a trusted proxy's word for it included. */
   readonly address: string
   readonly userAgent: Option.Option<string>
   /** Per-request values by key: loaders and the like, made on first use. */
   readonly memo: Map<unknown, unknown>
-  /** Where the answer may be kept: what it is made of is noted here, as `Type:uuid`. */
+  /** Where the answer may be kept: what it is made of is noted here, such as `user:<uuid>`. */
   readonly tags?: Set<string>
   /** Sets the session cookie (or clears it with `Option.none()`) on an HTTP answer; nothing on a socket. */
   readonly setSessionCookie: (token: Option.Option<{ readonly value: string; readonly expiresAt: Date }>) => void
@@ -76,10 +76,13 @@ export const subscription = <A, I>(
   ) => Effect.Effect<Stream.Stream<unknown, ConnectError>, ConnectError, Scope.Scope>
 ): SubscriptionField => ({ args, subscribe })
 
-/** The viewer's session; SessionExpired for a token that is no good (any more), Unauthenticated without a token. */
+/**
+ * The viewer's session; SessionExpired for a token that is no good (any more), Restricted for one that a ban ended,
+ * Unauthenticated without a token.
+ */
 export const viewer = (
   request: RequestContext
-): Effect.Effect<Session, Unauthenticated | SessionExpired | DatabaseUnavailable> =>
+): Effect.Effect<Session, Unauthenticated | SessionExpired | Restricted | DatabaseUnavailable> =>
   request.session._tag === "Some"
     ? Effect.succeed(request.session.value)
     : Effect.fail(request.sessionFailure ?? new Unauthenticated())

@@ -11,6 +11,7 @@ import type { NodeType } from "../domain/Ids.ts"
 import * as Ids from "../domain/Ids.ts"
 import { invalid } from "../errors.ts"
 import * as Failures from "./Failures.ts"
+import * as CacheTags from "./CacheTags.ts"
 import type { Field, Part, RequestContext, SubscriptionField } from "./Part.ts"
 import { field } from "./Part.ts"
 import * as Run from "./Run.ts"
@@ -52,9 +53,11 @@ const decoder = (args: Schema.Schema.AnyNoContext | undefined): Decode => {
 
 const bindField = (name: string, target: GraphQLField<unknown, Run.Run>, source: Field): void => {
   const decode = decoder(source.args)
+  const note = CacheTags.noter(target.type)
   target.resolve = (parent, args, run) => {
     const value = source.resolve(parent as never, decode(args) as never, run.request)
-    return Effect.isEffect(value) ? Run.settle(run, name, value as Effect.Effect<unknown, unknown>) : value
+    const settled = Effect.isEffect(value) ? Run.settle(run, name, value as Effect.Effect<unknown, unknown>) : value
+    return run.request.tags === undefined || note === undefined ? settled : note(settled, run.request.tags)
   }
 }
 

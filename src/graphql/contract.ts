@@ -137,7 +137,7 @@ export const contract = /* GraphQL */ `
     endReason: EndReason
     "number of the newest event; the first is 1, without gaps"
     lastSeq: Int!
-    messages(first: Int, after: Cursor, last: Int, before: Cursor): MessageConnection! @cacheControl(maxAge: 60)
+    messages(first: Int, after: Cursor, last: Int, before: Cursor): MessageConnection!
     unreadCount: Int! @resolved
   }
   type InteractionEdge {
@@ -156,10 +156,10 @@ export const contract = /* GraphQL */ `
   }
   type Message implements Node {
     id: ID!
-    interactionId: ID! @cacheControl(maxAge: 60)
+    interactionId: ID!
     seq: Int!
-    sender: User @resolved @cacheControl(maxAge: 60)
-    body: String @cacheControl(maxAge: 60)
+    sender: User @resolved
+    body: String
     voiceNote: VoiceNote @resolved
     state: MessageState!
     createdAt: DateTime!
@@ -296,7 +296,7 @@ export const contract = /* GraphQL */ `
     user(id: ID, handle: String): User @cacheControl(maxAge: 60)
     "at most 50; the closest handle, display name or interest first"
     searchUsers(text: String!, first: Int = 20, after: Cursor): UserConnection! @cacheControl(maxAge: 30)
-    interaction(id: ID!): Interaction @cacheControl(maxAge: 60)
+    interaction(id: ID!): Interaction
     "past and present, newest first"
     history(first: Int = 20, after: Cursor, with: ID): InteractionConnection!
     "only in the viewer's own interactions"

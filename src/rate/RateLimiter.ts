@@ -7,12 +7,12 @@ import * as Layer from "effect/Layer"
 import * as Runtime from "effect/Runtime"
 import { Settings } from "../config/Settings.ts"
 import { RateLimited } from "../errors.ts"
-import { MemoryState } from "../store/MemoryState.ts"
 import { Store } from "../store/Store.ts"
 import { Turn } from "../store/Turn.ts"
 import * as Gcra from "./Gcra.ts"
 import { Meter } from "./Meter.ts"
 import type { Charge, Quota, Rule } from "./Rule.ts"
+import { Tally } from "./Tally.ts"
 
 export { type Charge, type Quota, type Rule, rules } from "./Rule.ts"
 
@@ -23,11 +23,18 @@ export class RateLimiter extends Context.Tag("@connect/RateLimiter")<
     readonly consume: (...charges: ReadonlyArray<Charge>) => Effect.Effect<ReadonlyArray<Quota>, RateLimited>
     /** What this process knows already to be refused, without a fiber or an allocation; undefined: `consume` must say. */
     readonly refused: (...charges: ReadonlyArray<Charge>) => Exit.Exit<never, RateLimited> | undefined
+    /**
+     * The outcome where this process knows it by itself, without a fiber: on a store in memory always, on Redis when it
+     * remembers a refusal. undefined: `consume` must say.
+     */
+    readonly counted: (...charges: ReadonlyArray<Charge>) => Exit.Exit<ReadonlyArray<Quota>, RateLimited> | undefined
   }
 >() {}
 
 /** Keys that this process counts by itself while the store is away; beyond that those unused for longest go. */
 export const localKeysMax = 20_000
+/** Keys that this process counts where there is no store outside it. */
+export const ownKeysMax = 100_000
 /** What a rule that lets none through while the store is away tells its callers to wait. */
 export const closedRetryMillis = 1_000
 /** Calls in one script at most, so that no other caller of the store waits long for it. */
@@ -90,15 +97,13 @@ const judge = (
 
 /** Each rule does what it says for the time that the store is away. */
 const makeLocal = () => {
-  const state = new MemoryState({ keysMax: localKeysMax, unitsMax: Infinity }, () => undefined)
+  const tally = new Tally(localKeysMax)
   return (charges: ReadonlyArray<Prepared>, now: number): Outcome => {
     for (const { meter } of charges) meter.count("degraded")
     const closed = charges.find(({ meter }) => meter.rule.onStoreLoss === "closed")
     if (closed !== undefined) return closed.meter.denials.refusal(closedRetryMillis)
     const counted = charges.filter(({ meter }) => meter.rule.onStoreLoss === "local")
-    if (counted.length === 0) return nothing
-    state.nowMillis = now
-    return judge(counted, Gcra.take.memory(state, keysOf([counted]), Gcra.argsOf([counted]), now), 0, now)
+    return counted.length === 0 ? nothing : judge(counted, tally.take(counted, now * 1_000), 0, now)
   }
 }
 
@@ -108,6 +113,8 @@ const make = Effect.gen(function* () {
   const runtime = yield* Effect.runtime<never>()
   const meters = new WeakMap<Rule, Meter>()
   const local = makeLocal()
+  // A store in memory is this process's own: counting needs no turn of it, and no fiber.
+  const own = store.backend === "memory" ? new Tally(ownKeysMax) : undefined
   // At most waitingMax.
   let waiting = 0
 
@@ -147,13 +154,23 @@ const make = Effect.gen(function* () {
     return denied?.denials.refusal(longest)
   }
 
-  const ask = (all: ReadonlyArray<Charge>): Effect.Effect<ReadonlyArray<Quota>, RateLimited> => {
-    if (all.length === 0) return nothing
-    const sentAt = clock.unsafeCurrentTimeMillis()
-    const charges = all.map((charge): Prepared => {
+  const prepare = (all: ReadonlyArray<Charge>): ReadonlyArray<Prepared> =>
+    all.map((charge) => {
       const meter = meterOf(charge.rule)
       return { meter, key: charge.key, tolerance: meter.tolerance, cost: meter.costOf(charge) }
     })
+
+  const counted = (...all: ReadonlyArray<Charge>): Outcome | undefined => {
+    if (own === undefined) return refused(...all)
+    const now = clock.unsafeCurrentTimeMillis()
+    const charges = prepare(all)
+    return refused(...all) ?? judge(charges, own.take(charges, now * 1_000), 0, now)
+  }
+
+  const ask = (all: ReadonlyArray<Charge>): Effect.Effect<ReadonlyArray<Quota>, RateLimited> => {
+    if (all.length === 0) return nothing
+    const sentAt = clock.unsafeCurrentTimeMillis()
+    const charges = prepare(all)
     if (waiting >= waitingMax) return local(charges, sentAt)
     return Effect.async((resume) => {
       waiting++
@@ -161,13 +178,19 @@ const make = Effect.gen(function* () {
     })
   }
 
-  return RateLimiter.of({ refused, consume: (...charges) => Effect.suspend(() => refused(...charges) ?? ask(charges)) })
+  return RateLimiter.of({
+    refused,
+    counted,
+    consume: (...charges) => Effect.suspend(() => counted(...charges) ?? ask(charges))
+  })
 })
 
 /** Counts in the Store, by the Store's time; lets everything through when `Settings.rateLimit.enabled` is false. */
 export const layer: Layer.Layer<RateLimiter, never, Store | Settings> = Layer.effect(
   RateLimiter,
   Effect.flatMap(Settings, ({ rateLimit }) =>
-    rateLimit.enabled ? make : Effect.succeed({ refused: () => undefined, consume: () => nothing })
+    rateLimit.enabled
+      ? make
+      : Effect.succeed({ refused: () => undefined, counted: () => nothing, consume: () => nothing })
   )
 )

@@ -20,7 +20,7 @@ import { compress, compressOverBytes } from "./encoding.ts"
 import type { Entered, Gate } from "./Gate.ts"
 import * as headers from "./headers.ts"
 import type { Started } from "./immediate.ts"
-import { starter } from "./immediate.ts"
+import { exitOf, starter } from "./immediate.ts"
 import type { Answer, Handler, Outcome } from "./Incoming.ts"
 import { WithBody } from "./Incoming.ts"
 import type { MediaType } from "./mediaType.ts"
@@ -197,7 +197,8 @@ export const make = ({ operations, gate, http, responses }: Dependencies): Effec
       if (method !== "GET" && method !== "POST") return answers.methodNotAllowed(headers.allow)
       const asking = asked(incoming, http)
       if ("status" in asking) return asking
-      const entering = start(gate.enter(asking.address, asking.token))
+      const gated = gate.enter(asking.address, asking.token)
+      const entering = exitOf(gated) ?? start(gated)
       if (Exit.isExit(entering) && Exit.isFailure(entering)) return write.failed(asking, entering.cause)
       if (method === "GET") return guarded(asking, enter(asking, entering, Parameters.fromSearch(incoming.search)))
       return new WithBody(http.bodyBytesMax, (body) => {

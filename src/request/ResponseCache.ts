@@ -1,9 +1,7 @@
 import { createHash } from "node:crypto"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
-import * as Supervised from "../actor/Supervised.ts"
-import { Broadcast } from "../broadcast/Broadcast.ts"
+import { Tags } from "../cache/Tags.ts"
 import type { Operation } from "../graphql/Prepared.ts"
 import type { Session } from "../session/Session.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
@@ -16,6 +14,9 @@ export const bytesMax = 16 * 1_024 * 1_024
 export const answerBytesMax = 512 * 1_024
 /** Tags whose last change is remembered, so that an answer read before it is not kept after it. */
 export const changesMax = 10_000
+
+/** An answer without tags is kept only if it says that it lives no longer than this. */
+export const untoldMillisMax = 5_000
 
 /** An answer as it is sent, in as many encodings as were asked for. */
 export class Kept {
@@ -67,7 +68,7 @@ export interface Slot {
   readonly key: string
   readonly maxAgeMillis: number
   readonly begun: number
-  /** What it is made of, as `Type:uuid`. */
+  /** What it is made of, such as `user:<uuid>`. */
   readonly tags: Set<string>
 }
 
@@ -83,21 +84,10 @@ export interface ResponseCache {
   readonly begin: (operation: Operation, key: string) => Slot
   /** Keeps the answer, unless something that it is made of has changed since it began. */
   readonly keep: (slot: Slot, text: string, nowMillis: number) => Kept
-  readonly invalidate: (tags: ReadonlyArray<string>) => void
   readonly stats: () => { readonly entries: number; readonly bytes: number }
 }
 
-/** The topic of what has changed; its messages are `Changed`. */
-const topic = "responses"
-
-interface Changed {
-  readonly tags: ReadonlyArray<string>
-}
-
-/** Tells every process that answers made of this are out of date. Call it after the change is committed. */
-export const changed = (broadcast: typeof Broadcast.Service, ...tags: ReadonlyArray<string>): Effect.Effect<void> =>
-  broadcast.publish(topic, { tags } satisfies Changed)
-
+/** What an entry costs beside its text. */
 const overhead = 256
 
 const store = (ttlMillis: number) => {
@@ -187,7 +177,9 @@ const store = (ttlMillis: number) => {
         bytes += grown
         makeRoom()
       })
-      if (length <= answerBytesMax && until > nowMillis && isFresh(slot)) put(slot, kept)
+      // What nobody tells the change of is not kept for long: an answer about nobody is true until somebody signs up.
+      const isTold = slot.tags.size > 0 || slot.maxAgeMillis <= untoldMillisMax
+      if (length <= answerBytesMax && until > nowMillis && isTold && isFresh(slot)) put(slot, kept)
       return kept
     },
     invalidate: (tags: ReadonlyArray<string>): void => {
@@ -207,20 +199,14 @@ const store = (ttlMillis: number) => {
   }
 }
 
-/** A cache for as long as the scope lives, told by every process what has changed. */
+/** A cache for as long as the scope lives; it forgets with every other cache of the same tags, in every process. */
 export const make = (options: {
   readonly ttlMillis: number
-}): Effect.Effect<ResponseCache, never, Broadcast | Scope.Scope> =>
+}): Effect.Effect<ResponseCache, never, Tags | Scope.Scope> =>
   Effect.gen(function* () {
     const kept = store(options.ttlMillis)
-    const broadcast = yield* Broadcast
-    const signals = yield* broadcast.subscribe<Changed>(topic)
-    yield* Supervised.fork({
-      name: "response cache",
-      effect: Stream.runForEach(signals, (signal) =>
-        Effect.sync(() => (signal._tag === "Gap" ? kept.clear() : kept.invalidate(signal.message.tags)))
-      )
-    })
+    const tags = yield* Tags
+    yield* tags.follow((changed) => (changed === undefined ? kept.clear() : kept.invalidate(changed)))
     return {
       slot: (operation, variables, session) => {
         const { cachePolicy } = operation
@@ -239,7 +225,6 @@ export const make = (options: {
         tags: new Set()
       }),
       keep: kept.keep,
-      invalidate: kept.invalidate,
       stats: kept.stats
     }
   })

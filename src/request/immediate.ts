@@ -1,5 +1,5 @@
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
@@ -11,6 +11,10 @@ export type Started<A, E> = Exit.Exit<A, E> | Fiber.RuntimeFiber<A, E>
 
 /** Starts an Effect in a fiber at once. */
 type Start = <A, E>(effect: Effect.Effect<A, E>) => Started<A, E>
+
+/** The Exit of an Effect that is one already: it needs no fiber. */
+export const exitOf = <A, E>(effect: Effect.Effect<A, E>): Exit.Exit<A, E> | undefined =>
+  Exit.isExit(effect) ? (effect as Exit.Exit<A, E>) : undefined
 
 /** Starts Effects for those who are called by something other than Effect, without what each fiber would count. */
 export const starter: Effect.Effect<Start> = Effect.map(

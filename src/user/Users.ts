@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Cache from "../cache/Cache.ts"
+import { Tags } from "../cache/Tags.ts"
 import { Settings } from "../config/Settings.ts"
 import * as ReadBatcher from "../database/ReadBatcher.ts"
 import { isUniqueViolation, orUnavailable } from "../database/SqlErrors.ts"
@@ -17,6 +18,7 @@ import { connection, type Connection } from "../domain/Page.ts"
 import { defaultLanguages } from "../domain/Profile.ts"
 import type { DatabaseUnavailable, Overloaded, ValidationFailed } from "../errors.ts"
 import { Conflict, InvalidCredentials, NotFound } from "../errors.ts"
+import * as CacheTags from "../graphql/CacheTags.ts"
 import { Cursor } from "../graphql/Cursor.ts"
 import type { Role } from "../session/Sessions.ts"
 import * as Handles from "./Handles.ts"
@@ -91,6 +93,7 @@ export const layer = Layer.scoped(
     const sql = yield* SqlClient.SqlClient
     const passwords = yield* Passwords
     const cursor = yield* Cursor
+    const tags = yield* Tags
     const settings = yield* Settings
     const row = columns(sql)
     const accountRow = sql`${row}, users.role, users.email`
@@ -243,6 +246,7 @@ export const layer = Layer.scoped(
           returning ${row}`.pipe(orUnavailable)
         if (rows[0] === undefined) return yield* new NotFound({ what: "User" })
         yield* profiles.invalidate(id)
+        yield* tags.invalidate(CacheTags.user(id))
         return toUser(rows[0])
       }),
 

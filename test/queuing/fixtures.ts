@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as ActorSystem from "../../src/actor/ActorSystem.ts"
 import * as Broadcast from "../../src/broadcast/Broadcast.ts"
+import * as Tags from "../../src/cache/Tags.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import { UserId } from "../../src/domain/Ids.ts"
 import * as Cursor from "../../src/graphql/Cursor.ts"
@@ -28,7 +29,7 @@ export const settings = (change: Change = {}) =>
 const noPasswords = Layer.mock(Passwords, {})
 
 /** Sessions here end only by what a test publishes. */
-const endlessSessions = Layer.mock(Sessions, { ended: () => Effect.never })
+const endlessSessions = Layer.mock(Sessions, { ended: () => Effect.never, known: () => undefined })
 
 /** What one process that matches is made of; it still asks for the database and the broadcasts. */
 export const process = (change: Change = {}) =>
@@ -36,7 +37,7 @@ export const process = (change: Change = {}) =>
     Layer.provideMerge(Queue.layer),
     Layer.provideMerge(QueueActor.layer),
     Layer.provideMerge(Layer.mergeAll(Users.layer, Restrictions.layer, Interactions.layer)),
-    Layer.provideMerge(Layer.mergeAll(Cursor.layer, noPasswords, endlessSessions)),
+    Layer.provideMerge(Layer.mergeAll(Cursor.layer, Tags.layer, noPasswords, endlessSessions)),
     Layer.provideMerge(Layer.mergeAll(ActorSystem.layerLocal, StoreMemory.layer, settings(change)))
   )
 

@@ -71,6 +71,7 @@ const away = Layer.effect(
   Store,
   Effect.map(StoreMemory.make(), (store) => ({
     ...store,
+    backend: "redis" as const,
     run: () => new StoreUnavailable({ operation: "run", cause: new Error("away") })
   }))
 )
@@ -240,11 +241,12 @@ it("who waits exactly as long as it was told gets through, and not a moment befo
     }
   }).pipe(Effect.provide(layer)))
 
-/** A store in memory that counts what it is asked. */
+/** A store elsewhere, as far as the limiter knows, that counts what it is asked. */
 const counting = Layer.effect(
   Store,
   Effect.map(StoreMemory.make(), (store) => ({
     ...store,
+    backend: "redis" as const,
     run: ((...args: Parameters<typeof store.run>) => {
       asked++
       return store.run(...args)

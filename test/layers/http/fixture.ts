@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Broadcast from "../../../src/broadcast/Broadcast.ts"
+import * as Tags from "../../../src/cache/Tags.ts"
 import type { Shape } from "../../../src/config/Settings.ts"
 import * as Settings from "../../../src/config/Settings.ts"
 import type { SessionId, UserId } from "../../../src/domain/Ids.ts"
@@ -19,6 +19,7 @@ import { field, memo, plain, subscription, viewer } from "../../../src/graphql/P
 import { RateLimiter } from "../../../src/rate/RateLimiter.ts"
 import type { EndReason } from "../../../src/session/Sessions.ts"
 import { Session, Sessions } from "../../../src/session/Sessions.ts"
+import * as StoreMemory from "../../../src/store/StoreMemory.ts"
 import * as Health from "../../../src/telemetry/Health.ts"
 import * as Http from "../../../layers/Http.ts"
 
@@ -53,14 +54,14 @@ const SessionsMemory = Layer.sync(Sessions, () => {
     return found === undefined ? Effect.void : Deferred.succeed(found.ended, reason)
   }
   return {
-    create: (userId, role, userAgent) =>
+    create: (userId, { userAgent }) =>
       Effect.gen(function* () {
         const id = (yield* Uuid.v7) as SessionId
         const token = `token-${id}`
         const session = new Session({
           id,
           userId,
-          role,
+          role: "USER",
           createdAt: new Date(0),
           lastUsedAt: new Date(0),
           expiresAt: new Date(8.64e15),
@@ -69,6 +70,8 @@ const SessionsMemory = Layer.sync(Sessions, () => {
         live.set(token, { session, ended: yield* Deferred.make<EndReason>() })
         return { token, session }
       }),
+    known: () => undefined,
+    revokeEverybody: () => Effect.succeed(0),
     load: (token) => {
       const found = live.get(token)
       return found === undefined ? Effect.fail(new SessionExpired()) : Effect.succeed(found.session)
@@ -89,13 +92,14 @@ const SessionsMemory = Layer.sync(Sessions, () => {
         return found === undefined ? Effect.succeed("revoked" as const) : Deferred.await(found.ended)
       }),
     sweep: Effect.succeed({ expired: 0, deleted: 0 }),
-    stats: Effect.succeed({ active: 0, created: 0, ended: 0 })
+    stats: Effect.succeed({ active: 0, created: 0, ended: 0, endedBy: {}, meanSeconds: Number.NaN })
   }
 })
 
 /** The address 203.0.113.9 (documentation only) has no calls left; everybody else has. */
 const limiter = Layer.succeed(RateLimiter, {
   refused: () => undefined,
+  counted: () => undefined,
   consume: (...charges) =>
     charges.some(({ key }) => key === "203.0.113.9")
       ? Effect.fail(new RateLimited({ retryAfterMillis: 1_500, rule: "ip" }))
@@ -132,7 +136,7 @@ export const part: Effect.Effect<Part, never, Sessions | Journal> = Effect.gen(f
     ).load(id)
 
   const signIn = (request: RequestContext) =>
-    Effect.map(sessions.create(`${zero}0` as UserId, "USER", request.userAgent), ({ session, token }) => {
+    Effect.map(sessions.create(`${zero}0` as UserId, { userAgent: request.userAgent }), ({ session, token }) => {
       request.setSessionCookie(Option.some({ value: token, expiresAt: session.expiresAt }))
       return { token, expiresAt: session.expiresAt, viewer: session }
     })
@@ -241,7 +245,8 @@ export const part: Effect.Effect<Part, never, Sessions | Journal> = Effect.gen(f
 export const server = (change: (settings: Shape) => Shape = (settings) => settings) =>
   Http.serve({ name: "fixture", port: 0, parts: Effect.all([part]) }).pipe(
     Layer.provideMerge(Layer.mergeAll(SessionsMemory, Health.layer)),
-    Layer.provide(Layer.merge(limiter, Broadcast.layerLocal)),
+    Layer.provideMerge(Layer.merge(limiter, Tags.layer)),
+    Layer.provide(StoreMemory.layer),
     Layer.provideMerge(
       Layer.sync(Journal, () => ({
         batches: [] as Array<ReadonlyArray<string>>,
