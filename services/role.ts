@@ -1,16 +1,9 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as SqlClient from "@effect/sql/SqlClient"
-import * as Cause from "effect/Cause"
-import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as DataDir from "../layers/database/DataDir.ts"
-import * as EmbeddedPostgres from "../layers/database/EmbeddedPostgres.ts"
-import * as Database from "../layers/Database.ts"
 import * as StoreLayer from "../layers/Store.ts"
 import * as Broadcast from "../src/broadcast/Broadcast.ts"
-import { startupError } from "../src/config/explain.ts"
 import * as Settings from "../src/config/Settings.ts"
 import { StartupError } from "../src/config/StartupError.ts"
 import type { UserId } from "../src/domain/Ids.ts"
@@ -20,6 +13,7 @@ import { Role } from "../src/session/Session.ts"
 import * as Sessions from "../src/session/Sessions.ts"
 import { Store } from "../src/store/Store.ts"
 import { isMain } from "./isMain.ts"
+import * as Tool from "./tool.ts"
 
 const roles = Role.literals
 
@@ -30,22 +24,13 @@ const help = `Changes a user's role.
 Works on DATABASE_URL where it is set, otherwise on the embedded database in DATA_DIR (.data), whether its server is
 running or not. The user's sessions end, so that the next sign-in has the new role.`
 
-/** The database of a running server, by the socket that its lock file names; otherwise our own for a moment. */
-const database = Layer.unwrapEffect(
-  Effect.map(Settings.Settings, ({ database: settings }) => {
-    const holder = DataDir.holderOf(settings.dataDir)
-    if (Option.isSome(settings.url) || holder?.socketFolder === undefined) return Database.layer
-    return Layer.scopedContext(Database.connect(EmbeddedPostgres.addressOf(holder.socketFolder), settings, "embedded"))
-  })
-)
-
 const broadcast = Layer.unwrapEffect(
   Effect.map(Store, ({ backend }) => (backend === "redis" ? Broadcast.layerStore : Broadcast.layerLocal))
 )
 
 const services = Layer.mergeAll(Sessions.layer, Audit.layer).pipe(
   Layer.provide(Layer.mergeAll(broadcast, Cursor.layer)),
-  Layer.provideMerge(Layer.mergeAll(database, StoreLayer.layer))
+  Layer.provideMerge(Layer.mergeAll(Tool.database, StoreLayer.layer))
 )
 
 const noSuchUser = (handle: string) =>
@@ -67,7 +52,7 @@ const change = (handle: string, role: Role) =>
       )
     )
     const ended = yield* Effect.flatMap(Sessions.Sessions, ({ revokeAll }) => revokeAll(user.id, "role_changed"))
-    const soon = (yield* Settings.Settings).redis._tag === "Some" ? "at once" : `within ${Sessions.storeTtl}`
+    const soon = (yield* Settings.Settings).redis._tag === "Some" ? "at once" : "within a minute"
     return (
       `${handle} was ${before} and is ${role} now.\n` +
       (ended === 0 ? "There was no session to end." : `${ended} session(s) ended; a running server sees it ${soon}.`)
@@ -83,24 +68,14 @@ const parse = (args: ReadonlyArray<string>): Effect.Effect<{ handle: string; rol
     : Effect.succeed({ handle: handle.replace(/^@/, "").toLowerCase(), role })
 }
 
-const explained = (cause: Cause.Cause<unknown>): string => {
-  const failure = Option.getOrUndefined(Cause.failureOption(cause))
-  if (ConfigError.isConfigError(failure)) return startupError(failure).message
-  return failure instanceof Error ? failure.message : Cause.pretty(cause)
-}
-
-const print = (stream: NodeJS.WriteStream, text: string) => Effect.sync(() => void stream.write(`${text}\n`))
-
 const program = (args: ReadonlyArray<string>) =>
   args.some((word) => word === "--help" || word === "-h")
-    ? print(process.stdout, help)
+    ? Tool.print(process.stdout, help)
     : Effect.flatMap(parse(args), ({ handle, role }) =>
         change(handle, role).pipe(Effect.provide(Layer.provideMerge(services, Settings.layer)))
       ).pipe(
-        Effect.flatMap((text) => print(process.stdout, text)),
-        Effect.tapErrorCause((cause) =>
-          Cause.isInterruptedOnly(cause) ? Effect.void : print(process.stderr, explained(cause))
-        )
+        Effect.flatMap((text) => Tool.print(process.stdout, text)),
+        Tool.saying
       )
 
 if (isMain(import.meta))

@@ -125,7 +125,9 @@ export const start = (
       account,
       dataFolder,
       socketFolder,
-      logFile: join(dataDir.path, "postgres.log")
+      logFile: join(dataDir.path, "postgres.log"),
+      // For `bun run db`: what statements take.
+      settings: { shared_preload_libraries: "pg_stat_statements", "pg_stat_statements.max": "1000" }
     })
     yield* dataDir.publish(socketFolder)
     return addressOf(socketFolder)

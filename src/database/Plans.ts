@@ -56,23 +56,26 @@ const explained = (sql: SqlClient.SqlClient, text: string, format: "json" | "tex
 export const genericPlans = (sql: SqlClient.SqlClient): Effect.Effect<unknown, SqlError> =>
   sql.unsafe("set local plan_cache_mode = force_generic_plan").unprepared
 
-const json = (value: unknown): PlanNode => {
-  const [found] = (typeof value === "string" ? JSON.parse(value) : value) as ReadonlyArray<{ readonly Plan: PlanNode }>
-  if (found === undefined) throw new Error("A plan without a node")
-  return found.Plan
+interface PlanDocument {
+  readonly Plan: PlanNode
+  readonly "Execution Time"?: number
+}
+
+const documentOf = (value: unknown): PlanDocument => {
+  const [found] = (typeof value === "string" ? JSON.parse(value) : value) as ReadonlyArray<PlanDocument>
+  if (found === undefined) throw new Error("EXPLAIN answered without a plan")
+  return found
 }
 
 /** The plan of a statement, inside a transaction with `genericPlans`. */
 export const nodeOf = (sql: SqlClient.SqlClient, text: string): Effect.Effect<PlanNode, SqlError> =>
-  Effect.map(explained(sql, text, "json"), ([value]) => json(value))
+  Effect.map(explained(sql, text, "json"), ([value]) => documentOf(value).Plan)
 
-/** The plan of a statement with all its values, having run it `timed`. */
-export const nodeOfRun = (sql: SqlClient.SqlClient, text: string, timed: boolean): Effect.Effect<PlanNode, SqlError> =>
+/** Runs a statement that has all its values; the milliseconds that the server took, planning apart. */
+export const runMillis = (sql: SqlClient.SqlClient, text: string): Effect.Effect<number, SqlError> =>
   Effect.map(
-    sql.unsafe<{ readonly "QUERY PLAN": unknown }>(
-      `explain (format json${timed ? ", analyze, timing off, summary on" : ""}) ${text}`
-    ).unprepared,
-    ([row]) => json(row?.["QUERY PLAN"])
+    sql.unsafe<{ readonly "QUERY PLAN": unknown }>(`explain (analyze, timing off, format json) ${text}`).unprepared,
+    ([row]) => documentOf(row?.["QUERY PLAN"])["Execution Time"] ?? 0
   )
 
 /** The plan of a statement for people, in a transaction of its own that never waits for a lock for long. */

@@ -52,16 +52,17 @@ const testSettings = Effect.map(Settings.Settings, ({ database }) => database).p
 )
 
 /** Nothing is kept when the machine fails, which makes a test faster. */
-const forgetful = { fsync: "off", full_page_writes: "off", shared_preload_libraries: "pg_stat_statements" }
+export const forgetful = { fsync: "off", full_page_writes: "off", shared_preload_libraries: "pg_stat_statements" }
 
-const start = (folder: string, tcpPort: number, settings: Readonly<Record<string, string>>) =>
+/** What a server in `folder` is started with, its private folders made. */
+export const serverOptions = (folder: string, tcpPort: number, settings: Readonly<Record<string, string>>) =>
   Effect.gen(function* () {
     const found = yield* PostgresBinaries.locate(join(folder, "lib"))
     const binaries = Option.getOrThrowWith(found, () => new Error("No Postgres for this platform in node_modules"))
     const account = yield* PostgresAccount.forPaths([folder, binaries.postgres], undefined)
     const socketFolder = yield* Effect.promise(() => PostgresServer.privateFolder(account, join(folder, "s-")))
     const parent = yield* Effect.promise(() => PostgresServer.privateFolder(account, join(folder, "d-")))
-    yield* PostgresServer.start({
+    return {
       binaries,
       account,
       dataFolder: join(parent, "postgres"),
@@ -69,17 +70,24 @@ const start = (folder: string, tcpPort: number, settings: Readonly<Record<string
       logFile: join(folder, "postgres.log"),
       settings: { ...settings, listen_addresses: "127.0.0.1", port: String(tcpPort) },
       orphanFolders: [folder]
-    })
-    return socketFolder
+    }
   })
 
-const newFolder = (): string => {
+const start = (folder: string, tcpPort: number, settings: Readonly<Record<string, string>>) =>
+  Effect.gen(function* () {
+    const options = yield* serverOptions(folder, tcpPort, settings)
+    yield* PostgresServer.start(options)
+    return options.socketFolder
+  })
+
+/** A folder for a server, to be deleted by whoever asked for it. */
+export const newFolder = (): string => {
   const folder = mkdtempSync(join(tmpdir(), "connect-test-"))
   chmodSync(folder, 0o755)
   return folder
 }
 
-const urlAt = (tcpPort: number, database: string): string =>
+export const urlAt = (tcpPort: number, database: string): string =>
   `postgres://${PostgresServer.user}:none@127.0.0.1:${tcpPort}/${database}`
 
 const launch = async (): Promise<Shared> => {

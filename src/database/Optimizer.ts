@@ -1,0 +1,309 @@
+import * as SqlClient from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Array from "effect/Array"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { DatabaseUnavailable } from "../errors.ts"
+import * as Activity from "./optimizer/Activity.ts"
+import * as Catalog from "./optimizer/Catalog.ts"
+import * as Proposals from "./optimizer/Proposals.ts"
+import * as Redundant from "./optimizer/Redundant.ts"
+import * as Trial from "./optimizer/Trial.ts"
+import * as Workload from "./optimizer/Workload.ts"
+import * as Plans from "./Plans.ts"
+import { orUnavailable } from "./SqlErrors.ts"
+
+/** How the database does, as its server has counted since `hours` ago. */
+export interface Report {
+  readonly hours: number
+  readonly workload: Workload.Workload
+  readonly tables: ReadonlyArray<Catalog.Table>
+  readonly activity: Activity.Activity
+}
+
+/** An index to make, tried on a copy. */
+export interface Advised {
+  readonly sql: string
+  readonly reason: string
+  readonly statement: string
+  readonly outcome: Trial.Outcome
+  readonly tableRows: number
+}
+
+/** What looked like an index to make or to drop, and why it is not advised. */
+export interface Rejected {
+  readonly sql: string
+  readonly reason: string
+  readonly why: string
+}
+
+/** An index to drop: no known statement becomes dearer without it. */
+export interface Droppable {
+  readonly sql: string
+  readonly redundant: Redundant.Redundant
+  /** Statements that were planned without it. */
+  readonly statements: number
+}
+
+export interface IndexReport {
+  readonly hours: number
+  readonly indexes: ReadonlyArray<Catalog.Index>
+  readonly unindexedKeys: ReadonlyArray<Catalog.ForeignKey>
+  readonly create: ReadonlyArray<Advised>
+  readonly drop: ReadonlyArray<Droppable>
+  readonly rejected: ReadonlyArray<Rejected>
+  /** What would let us see slow statements, where the server does not count them. */
+  readonly blind: string | null
+}
+
+/** Called with what is being done, for people who wait. */
+export type Progress = (what: string) => Effect.Effect<void>
+
+/** Looks into the database. Reads only; what it advises it has tried on a copy that is gone when it answers. */
+export class Optimizer extends Context.Tag("@connect/Optimizer")<
+  Optimizer,
+  {
+    readonly report: Effect.Effect<Report, DatabaseUnavailable>
+    readonly indexes: (progress: Progress) => Effect.Effect<IndexReport, DatabaseUnavailable>
+  }
+>() {}
+
+const statementsOf = (workload: Workload.Workload): ReadonlyArray<Workload.Statement> =>
+  workload._tag === "Known" ? workload.statements : []
+
+interface Planned {
+  readonly statement: Workload.Statement
+  readonly plan: Plans.PlanNode
+}
+
+/** The plans of the statements that have one without values; others, such as `interval $1`, are left out. */
+const planned = (sql: SqlClient.SqlClient, statements: ReadonlyArray<Workload.Statement>) =>
+  Catalog.reading(
+    sql,
+    Effect.zipRight(
+      Plans.genericPlans(sql),
+      Effect.map(
+        Effect.forEach(statements, (statement) =>
+          Plans.nodeOf(sql, statement.text).pipe(
+            Effect.map((plan): ReadonlyArray<Planned> => [{ statement, plan }]),
+            Effect.orElseSucceed((): ReadonlyArray<Planned> => [])
+          )
+        ),
+        (all) => all.flat()
+      )
+    )
+  )
+
+const tablesOf = (plan: Plans.PlanNode): ReadonlySet<string> =>
+  new Set(Plans.nodesOf(plan).flatMap((node) => node["Relation Name"] ?? []))
+
+/** Statements that a copy can stand in for: a name with its schema reaches past it. */
+const isCopyable = (text: string): boolean => !/\bfrom\s+"?\w+"?\."?\w+|\bjoin\s+"?\w+"?\."?\w+/i.test(text)
+
+const tables = ({ tables: all }: Catalog.Catalog, names: ReadonlySet<string>): ReadonlyArray<Catalog.Table> =>
+  all.filter(({ name }, n) => names.has(name) && all.findIndex((other) => other.name === name) === n)
+
+const verdict = ({ after, before, usesIndex }: Trial.Outcome): string | undefined => {
+  if (!usesIndex) return "the planner does not use it"
+  const cheaper = before.cost / after.cost
+  if (cheaper < Trial.gainMin) return `it makes the statement ${cheaper.toFixed(1)} times cheaper only`
+  if (before.millis === null || after.millis === null) return undefined
+  const faster = before.millis / after.millis
+  return faster < Trial.gainMin ? `it makes the statement ${faster.toFixed(1)} times faster only` : undefined
+}
+
+const createSql = (proposal: Proposals.Proposal): string =>
+  `create index concurrently ${Proposals.definitionOf(proposal)}`
+
+const dropSql = ({ name, schema }: Catalog.Index): string => `drop index concurrently "${schema}"."${name}"`
+
+type Tried = { readonly advised: Advised; readonly proposal: Proposals.Proposal } | { readonly rejected: Rejected }
+
+const rejected = (proposal: Proposals.Proposal, why: string): Tried => ({
+  rejected: { sql: createSql(proposal), reason: proposal.reason, why }
+})
+
+const tryOne = (copy: Trial.Copy, proposal: Proposals.Proposal): Effect.Effect<Tried> =>
+  copy.build(proposal).pipe(
+    Effect.map((outcome) => {
+      const { reason, statement, table } = proposal
+      const why = verdict(outcome)
+      return why === undefined
+        ? { proposal, advised: { sql: createSql(proposal), reason, statement, outcome, tableRows: table.rows } }
+        : rejected(proposal, why)
+    }),
+    Effect.catchAll((error) => Effect.succeed(rejected(proposal, `it could not be tried: ${messageOf(error)}`)))
+  )
+
+const messageOf = ({ cause, message }: SqlError): string => (cause instanceof Error ? cause.message : message)
+
+/** A proposal, and the tables that its statement reads. */
+interface Wanted {
+  readonly proposal: Proposals.Proposal
+  readonly names: ReadonlySet<string>
+}
+
+const proposalsOf = (catalog: Catalog.Catalog, plans: ReadonlyArray<Planned>) => {
+  const all = [
+    ...Redundant.unindexedKeys(catalog).flatMap((key) =>
+      Proposals.forKey(key, catalog).map((proposal): Wanted => ({ proposal, names: new Set([key.table]) }))
+    ),
+    ...plans
+      .filter(({ statement }) => isCopyable(statement.text))
+      .flatMap(({ plan, statement }) =>
+        Proposals.forStatement(statement, plan, catalog).map((proposal): Wanted => ({
+          proposal,
+          names: tablesOf(plan)
+        }))
+      )
+  ]
+  const seen = new Set<string>()
+  return all.filter(({ proposal }) => {
+    const definition = Proposals.definitionOf(proposal)
+    return !seen.has(definition) && seen.add(definition)
+  })
+}
+
+/** What another advised index does as well: one that begins with the same columns. */
+const covered = (one: Proposals.Proposal, all: ReadonlyArray<Proposals.Proposal>): boolean =>
+  all.some(
+    (other) =>
+      other !== one &&
+      other.method === "btree" &&
+      one.method === "btree" &&
+      other.table === one.table &&
+      other.predicate === one.predicate &&
+      other.columns.length > one.columns.length &&
+      one.columns.every((column, n) => other.columns[n] === column)
+  )
+
+const tooSmall = ({ proposal }: Wanted): Tried =>
+  rejected(
+    proposal,
+    `the table has ${proposal.table.rows} rows: below ${Proposals.rowsMin} it is read as a whole anyway`
+  )
+
+const tryGroup = (
+  sql: SqlClient.SqlClient,
+  catalog: Catalog.Catalog,
+  group: ReadonlyArray<Wanted>,
+  progress: Progress
+): Effect.Effect<ReadonlyArray<Tried>> =>
+  Trial.on(sql, tables(catalog, group[0]?.names ?? new Set()), (copy) =>
+    Effect.forEach(group, ({ proposal }) =>
+      Effect.zipRight(progress(`trying an index ${Proposals.definitionOf(proposal)}`), tryOne(copy, proposal))
+    )
+  ).pipe(
+    Effect.catchAll((error) =>
+      Effect.succeed(group.map(({ proposal }) => rejected(proposal, `no copy could be made: ${messageOf(error)}`)))
+    )
+  )
+
+const creations = (
+  sql: SqlClient.SqlClient,
+  catalog: Catalog.Catalog,
+  plans: ReadonlyArray<Planned>,
+  progress: Progress
+) =>
+  Effect.gen(function* () {
+    const [small, large] = Array.partition(
+      proposalsOf(catalog, plans),
+      ({ proposal }) => proposal.table.rows >= Proposals.rowsMin
+    )
+    // What needs the same tables is tried on the same copy.
+    const groups = Object.values(Array.groupBy(large, ({ names }) => [...names].sort().join()))
+    const tried = yield* Effect.forEach(groups, (group) => tryGroup(sql, catalog, group, progress))
+    const good = tried.flat().flatMap((one) => ("advised" in one ? [one] : []))
+    return {
+      create: good
+        .filter(
+          ({ proposal }) =>
+            !covered(
+              proposal,
+              good.map((one) => one.proposal)
+            )
+        )
+        .map(({ advised }) => advised),
+      rejected: [...tried.flat(), ...small.map(tooSmall)].flatMap((one) => ("rejected" in one ? [one.rejected] : []))
+    }
+  })
+
+type Judged = { readonly drop: Droppable } | { readonly rejected: Rejected }
+
+const judgeDrop = (
+  sql: SqlClient.SqlClient,
+  catalog: Catalog.Catalog,
+  plans: ReadonlyArray<Planned>,
+  redundant: Redundant.Redundant
+) => {
+  const { index, kind } = redundant
+  const touching = plans.filter(({ plan, statement }) => tablesOf(plan).has(index.table) && isCopyable(statement.text))
+  const names = new Set([index.table, ...touching.flatMap(({ plan }) => [...tablesOf(plan)])])
+  const statements = touching.map(({ statement }) => statement.text)
+  const kept = (why: string): Judged => ({ rejected: { sql: dropSql(index), reason: `${index.name} is ${kind}`, why } })
+  return Trial.on(sql, tables(catalog, names), (copy) => copy.drop(index, statements)).pipe(
+    Effect.map((loss): Judged =>
+      Trial.isHarmless(loss)
+        ? { drop: { sql: dropSql(index), redundant, statements: statements.length } }
+        : kept(`a statement becomes ${loss.toFixed(1)} times dearer without it`)
+    ),
+    Effect.catchAll((error: SqlError) => Effect.succeed(kept(`it could not be tried: ${messageOf(error)}`)))
+  )
+}
+
+const drops = (
+  sql: SqlClient.SqlClient,
+  catalog: Catalog.Catalog,
+  plans: ReadonlyArray<Planned>,
+  hoursMin: number,
+  progress: Progress
+) =>
+  Effect.gen(function* () {
+    const judged = yield* Effect.forEach(Redundant.redundant(catalog, hoursMin), (one) =>
+      Effect.zipRight(progress(`trying without ${one.index.name}`), judgeDrop(sql, catalog, plans, one))
+    )
+    return {
+      drop: judged.flatMap((one) => ("drop" in one ? [one.drop] : [])),
+      rejected: judged.flatMap((one) => ("rejected" in one ? [one.rejected] : []))
+    }
+  })
+
+const indexes = (sql: SqlClient.SqlClient, hoursMin: number, progress: Progress) =>
+  Effect.gen(function* () {
+    yield* progress("reading the catalog")
+    const catalog = yield* Catalog.read(sql)
+    const workload = yield* Workload.read(sql)
+    yield* progress(`planning ${statementsOf(workload).length} statements`)
+    const plans = yield* planned(sql, statementsOf(workload))
+    const made = yield* creations(sql, catalog, plans, progress)
+    const dropped = yield* drops(sql, catalog, plans, hoursMin, progress)
+    return {
+      hours: catalog.hours,
+      indexes: catalog.indexes,
+      unindexedKeys: Redundant.unindexedKeys(catalog),
+      create: made.create,
+      drop: dropped.drop,
+      rejected: [...made.rejected, ...dropped.rejected],
+      blind: workload._tag === "Unknown" ? workload.fix : null
+    }
+  })
+
+/** `unusedHours`: how long an index must have been without a scan to be called unused. */
+export const layerWith = ({ unusedHours }: { readonly unusedHours: number }) =>
+  Layer.effect(
+    Optimizer,
+    Effect.map(SqlClient.SqlClient, (sql) => ({
+      report: orUnavailable(
+        Effect.gen(function* () {
+          const { hours, tables: all } = yield* Catalog.read(sql)
+          return { hours, tables: all, workload: yield* Workload.read(sql), activity: yield* Activity.read(sql) }
+        })
+      ),
+      indexes: (progress) => orUnavailable(indexes(sql, unusedHours, progress))
+    }))
+  )
+
+export const layer: Layer.Layer<Optimizer, never, SqlClient.SqlClient> = layerWith({
+  unusedHours: Redundant.unusedHours
+})

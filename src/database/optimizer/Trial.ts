@@ -1,0 +1,201 @@
+import type * as SqlClient from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Plans from "../Plans.ts"
+import { type Index, statementMillisMax, type Table } from "./Catalog.ts"
+import type { Clause } from "./Predicates.ts"
+import { definitionOf, type Proposal, relationOf } from "./Proposals.ts"
+
+/** Rows of a table that the copy holds at most, spread over it. */
+export const sampleRowsMax = 50_000
+
+/** Bytes of a table that the copy holds at most, by its average row. */
+export const sampleBytesMax = 64 * 1_048_576
+
+/** How many times cheaper, and faster where it was run, a statement must be before an index is advised. */
+export const gainMin = 2
+
+/** A statement may cost this many times as much after an index is dropped. */
+const lossMax = 1.05
+
+/** Values that a statement's conditions are run with, each taken from a row of the copy. */
+const probesMax = 5
+
+/** One statement on the copy: what the planner expects, and what a run took where it could be run. */
+export interface Measured {
+  readonly cost: number
+  readonly millis: number | null
+}
+
+/** What became of a proposal on the copy. */
+export interface Outcome {
+  readonly usesIndex: boolean
+  readonly before: Measured
+  readonly after: Measured
+  readonly sampleRows: number
+}
+
+/** The copy of some tables; it is gone when the effect that `on` runs is over, however it ends. */
+export interface Copy {
+  /** Builds the index, plans and runs its statement with and without it, and takes it away again. */
+  readonly build: (proposal: Proposal) => Effect.Effect<Outcome, SqlError>
+  /** The highest cost of these statements without the index over the cost with it. */
+  readonly drop: (index: Index, statements: ReadonlyArray<string>) => Effect.Effect<number, SqlError>
+}
+
+/** Says with which result a transaction is rolled back. */
+class Undo<A> extends Data.Error<{ readonly result: A }> {}
+
+/** The result of the effect, with all that it did undone. */
+const undone = <A, E, R>(sql: SqlClient.SqlClient, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
+  sql.withTransaction(Effect.flatMap(effect, (result) => new Undo({ result }))).pipe(
+    Effect.catchIf(
+      (error): error is Undo<A> => error instanceof Undo,
+      ({ result }) => Effect.succeed(result)
+    )
+  )
+
+const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
+const copyOf = (table: Table): string => `pg_temp.${relationOf(table)}`
+
+const sampleRows = ({ bytes, rows }: Table): number =>
+  Math.min(sampleRowsMax, Math.ceil(sampleBytesMax / Math.max(1, bytes / Math.max(1, rows))))
+
+/** The table with its indexes and some of its rows, under its own name, which a temporary table takes first. */
+const copy = (sql: SqlClient.SqlClient, table: Table) =>
+  Effect.gen(function* () {
+    const source = `${quoted(table.schema)}.${quoted(table.name)}`
+    const limit = sampleRows(table)
+    const share = Math.min(100, (limit / Math.max(1, table.rows)) * 110)
+    const columns = yield* sql.unsafe<{ readonly name: string }>(
+      `select attname as name from pg_attribute where attrelid = $1::regclass and attnum > 0 and not attisdropped
+       and attgenerated = '' order by attnum`,
+      [source]
+    )
+    const list = columns.map(({ name }) => quoted(name)).join(", ")
+    yield* sql.unsafe(`create temporary table ${relationOf(table)} (like ${source} including all) on commit drop`)
+      .unprepared
+    yield* sql.unsafe(
+      `insert into ${copyOf(table)} (${list}) overriding system value select ${list} from ${source}` +
+        `${share < 100 ? ` tablesample system (${share}) repeatable (1)` : ""} limit ${limit}`
+    ).unprepared
+    yield* sql.unsafe(`analyze ${copyOf(table)}`).unprepared
+  })
+
+/** The condition with a value of the row that `probe` names; undefined where we can make up none. */
+const probed = ({ left, operator, right }: Clause, n: number): string | undefined => {
+  if (operator.startsWith("IS ") || right === "true" || right === "false") return undefined
+  return operator === "@@" ? undefined : `quote_literal((${left})::text) as v${n}`
+}
+
+const condition = ({ left, operator, right }: Clause, value: string | null | undefined): string | undefined => {
+  if (value === undefined) return operator === "@@" ? undefined : `${left} ${operator} ${right}`
+  if (value === null) return undefined
+  if (operator.startsWith("~~")) return `${left} ${operator} ('%' || ${value} || '%')`
+  // A text is not a pattern: what it says between dots is found in it all the same.
+  if (operator.startsWith("~")) return `${left} ${operator} '^'`
+  return `${left} ${operator} ${value}`
+}
+
+/** Selects with values from rows of the copy in place of the statement's own; none where no values can be made up. */
+const probesOf = (sql: SqlClient.SqlClient, { clauses, table }: Proposal) =>
+  Effect.gen(function* () {
+    const values = clauses.map(probed)
+    const wanted = values.filter((text) => text !== undefined)
+    if (wanted.length === 0) return []
+    const rows = yield* sql.unsafe<Readonly<Record<string, string | null>>>(
+      `select ${wanted.join(", ")} from (select *, row_number() over () as connect_row, count(*) over () as connect_rows
+       from ${copyOf(table)}) r where connect_row % greatest(connect_rows / ${probesMax}, 1) = 0 limit ${probesMax}`
+    ).unprepared
+    return rows.flatMap((row) => {
+      const found = clauses.map((clause, n) => condition(clause, values[n] === undefined ? undefined : row[`v${n}`]))
+      return found.includes(undefined) ? [] : [`select * from ${copyOf(table)} where ${found.join(" and ")}`]
+    })
+  })
+
+const measure = (sql: SqlClient.SqlClient, statement: string, probes: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const plan = yield* Plans.nodeOf(sql, statement)
+    // The first run reads what the second one finds in memory.
+    const runs = yield* Effect.forEach(probes, (probe) =>
+      Effect.zipRight(Plans.runMillis(sql, probe), Plans.runMillis(sql, probe))
+    )
+    const millis = runs.length === 0 ? null : runs.reduce((sum, one) => sum + one, 0) / runs.length
+    return { plan, measured: { cost: plan["Total Cost"], millis } }
+  })
+
+const candidate = "connect_candidate"
+
+const build = (sql: SqlClient.SqlClient, proposal: Proposal) =>
+  undone(
+    sql,
+    Effect.gen(function* () {
+      const { statement, table } = proposal
+      const [held] = yield* sql.unsafe<{ readonly n: number }>(`select count(*)::int as n from ${copyOf(table)}`)
+        .unprepared
+      const probes = yield* probesOf(sql, proposal)
+      const before = yield* measure(sql, statement, probes)
+      const definition = definitionOf({ ...proposal, table: { ...table, schema: "pg_temp" } })
+      yield* sql.unsafe(`create index ${candidate} ${definition}`).unprepared
+      yield* sql.unsafe(`analyze ${copyOf(table)}`).unprepared
+      const after = yield* measure(sql, statement, probes)
+      return {
+        usesIndex: Plans.nodesOf(after.plan).some((node) => node["Index Name"] === candidate),
+        before: before.measured,
+        after: after.measured,
+        sampleRows: held?.n ?? 0
+      }
+    })
+  )
+
+/** Everything of a definition behind the table's name; the copy's index has another name and table. */
+const form = (definition: string): string => definition.slice(definition.indexOf(" USING "))
+
+const drop = (sql: SqlClient.SqlClient, index: Index, statements: ReadonlyArray<string>) =>
+  undone(
+    sql,
+    Effect.gen(function* () {
+      const costs = Effect.forEach(statements, (text) =>
+        Effect.map(Plans.nodeOf(sql, text), (plan) => plan["Total Cost"])
+      )
+      const before = yield* costs
+      const names = yield* sql.unsafe<{ readonly name: string; readonly definition: string; readonly unique: boolean }>(
+        `select c.relname as name, pg_get_indexdef(i.indexrelid) as definition, i.indisunique as unique
+         from pg_index i join pg_class c on c.oid = i.indexrelid
+         where i.indrelid = $1::regclass and not exists (select from pg_constraint where conindid = i.indexrelid)`,
+        [`pg_temp.${quoted(index.table)}`]
+      )
+      const same = names.find((one) => form(one.definition) === form(index.definition) && one.unique === index.unique)
+      // The copy keeps one of two equal indexes: then there is nothing to drop, and nothing to lose.
+      if (same !== undefined) yield* sql.unsafe(`drop index pg_temp.${quoted(same.name)}`).unprepared
+      const after = yield* costs
+      return Math.max(1, ...after.map((cost, n) => cost / Math.max(0.01, before[n] ?? cost)))
+    })
+  )
+
+/** Whether nothing is lost without the index, from `Copy.drop`. */
+export const isHarmless = (loss: number): boolean => loss <= lossMax
+
+/**
+ * Runs the effect on a copy of these tables: temporary tables inside one transaction, which is rolled back. The tables
+ * themselves are only read, and nobody else ever sees the copy: a killed process or a cut connection leaves nothing.
+ */
+export const on = <A, E>(
+  sql: SqlClient.SqlClient,
+  tables: ReadonlyArray<Table>,
+  effect: (copy: Copy) => Effect.Effect<A, E>
+): Effect.Effect<A, E | SqlError> =>
+  undone(
+    sql,
+    Effect.gen(function* () {
+      yield* sql.unsafe(`set local statement_timeout = ${statementMillisMax}`).unprepared
+      yield* sql.unsafe("set local lock_timeout = '1s'").unprepared
+      yield* Plans.genericPlans(sql)
+      yield* Effect.forEach(tables, (table) => copy(sql, table), { discard: true })
+      return yield* effect({
+        build: (proposal) => build(sql, proposal),
+        drop: (index, statements) => drop(sql, index, statements)
+      })
+    })
+  )

@@ -1,0 +1,113 @@
+import { expect } from "bun:test"
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Optimizer from "../../src/database/Optimizer.ts"
+import * as Trial from "../../src/database/optimizer/Trial.ts"
+import { withLayer } from "../kit/effect.ts"
+import * as Postgres from "../kit/Postgres.ts"
+
+/** A shop whose indexes are wrong in each way there is. */
+const tables = [
+  `create table customers (id int primary key, email text not null)`,
+  `create table orders (id int primary key, customer_id int not null references customers, city text not null,
+     code text not null, paid boolean not null, note text not null, placed_at timestamptz not null)`,
+  `insert into customers select n, 'Mail' || n || '@example.org' from generate_series(1, 2000) n`,
+  `insert into orders select n, 1 + n % 2000, 'city' || n % 50, md5(n::text), n % 2 = 0, 'note' || n,
+     timestamptz '2026-01-01' + n * interval '1 minute' from generate_series(1, 20000) n`,
+  `create index orders_city on orders (city)`,
+  `create index orders_city_again on orders (city)`,
+  `create index orders_code_length on orders (length(code))`,
+  `create index orders_placed on orders (placed_at)`,
+  `create index orders_placed_city on orders (placed_at, city)`,
+  `create extension if not exists pg_stat_statements`,
+  `analyze`
+]
+
+const shop = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* Effect.forEach(tables, (text) => sql.unsafe(text).unprepared, { discard: true })
+    yield* sql`select id from orders where lower(code) = ${"abc"}`
+    yield* sql`select id from orders where note like ${"%te777%"}`
+    yield* sql`select count(*) from orders where paid = ${true}`
+    yield* sql`select id from orders where city = ${"city1"} order by placed_at desc limit ${5}`
+  })
+)
+
+const layer = Layer.provideMerge(Layer.merge(shop, Optimizer.layerWith({ unusedHours: 0 })), Postgres.layerDatabase)
+
+const quiet = () => Effect.void
+
+withLayer("indexes of a shop", layer, (it) => {
+  const advice = Effect.cached(Effect.flatMap(Optimizer.Optimizer, ({ indexes }) => indexes(quiet))).pipe(
+    Effect.runSync
+  )
+
+  it("a foreign key without an index and slow conditions get one, with what it gained on the copy", () =>
+    Effect.gen(function* () {
+      const { create } = yield* advice
+      const made = new Map(create.map((one) => [one.sql.replace("create index concurrently ", ""), one]))
+      expect([...made.keys()]).toContain("on public.orders using btree (customer_id)")
+      expect([...made.keys()]).toContain("on public.orders using btree (lower(code))")
+      expect([...made.keys()]).toContain("on public.orders using gin (note gin_trgm_ops)")
+      for (const { outcome } of made.values()) {
+        expect(outcome.usesIndex).toBe(true)
+        expect(outcome.before.cost / outcome.after.cost).toBeGreaterThanOrEqual(Trial.gainMin)
+        expect(outcome.sampleRows).toBeGreaterThan(1_000)
+      }
+      expect(made.get("on public.orders using btree (lower(code))")?.outcome.before.millis).toBeGreaterThan(0)
+    }))
+
+  it("an index that looks right and helps nobody is tried and not advised", () =>
+    Effect.gen(function* () {
+      const { create, rejected } = yield* advice
+      expect(create.filter(({ sql }) => sql.includes("(paid)"))).toEqual([])
+      expect(rejected.find(({ sql }) => sql.includes("(paid)"))?.why).toMatch(/does not use it|only/)
+    }))
+
+  it("duplicates, prefixes and unused ones may go; what a key stands on stays", () =>
+    Effect.gen(function* () {
+      const { drop } = yield* advice
+      const going = new Map(drop.map(({ redundant }) => [redundant.index.name, redundant]))
+      expect(going.get("orders_city_again")).toMatchObject({ kind: "duplicate", keeps: { name: "orders_city" } })
+      expect(going.get("orders_placed")).toMatchObject({ kind: "prefix", keeps: { name: "orders_placed_city" } })
+      expect(going.get("orders_code_length")).toMatchObject({ kind: "unused", keeps: null })
+      expect([...going.keys()].filter((name) => name.endsWith("_pkey"))).toEqual([])
+    }))
+
+  it("leaves nothing behind, neither when it is done nor when it is interrupted", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* advice
+      const { indexes } = yield* Optimizer.Optimizer
+      const begun = yield* Deferred.make<void>()
+      const stay = (what: string) =>
+        what.startsWith("trying") ? Effect.zipRight(Deferred.succeed(begun, undefined), Effect.never) : Effect.void
+      const running = yield* Effect.fork(indexes(stay))
+      yield* Deferred.await(begun)
+      yield* Fiber.interrupt(running)
+      const left = yield* sql<{ readonly name: string }>`
+        select relname as name from pg_class where relnamespace::regnamespace::text like 'pg\\_temp%'
+        or relname like 'connect\\_candidate%'`
+      expect(left).toEqual([])
+      const [count] = yield* sql<{
+        readonly n: number
+      }>`select count(*)::int as n from pg_indexes where tablename = 'orders'`
+      expect(count?.n).toBe(6)
+      expect(yield* sql`select name from pg_prepared_statements where name like 'connect\\_plan%'`).toEqual([])
+    }))
+
+  it("the report has the statements that took the most time, the tables and who is connected", () =>
+    Effect.gen(function* () {
+      const { report } = yield* Optimizer.Optimizer
+      const { activity, tables: found, workload } = yield* report
+      expect(workload._tag).toBe("Known")
+      const texts = workload._tag === "Known" ? workload.statements.map(({ text }) => text) : []
+      expect(texts.join()).toContain("lower(code) = $1")
+      expect(found.find(({ name }) => name === "orders")).toMatchObject({ rows: 20_000, schema: "public" })
+      expect(activity.connections.length).toBeGreaterThan(0)
+    }))
+})

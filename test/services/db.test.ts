@@ -1,0 +1,98 @@
+import { expect } from "bun:test"
+import { join } from "node:path"
+import Pg from "pg"
+import * as Effect from "effect/Effect"
+import { it } from "../kit/effect.ts"
+import * as Postgres from "../kit/Postgres.ts"
+
+const program = join(import.meta.dir, "..", "..", "services", "db.ts")
+
+const start = (url: string, words: ReadonlyArray<string>) =>
+  Bun.spawn(["bun", program, ...words], {
+    env: { ...process.env, NODE_ENV: "test", DATABASE_URL: url, REDIS_HOST: "" },
+    stdout: "pipe",
+    stderr: "pipe"
+  })
+
+/** Runs the program; its output, its complaints and its exit code. */
+const db = (url: string, ...words: ReadonlyArray<string>) =>
+  Effect.promise(async () => {
+    const child = start(url, words)
+    const [output, complaint] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text()
+    ])
+    return { output, complaint, code: await child.exited }
+  })
+
+const query = (url: string, ...texts: ReadonlyArray<string>) =>
+  Effect.promise(async () => {
+    const client = new Pg.Client({ connectionString: url })
+    await client.connect()
+    const results = []
+    for (const text of texts) results.push((await client.query<Record<string, unknown>>(text)).rows)
+    await client.end()
+    return results
+  })
+
+/** Rows enough that an index pays, with a foreign key that has none. */
+const rows = [
+  "create extension if not exists pg_stat_statements",
+  "create table parents (id int primary key)",
+  "create table children (id int primary key, parent_id int not null references parents)",
+  "insert into parents select generate_series(1, 2000)",
+  "insert into children select n, 1 + n % 2000 from generate_series(1, 20000) n",
+  "analyze"
+]
+
+const untouched = "select (select count(*)::int from pg_indexes where schemaname = 'public') as indexes"
+
+it.live("advises for people and for programs, and changes nothing", () =>
+  Effect.gen(function* () {
+    const url = yield* Postgres.emptyUrl
+    yield* query(url, ...rows)
+    const indexes = yield* db(url, "indexes")
+    expect(indexes.output).toContain("create index concurrently on public.children using btree (parent_id);")
+    expect(indexes.output).toMatch(/tried on 20000 of 20000 rows: cost \d+ -> \d+; [\d.]+ ms -> [\d.]+ ms a run/)
+    expect(indexes.complaint).toContain("trying an index on public.children")
+    expect(indexes.code).toBe(0)
+    const report = yield* db(url, "report", "--json")
+    expect(JSON.parse(report.output)).toMatchObject({ workload: { _tag: "Known" }, activity: { connectionsMax: 100 } })
+    expect((yield* db(url, "report")).output).toContain("Statements by the time they took together")
+    expect(yield* query(url, untouched)).toEqual([[{ indexes: 2 }]])
+  })
+)
+
+it.live("Ctrl-C in the middle of a trial leaves no copy", () =>
+  Effect.gen(function* () {
+    const url = yield* Postgres.emptyUrl
+    yield* query(url, ...rows)
+    yield* Effect.promise(async () => {
+      const child = start(url, ["indexes"])
+      for await (const piece of child.stderr) {
+        if (new TextDecoder().decode(piece).includes("trying")) break
+      }
+      child.kill("SIGINT")
+      return child.exited
+    })
+    const copies = "select relname from pg_class where relpersistence = 't'"
+    expect(yield* query(url, copies)).toEqual([[]])
+  })
+)
+
+it.live("says how it is used, and what is wrong with the database", () =>
+  Effect.gen(function* () {
+    const nowhere = "postgres://nobody@127.0.0.1:1/none"
+    const [asked, wrong, away] = yield* Effect.all(
+      [db(nowhere, "--help"), db(nowhere, "everything"), db(nowhere, "report")],
+      { concurrency: 3 }
+    )
+    expect(asked).toMatchObject({ code: 0, complaint: "" })
+    expect(asked.output).toContain("bun run db indexes")
+    expect(wrong.code).toBe(1)
+    expect(wrong.complaint).toContain("That is not how it is used: everything")
+    expect(away.code).toBe(1)
+    expect(away.complaint).toContain("Postgres is not reachable: 127.0.0.1:1")
+    expect(away.complaint).toContain("DATABASE_URL")
+  })
+)
