@@ -5,6 +5,7 @@ import * as Exit from "effect/Exit"
 import type * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import type * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
 import * as TestContext from "effect/TestContext"
 
 /** Wall-clock limit of one test, outside the test clock. */
@@ -17,12 +18,26 @@ const settle = async <A, E>(promise: Promise<Exit.Exit<A, E>>): Promise<void> =>
 
 type Body<R> = () => Effect.Effect<unknown, unknown, R>
 
+/**
+ * Before each step the TestClock lets others run, by timers of a millisecond that add up to most of a test's time: a
+ * turn of the event loop does as well.
+ */
+const swiftly = TestClock.testClockWith((clock) =>
+  Effect.sync(() =>
+    Object.assign(clock, { yieldTimer: Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void))) })
+  )
+)
+
 /** A test as an Effect under the TestClock, in a scope of its own. */
 export const it = (name: string, body: Body<Scope.Scope>, millis = limitMillis): void =>
   test(
     name,
     () =>
-      settle(Effect.runPromiseExit(Effect.scoped(Effect.suspend(body)).pipe(Effect.provide(TestContext.TestContext)))),
+      settle(
+        Effect.runPromiseExit(
+          Effect.zipRight(swiftly, Effect.scoped(Effect.suspend(body))).pipe(Effect.provide(TestContext.TestContext))
+        )
+      ),
     millis
   )
 

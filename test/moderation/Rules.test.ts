@@ -155,7 +155,7 @@ it("4,000 characters with 5,000 words take less than a millisecond", () =>
     )
     const sentence = "The quick brown fox (a.k.a. you & me) jumps over all the lazy dogs @ 10 o'clock; a b c! "
     const long = sentence.repeat(50).slice(0, 4_000)
-    const millis = Array.from({ length: 200 }, () => {
+    const millis = Array.from({ length: 60 }, () => {
       const start = performance.now()
       judge(long)
       return performance.now() - start
