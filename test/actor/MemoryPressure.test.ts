@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/TestClock"
-import { ActorSystem } from "../../src/actor/ActorSystem.ts"
+import * as ActorSystem from "../../src/actor/ActorSystem.ts"
 import * as MemoryPressure from "../../src/actor/MemoryPressure.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import { Process } from "../../src/telemetry/Process.ts"
@@ -20,7 +20,13 @@ const world = (memoryLimit: Option.Option<number> = Option.none()) => {
     memoryBytesMax: 100,
     uptimeSeconds: 0
   }))
-  const system = Layer.mock(ActorSystem, { shed: (share) => Effect.sync(() => shed.push(share)) })
+  const system = Layer.effect(
+    ActorSystem.ActorSystem,
+    Effect.map(ActorSystem.make(), ({ deliver: _, disown: __, ...rest }) => ({
+      ...rest,
+      shed: (share) => Effect.sync(() => shed.push(share))
+    }))
+  )
   const layer = MemoryPressure.layer.pipe(
     Layer.provide(Layer.succeed(Process, { runtime: "bun", sample })),
     Layer.provide(
