@@ -116,7 +116,7 @@ const shared = <A, E, R>(
  * `schema`. Elsewhere they are kept in this process, per object. Callers at one time share a call; failures are not kept.
  */
 export const cacheable =
-  (ttl: Duration.DurationInput, name: string, schema: Schema.Schema<any, any> = Schema.Unknown) =>
+  (ttl: Duration.DurationInput, name: string, schema: Schema.Schema.AnyNoContext = Schema.Unknown) =>
   <This extends object, Args extends Array<unknown>, A, E, R>(
     target: Method<This, Args, A, E, R>,
     _context: ClassMethodDecoratorContext<This, Method<This, Args, A, E, R>>

@@ -22,7 +22,7 @@ export interface Call {
 export interface Definition {
   readonly name: string
   readonly ttl: Duration.DurationInput
-  readonly schema: Schema.Schema<any, any>
+  readonly schema: Schema.Schema.AnyNoContext
 }
 
 /** Where decorated methods keep their results when they are to be shared: near, in the Store and across processes. */

@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
 import * as Cache from "../../src/cache/Cache.ts"
+import { leaseWait } from "../../src/cache/Options.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import { Conflict, StoreUnavailable } from "../../src/errors.ts"
 import { Store } from "../../src/store/Store.ts"
@@ -337,3 +338,103 @@ it("large values are compressed in the store when settings say so, and come back
       )
     )
   ))
+
+/** A cache whose lookups wait for `gate`, in a process of its own. */
+const gated = (gate: Deferred.Deferred<void>, lookups: { count: number }) =>
+  Cache.make({
+    ...options,
+    lookup: (id) =>
+      Effect.zipRight(
+        Effect.sync(() => lookups.count++),
+        Effect.as(Deferred.await(gate), Option.some({ name: id }))
+      )
+  })
+
+it("processes share one lookup of a missing key", () =>
+  Effect.gen(function* () {
+    const process = processes()
+    const gate = yield* Deferred.make<void>()
+    const lookups = { count: 0 }
+    const nodes = yield* Effect.all([1, 2, 3].map(() => gated(gate, lookups).pipe(process())))
+    const callers = nodes.flatMap((cache) => Array.from({ length: 20 }, () => cache.get("ada")))
+    const reading = yield* Effect.fork(Effect.all(callers, { concurrency: "unbounded" }))
+    yield* settle
+    yield* Deferred.succeed(gate, undefined)
+    expect((yield* Fiber.join(reading)).map((found) => Option.getOrThrow(found).name)).toEqual(callers.map(() => "ada"))
+    expect(lookups.count).toBe(1)
+  }))
+
+it("when the process that looks up is gone, another does it after the wait", () =>
+  Effect.gen(function* () {
+    const process = processes()
+    const never = yield* Deferred.make<void>()
+    const open = yield* Deferred.make<void>()
+    yield* Deferred.succeed(open, undefined)
+    const lookups = { count: 0 }
+    const dead = yield* gated(never, lookups).pipe(process())
+    const alive = yield* gated(open, lookups).pipe(process())
+    yield* Effect.fork(dead.get("ada"))
+    yield* settle
+    const reading = yield* Effect.fork(alive.get("ada"))
+    yield* TestClock.adjust("1 second")
+    expect(lookups.count).toBe(1)
+    yield* TestClock.adjust(leaseWait)
+    expect(yield* Fiber.join(reading)).toEqual(Option.some({ name: "ada" }))
+    expect(lookups.count).toBe(2)
+  }))
+
+it("a lookup that fails in one process is tried by the next without a wait", () =>
+  Effect.gen(function* () {
+    const process = processes()
+    const gate = yield* Deferred.make<void>()
+    const failing = yield* Cache.make({
+      ...options,
+      lookup: () => Effect.zipRight(Deferred.await(gate), new Conflict({ message: "no" }))
+    }).pipe(process())
+    const { asked, cache } = yield* counted().pipe(process())
+    const first = yield* Effect.fork(Effect.flip(failing.get("ada")))
+    yield* settle
+    const second = yield* Effect.fork(cache.get("ada"))
+    yield* settle
+    expect(asked).toEqual([])
+    yield* Deferred.succeed(gate, undefined)
+    expect(yield* Fiber.join(first)).toBeInstanceOf(Conflict)
+    expect(yield* Fiber.join(second)).toEqual(Option.some({ name: "Ada" }))
+  }))
+
+it("a value past refreshAt is looked up once more, by one process, while all are served the old one", () =>
+  Effect.gen(function* () {
+    const process = processes()
+    const early = { ttl: "10 minutes", refreshAt: 0.8, near: { entriesMax: 10, ttl: "10 minutes" } } as const
+    const first = yield* counted(early).pipe(process())
+    const second = yield* counted(early).pipe(process())
+    yield* first.cache.get("ada")
+    yield* settle
+    yield* second.cache.get("ada")
+    for (const { rows } of [first, second]) rows.set("ada", { name: "Lady Ada" })
+    yield* TestClock.adjust("8 minutes")
+    for (const { cache } of [first, second]) expect(yield* cache.get("ada")).toEqual(Option.some({ name: "Ada" }))
+    yield* settle
+    expect([...first.asked, ...second.asked]).toEqual(["ada", "ada"])
+    for (const { cache } of [first, second]) expect(yield* cache.get("ada")).toEqual(Option.some({ name: "Lady Ada" }))
+  }))
+
+it("one refresh at a time, and a failing one leaves the old value until its time is over", () =>
+  Effect.gen(function* () {
+    let lookups = 0
+    const cache = yield* Cache.make({
+      ...options,
+      ttl: "10 minutes",
+      refreshAt: 0.5,
+      lookup: () => (lookups++ === 0 ? Effect.succeed(Option.some({ name: "Ada" })) : new Conflict({ message: "no" }))
+    })
+    yield* cache.get("ada")
+    yield* TestClock.adjust("6 minutes")
+    for (let n = 0; n < 5; n++) yield* cache.get("ada")
+    yield* settle
+    expect(lookups).toBe(2)
+    yield* TestClock.adjust("2 minutes")
+    expect(yield* cache.get("ada")).toEqual(Option.some({ name: "Ada" }))
+    yield* TestClock.adjust("3 minutes")
+    expect(yield* Effect.flip(cache.get("ada"))).toBeInstanceOf(Conflict)
+  }).pipe(Effect.provide(services)))

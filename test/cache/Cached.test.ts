@@ -5,9 +5,11 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
+import * as Caches from "../../src/cache/Caches.ts"
 import * as Cached from "../../src/cache/Cached.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import { Conflict } from "../../src/errors.ts"
+import { Store } from "../../src/store/Store.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { it } from "../kit/effect.ts"
 
@@ -73,4 +75,38 @@ it("callers of a decorated method share a call; when the one that runs it is int
     yield* Deferred.succeed(gate, undefined)
     expect(yield* Fiber.join(others)).toEqual(Array.from({ length: 10 }, () => 3))
     expect(adder.calls).toBe(1)
+  }))
+
+class Book {
+  calls = 0
+  @Cached.cacheable("1 minute", "book")
+  read(page: number): Effect.Effect<{ readonly page: number }, Conflict> {
+    return Effect.sync(() => (this.calls++, { page }))
+  }
+}
+
+it("where Caches is there, a decorated method's results are shared between objects and processes", () =>
+  Effect.gen(function* () {
+    const server = StoreMemory.server()
+    const process = yield* Effect.all(
+      [1, 2].map(() =>
+        Layer.build(
+          Layer.provide(
+            Caches.layer,
+            Layer.merge(
+              Layer.sync(Store, () => StoreMemory.connect(server)),
+              Settings.layerTest()
+            )
+          )
+        )
+      )
+    )
+    const books = [new Book(), new Book()]
+    for (const [index, book] of books.entries()) {
+      for (let n = 0; n < 2; n++) {
+        expect(yield* book.read(7).pipe(Effect.provide(process[index]!))).toEqual({ page: 7 })
+        yield* Effect.repeatN(Effect.yieldNow(), 20)
+      }
+    }
+    expect(books.map(({ calls }) => calls)).toEqual([1, 0])
   }))

@@ -1,0 +1,183 @@
+/**
+ * The cache beside those people use, on one Redis: hits near, hits in the store by 64 callers, many keys in one round
+ * trip, one lookup for three processes, how soon a change is seen elsewhere, and what compression makes of a page.
+ * Interleaved; medians over the rounds. `bun run bench cache [ROUNDS]`
+ */
+import * as EffectCache from "effect/Cache"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redis from "../test/kit/Redis.ts"
+import * as Nodes from "./cache/nodes.ts"
+import { compression } from "./cache/page.ts"
+import * as Peers from "./cache/peers.ts"
+import { coherence, stampede } from "./cache/several.ts"
+import { median, report, table } from "./kit.ts"
+
+const rounds = Number(process.argv[2] ?? 5)
+const millisEach = 400
+/** Gets between two looks at the time: the loop must cost little beside a hit. */
+const stride = 200
+const storeCallers = 64
+const many = 100
+const processes = 3
+const stampedes = 5
+const changes = 200
+
+/** Gets per second of one way, for `millisEach`. */
+type Way = () => Promise<number>
+
+const keyOf = (n: number): string => Nodes.keys[n % Nodes.keysMax]!
+
+const inEffect =
+  (
+    run: <A>(effect: Effect.Effect<A>) => Promise<A>,
+    get: (key: string) => Effect.Effect<unknown>,
+    callers: number
+  ): Way =>
+  async () => {
+    const until = performance.now() + millisEach
+    let done = 0
+    const steps = callers === 1 ? stride : 1
+    const caller = Effect.gen(function* () {
+      while (performance.now() < until) {
+        for (let step = 0; step < steps; step++) yield* get(keyOf(done++))
+      }
+    })
+    const began = performance.now()
+    await run(
+      Effect.all(
+        Array.from({ length: callers }, () => caller),
+        { concurrency: "unbounded", discard: true }
+      )
+    )
+    return (done * 1_000) / (performance.now() - began)
+  }
+
+const inPromises =
+  ({ get }: Peers.Peer, callers: number): Way =>
+  async () => {
+    const until = performance.now() + millisEach
+    let done = 0
+    const steps = callers === 1 ? stride : 1
+    const caller = async () => {
+      while (performance.now() < until) {
+        for (let step = 0; step < steps; step++) await get(keyOf(done++))
+      }
+    }
+    const began = performance.now()
+    await Promise.all(Array.from({ length: callers }, caller))
+    return (done * 1_000) / (performance.now() - began)
+  }
+
+const interleaved = async <Name extends string>(ways: Readonly<Record<Name, Way>>): Promise<Record<Name, number>> => {
+  const names = Object.keys(ways) as Array<string> as Array<Name>
+  const seen = new Map<Name, Array<number>>(names.map((name) => [name, []]))
+  for (let round = 0; round <= rounds; round++) {
+    for (const name of names) {
+      const perSecond = await ways[name]()
+      // The first round warms up.
+      if (round > 0) seen.get(name)!.push(perSecond)
+    }
+  }
+  const medians = names.map((name) => [name, median(seen.get(name)!)] as const)
+  console.log(table(medians.map(([cache, perSecond]) => ({ cache, "gets/s": perSecond }))), "\n")
+  return Object.fromEntries(medians) as Record<Name, number>
+}
+
+const filled = async (peer: Peers.Peer): Promise<Peers.Peer> => {
+  for (const [n, key] of Nodes.keys.entries()) await peer.set(key, Nodes.profile(n))
+  if ((await peer.get(keyOf(0))) === undefined) throw new Error("a peer does not have what was set")
+  return peer
+}
+
+const near = async (run: <A>(effect: Effect.Effect<A>) => Promise<A>, cache: Nodes.Profiles) => {
+  const theirs = await run(
+    EffectCache.make({
+      capacity: 10_000,
+      timeToLive: "1 hour",
+      lookup: (key: string) => Effect.succeed(Option.some(Nodes.profile(Nodes.keys.indexOf(key))))
+    })
+  )
+  const [bento, manager, keyv] = await Promise.all([Peers.bentoNear(), Peers.cacheManager(), Peers.keyv()])
+  for (const peer of [bento, manager, keyv]) await filled(peer)
+  for (const key of Nodes.keys) await run(Effect.zipRight(cache.get(key), theirs.get(key)))
+  console.log("Near hits, one caller")
+  return interleaved({
+    ours: inEffect(run, cache.get, 1),
+    "effect Cache": inEffect(run, (key) => theirs.get(key), 1),
+    bentocache: inPromises(bento, 1),
+    "cache-manager": inPromises(manager, 1),
+    keyv: inPromises(keyv, 1)
+  })
+}
+
+const store = async (port: number, run: <A>(effect: Effect.Effect<A>) => Promise<A>, cache: Nodes.Profiles) => {
+  const bento = await filled(await Peers.bentoStore(port))
+  const raw = await filled(await Peers.ioredisJson(port))
+  console.log(`Hits in the store, ${storeCallers} callers`)
+  const seen = await interleaved({
+    ours: inEffect(run, cache.get, storeCallers),
+    bentocache: inPromises(bento, storeCallers),
+    "ioredis + JSON": inPromises(raw, storeCallers)
+  })
+  await Promise.all([bento.close(), raw.close()])
+  return seen
+}
+
+/** Round trips of one key and of many, one after the other, as the share of the first that the second takes. */
+const roundTrips = async (run: <A>(effect: Effect.Effect<A>) => Promise<A>, cache: Nodes.Profiles) => {
+  const one: Array<number> = []
+  const all: Array<number> = []
+  const timed = (samples: Array<number>, get: Effect.Effect<unknown>) =>
+    Effect.suspend(() => {
+      const began = performance.now()
+      return Effect.map(get, () => void samples.push(performance.now() - began))
+    })
+  const keys = Nodes.keys.slice(0, many)
+  await run(
+    Effect.repeatN(Effect.zipRight(timed(one, cache.get(keyOf(7))), timed(all, cache.getMany(keys))), 400 * rounds)
+  )
+  return { one: median(one), all: median(all) }
+}
+
+const program = Effect.gen(function* () {
+  const redis = yield* Redis.start()
+  const { port } = redis
+  const runtime = Nodes.runtime(port)
+  yield* Effect.addFinalizer(() => Effect.promise(() => runtime.dispose()))
+  const run = <A>(effect: Effect.Effect<A>) => runtime.runPromise(effect)
+  const scope = yield* Effect.scope
+  const [withNear, withoutNear] = yield* Effect.promise(() => runtime.runPromise(Nodes.both(scope)))
+  yield* Effect.promise(() =>
+    run(Effect.forEach(Nodes.keys, (key, n) => withNear.set(key, Nodes.profile(n)), { discard: true }))
+  )
+  const nearHits = yield* Effect.promise(() => near(run, withNear))
+  const storeHits = yield* Effect.promise(() => store(port, run, withoutNear))
+  const trips = yield* Effect.promise(() => roundTrips(run, withoutNear))
+  console.log(
+    table([{ "round trips, microseconds": "median", "1 key": trips.one * 1e3, "100 keys": trips.all * 1e3 }]),
+    "\n"
+  )
+  const lookups = () =>
+    Effect.runPromise(Effect.map(redis.command("GET", "lookups"), (reply) => Number(reply.split("\r\n")[1] ?? 0)))
+  const worst = yield* Effect.promise(() => stampede(port, processes, stampedes, lookups))
+  const seen = yield* Effect.promise(() => coherence(port, processes, changes))
+  console.log(table([{ "a change is read elsewhere after": "milliseconds", p50: seen.p50, p99: seen.p99 }]), "\n")
+  const pages = compression()
+  console.log(table(Object.entries(pages).map(([page, figures]) => ({ page, ...figures }))))
+  report("cache", {
+    near_hit_vs_bentocache: nearHits.ours / nearHits.bentocache,
+    near_hit_vs_effect_cache: nearHits.ours / nearHits["effect Cache"],
+    near_hit_vs_cache_manager: nearHits.ours / nearHits["cache-manager"],
+    store_hit_vs_bentocache: storeHits.ours / storeHits.bentocache,
+    store_hit_vs_ioredis_json: storeHits.ours / storeHits["ioredis + JSON"],
+    getmany100_vs_get_rtt: trips.all / trips.one,
+    stampede_lookups: worst,
+    coherence_millis_p99: seen.p99,
+    page_6kb_compression_ratio: pages.history.ratio,
+    page_6kb_compress_micros: pages.history.micros
+  })
+})
+
+await Effect.runPromise(Effect.scoped(program))
+process.exit(0)

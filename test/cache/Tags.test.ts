@@ -1,0 +1,143 @@
+import { expect } from "bun:test"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as TestClock from "effect/TestClock"
+import * as Cache from "../../src/cache/Cache.ts"
+import * as Tags from "../../src/cache/Tags.ts"
+import * as Settings from "../../src/config/Settings.ts"
+import { StoreUnavailable } from "../../src/errors.ts"
+import { Store } from "../../src/store/Store.ts"
+import * as StoreMemory from "../../src/store/StoreMemory.ts"
+import { it } from "../kit/effect.ts"
+
+const Page = Schema.Struct({ text: Schema.String, people: Schema.Array(Schema.String) })
+
+const withTags = (store: Effect.Effect<typeof Store.Service>) =>
+  Layer.provideMerge(Tags.layer, Layer.merge(Layer.effect(Store, store), Settings.layerTest()))
+
+/** Pages in a process of their own, each tagged by the people on it. */
+const pages = (rows: Map<string, typeof Page.Type>, store: Effect.Effect<typeof Store.Service>, gate = Effect.void) =>
+  Effect.gen(function* () {
+    const services = yield* Layer.build(withTags(store))
+    const asked: Array<string> = []
+    return yield* Effect.gen(function* () {
+      const tags = yield* Tags.Tags
+      const cache = yield* Cache.make({
+        name: "page",
+        key: (id: string) => id,
+        schema: Page,
+        ttl: "1 hour",
+        near: { entriesMax: 100, ttl: "1 hour" },
+        tags: tags.by((page: typeof Page.Type) => page.people.map((person) => `user:${person}`)),
+        lookup: (id: string) =>
+          Effect.sync(() => (asked.push(id), Option.fromNullable(rows.get(id)))).pipe(Effect.zipLeft(gate))
+      })
+      return { asked, cache, tags }
+    }).pipe(Effect.provide(services))
+  })
+
+const settle = Effect.repeatN(Effect.yieldNow(), 20)
+
+const twoPages = () =>
+  new Map([
+    ["chess", { text: "1", people: ["ada", "bob, the second; of 2"] }],
+    ["tea", { text: "1", people: ["eve"] }]
+  ])
+
+/** Two processes on one store that both have the pages near. */
+const two = Effect.gen(function* () {
+  const rows = twoPages()
+  const server = StoreMemory.server()
+  const client = Effect.sync(() => StoreMemory.connect(server))
+  const here = yield* pages(rows, client)
+  const there = yield* pages(rows, client)
+  for (const { cache } of [here, there]) {
+    yield* cache.get("chess")
+    yield* settle
+    yield* cache.get("tea")
+    yield* settle
+  }
+  yield* TestClock.adjust("1 second")
+  return { here, there, rows, client }
+})
+
+const text = (found: Option.Option<typeof Page.Type>) => Option.getOrThrow(found).text
+
+it("what carries an invalidated tag is looked up again in every process, the rest stays", () =>
+  Effect.gen(function* () {
+    const { here, rows, there } = yield* two
+    for (const [id, page] of rows) rows.set(id, { ...page, text: "2" })
+    yield* here.tags.invalidate("user:bob, the second; of 2", "user:nobody")
+    // What is looked up in the very millisecond of an invalidation is not trusted.
+    yield* TestClock.adjust("1 millis")
+    for (const { cache } of [here, there]) {
+      expect(text(yield* cache.get("chess"))).toBe("2")
+      expect(text(yield* cache.get("tea"))).toBe("1")
+    }
+    yield* settle
+    // Looked up once for both, after the invalidation, and good from then on.
+    expect([...here.asked, ...there.asked].filter((id) => id === "chess").length).toBe(2)
+  }))
+
+it("a process that starts later does not take the old value from the store", () =>
+  Effect.gen(function* () {
+    const { client, here, rows } = yield* two
+    rows.set("chess", { text: "2", people: ["ada"] })
+    yield* here.tags.invalidate("user:ada")
+    yield* TestClock.adjust("1 hour")
+    const late = yield* pages(rows, client)
+    expect(text(yield* late.cache.get("chess"))).toBe("2")
+  }))
+
+it("a lookup that began before the invalidation is not kept", () =>
+  Effect.gen(function* () {
+    const rows = twoPages()
+    const gate = yield* Deferred.make<void>()
+    const server = StoreMemory.server()
+    const client = Effect.sync(() => StoreMemory.connect(server))
+    const slow = yield* pages(rows, client, Deferred.await(gate))
+    const other = yield* pages(rows, client)
+    const reading = yield* Effect.fork(slow.cache.get("chess"))
+    yield* settle
+    rows.set("chess", { text: "2", people: ["ada"] })
+    yield* other.tags.invalidate("user:ada")
+    yield* Deferred.succeed(gate, undefined)
+    expect(text(yield* Fiber.join(reading))).toBe("1")
+    yield* TestClock.adjust("1 second")
+    for (const { cache } of [slow, other]) expect(text(yield* cache.get("chess"))).toBe("2")
+  }))
+
+it("an invalidation that the store does not take holds here at once and elsewhere when the store is back", () =>
+  Effect.gen(function* () {
+    const { client, here, rows, there } = yield* two
+    const store = yield* client
+    let down = true
+    const away = new StoreUnavailable({ operation: "test", cause: new Error("away") })
+    const flaky: typeof Store.Service = {
+      ...store,
+      run: (script, keys, args) => Effect.suspend(() => (down ? away : store.run(script, keys, args)))
+    }
+    const cut = yield* pages(rows, Effect.succeed(flaky))
+    yield* cut.cache.get("chess")
+    for (const [id, page] of rows) rows.set(id, { ...page, text: "2" })
+    yield* cut.tags.invalidate("user:ada")
+    expect(text(yield* cut.cache.get("chess"))).toBe("2")
+    expect(text(yield* there.cache.get("chess"))).toBe("1")
+    down = false
+    yield* TestClock.adjust("1 second")
+    for (const { cache } of [here, there]) expect(text(yield* cache.get("chess"))).toBe("2")
+  }))
+
+it("a value set through carries its tags", () =>
+  Effect.gen(function* () {
+    const { here, there } = yield* two
+    yield* here.cache.set("new", { text: "1", people: ["ada"] })
+    expect(text(yield* there.cache.get("new"))).toBe("1")
+    yield* TestClock.adjust("1 second")
+    yield* there.tags.invalidate("user:ada")
+    for (const { cache } of [here, there]) expect(yield* cache.get("new")).toEqual(Option.none())
+  }))
