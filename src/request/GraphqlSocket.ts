@@ -144,9 +144,9 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
       return Effect.map(gate.identify(open.token), (identity) => {
         open.identity = identity
         const failure = identity.sessionFailure
-        if (failure?._tag === "SessionExpired") close(open, closeCodes.unauthorized, failure.message)
-        else if (failure !== undefined) close(open, closeCodes.tryLater, failure.message)
-        else watch(open)
+        if (failure === undefined) watch(open)
+        else if (failure._tag === "DatabaseUnavailable") close(open, closeCodes.tryLater, failure.message)
+        else close(open, closeCodes.unauthorized, failure.message)
         return failure === undefined
       })
     }
@@ -263,7 +263,7 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
         if (session === undefined || session.expiresAt.getTime() > now) continue
         const identity = yield* gate.identify(socket.token)
         if (Option.isSome(identity.session)) socket.identity = identity
-        else if (identity.sessionFailure?._tag === "SessionExpired")
+        else if (identity.sessionFailure?._tag !== "DatabaseUnavailable")
           close(socket, closeCodes.forbidden, "The session has ended: expired")
       }
     })

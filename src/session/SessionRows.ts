@@ -1,10 +1,11 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import type * as SqlClient from "@effect/sql/SqlClient"
+import type * as Statement from "@effect/sql/Statement"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { SessionId, UserId } from "../domain/Ids.ts"
-import { type EndReason, type Role, Session } from "./Session.ts"
+import type { EndReason, Role, Session } from "./Session.ts"
 import * as Token from "./Token.ts"
 
 /**
@@ -39,19 +40,20 @@ export interface EndedRow {
   readonly created_at: Date
 }
 
-const toSession = (row: Row): Session =>
-  Session.make({
-    id: row.id as SessionId,
-    userId: row.user_id as UserId,
-    role: roles[row.role] ?? "USER",
-    createdAt: new Date(row.created_at),
-    lastUsedAt: new Date(row.last_used_at),
-    expiresAt: new Date(row.expires_at),
-    userAgent: row.user_agent
-  })
+/** Rows come from our own table, so they are not checked again. */
+const toSession = (row: Row): Session => ({
+  id: row.id as SessionId,
+  userId: row.user_id as UserId,
+  role: roles[row.role] ?? "USER",
+  createdAt: new Date(row.created_at),
+  lastUsedAt: new Date(row.last_used_at),
+  expiresAt: new Date(row.expires_at),
+  userAgent: row.user_agent
+})
 
 interface Limits {
   readonly perUserMax: number
+  readonly atLimit: "end_oldest" | "refuse"
   readonly idle: Duration.Duration
   readonly absolute: Duration.Duration
 }
@@ -64,67 +66,135 @@ interface New {
   readonly userId: UserId
   readonly hash: string
   readonly userAgent: Option.Option<string>
+  /** A session of the same user that ends as this one begins. */
+  readonly replacing: SessionId | undefined
   readonly now: Date
 }
 
 type Sql = SqlClient.SqlClient
 
+/** The ban that keeps a user out for longest. An SQL expression of one row at most: `expires_at`. */
+const banOf = (sql: Sql, userId: Statement.Fragment, now: Date) => sql`
+  select expires_at from moderation_actions
+  where subject_id = ${userId} and kind = 'BAN' and revoked_at is null and (expires_at is null or expires_at > ${now})
+  order by expires_at desc nulls first limit 1`
+
+/** One row for each session that ended; one without an `id` when none did. */
+interface Inserted extends EndedRow {
+  readonly made: number
+  readonly banned: number
+  readonly banned_until: Date | null
+  readonly end_reason: EndReason
+}
+
+/** What became of a sign-in. */
+export type Outcome =
+  | { readonly _tag: "Made"; readonly session: Session; readonly ended: ReadonlyArray<readonly [EndReason, EndedRow]> }
+  | { readonly _tag: "Banned"; readonly until: Date | null }
+  | { readonly _tag: "Full" }
+
 /**
- * The user's row is locked first, so that of many sign-ins at once each sees the sessions of those before it: there are
- * never more than `perUserMax`, whatever the schedule.
+ * The user's row is locked first, so that of many sign-ins at once each sees the sessions of those before it, and what
+ * ended all of them: there are never more than `perUserMax`, and none after a ban, whatever the schedule.
  */
-export const insert = (sql: Sql, limits: Limits, made: New) =>
+export const insert = (sql: Sql, limits: Limits, made: New): Effect.Effect<Outcome, SqlError> =>
   sql.withTransaction(
     Effect.gen(function* () {
-      const { hash, id, now, userAgent, userId } = made
+      const { hash, id, now, replacing, userAgent, userId } = made
       const [user] = yield* sql<{ role: number }>`select role from users where id = ${userId} for update`
       if (user === undefined) return yield* Effect.dieMessage(`Session for a user that does not exist: ${userId}`)
       const expires = after(now, limits.idle, limits.absolute)
       const agent = Option.getOrNull(userAgent)
-      const ended = yield* sql<EndedRow>`
-        with made as (
+      const rows = yield* sql<Inserted>`
+        with ban as (${banOf(sql, sql`${userId}::uuid`, now)}), live as (
+          select id, row_number() over (order by last_used_at desc, id desc) as place from sessions
+          where user_id = ${userId}::uuid and ended_at is null and expires_at > ${now}
+            and id is distinct from ${replacing ?? null}::uuid
+        ), made as (
           insert into sessions
             (id, user_id, token_hash, created_at, last_used_at, expires_at, absolute_expires_at, user_agent)
-          values (${id}::uuid, ${userId}::uuid, ${Token.bytes(hash)}, ${now}, ${now}, ${expires},
-            ${after(now, limits.absolute)}, ${agent})
+          select ${id}::uuid, ${userId}::uuid, ${Token.bytes(hash)}::bytea, ${now}::timestamptz, ${now}::timestamptz,
+            ${expires}::timestamptz, ${after(now, limits.absolute)}::timestamptz, ${agent}::text
+          where not exists (select 1 from ban)
+            and (${limits.atLimit === "end_oldest"}::boolean or (select count(*) from live) < ${limits.perUserMax}::int)
+          returning id
+        ), ended as (
+          update sessions s set ended_at = ${now},
+            end_reason = case when s.id = ${replacing ?? null}::uuid then 'rotated' else 'limit' end
+          where exists (select 1 from made) and s.user_id = ${userId}::uuid and s.ended_at is null
+            and (s.id = ${replacing ?? null}::uuid
+              or s.id in (select id from live where place >= ${limits.perUserMax}::int))
+          returning s.id, s.user_id, s.token_hash, s.created_at, s.end_reason
         )
-        update sessions set ended_at = ${now}, end_reason = 'limit'
-        where id in (
-          select id from sessions
-          where user_id = ${userId}::uuid and ended_at is null and expires_at > ${now}
-          order by last_used_at desc, id desc offset ${limits.perUserMax - 1}
-        )
-        returning id, user_id, token_hash, created_at`
+        select (select count(*) from made)::int as made, (select count(*) from ban)::int as banned,
+          (select expires_at from ban) as banned_until, ended.*
+        from (select) as always left join ended on true`
+      const [first] = rows
+      if (first!.banned > 0) return { _tag: "Banned", until: dateOrNull(first!.banned_until) }
+      if (first!.made === 0) return { _tag: "Full" }
       const row = { id, user_id: userId, role: user.role, created_at: now, last_used_at: now, user_agent: agent }
-      return { session: toSession({ ...row, expires_at: expires }), ended }
+      const ended = rows.filter((one) => one.id !== null).map((one) => [one.end_reason, one] as const)
+      return { _tag: "Made", session: toSession({ ...row, expires_at: expires }), ended }
     })
   )
 
-/** The live session of a token's hash, renewed in the same statement when that is due. */
+const dateOrNull = (date: Date | null): Date | null => (date === null ? null : new Date(date))
+
+interface FoundRow extends Row {
+  readonly hash: string
+  readonly live: boolean
+  readonly banned: boolean
+  readonly banned_until: Date | null
+}
+
+/** What the database says of a token: a live session, or one that ended while a ban keeps its user out. */
+export type Found =
+  | { readonly _tag: "Live"; readonly session: Session }
+  | { readonly _tag: "Banned"; readonly until: Date | null }
+
+/**
+ * By hash, what is known of the tokens; absent: unknown or over. Live sessions are renewed in the same statement when
+ * that is due. One that is being ended just then is passed over: renewing never waits, and so never deadlocks.
+ */
 export const find = (
   sql: Sql,
   limits: Limits,
-  hash: string,
+  hashes: ReadonlyArray<string>,
   now: Date
-): Effect.Effect<Option.Option<Session>, SqlError> =>
+): Effect.Effect<ReadonlyMap<string, Found>, SqlError> =>
   Effect.map(
-    sql<Row>`
+    sql<FoundRow>`
       with found as (
-        select s.id, s.user_id, u.role, s.created_at, s.last_used_at, s.expires_at, s.user_agent
-        from sessions s join users u on u.id = s.user_id
-        where s.token_hash = ${Token.bytes(hash)} and s.ended_at is null and s.expires_at > ${now}
+        select asked.hash, s.id, s.user_id, u.role, s.created_at, s.last_used_at, s.expires_at, s.user_agent,
+          s.ended_at is null and s.expires_at > ${now} as live, s.end_reason
+        from unnest(${hashes.map(Token.toHex)}::text[]) as asked (hash)
+          join sessions s on s.token_hash = decode(asked.hash, 'hex')
+          join users u on u.id = s.user_id
+      ), due as (
+        select id from sessions
+        where id in (select id from found where live)
+          and ended_at is null and last_used_at < ${new Date(now.getTime() - Duration.toMillis(renewAfter))}
+        for no key update skip locked
       ), renewed as (
         update sessions s
         set last_used_at = ${now}, expires_at = least(${after(now, limits.idle)}::timestamptz, s.absolute_expires_at)
-        from found
-        where s.id = found.id and s.ended_at is null
-          and s.last_used_at < ${new Date(now.getTime() - Duration.toMillis(renewAfter))}
+        from due where s.id = due.id
         returning s.id, s.last_used_at, s.expires_at
       )
-      select f.id, f.user_id, f.role, f.created_at, f.user_agent,
-        coalesce(r.last_used_at, f.last_used_at) as last_used_at, coalesce(r.expires_at, f.expires_at) as expires_at
-      from found f left join renewed r on r.id = f.id`,
-    ([row]) => Option.map(Option.fromNullable(row), toSession)
+      select f.hash, f.live, f.id, f.user_id, f.role, f.created_at, f.user_agent,
+        coalesce(r.last_used_at, f.last_used_at) as last_used_at, coalesce(r.expires_at, f.expires_at) as expires_at,
+        ban.expires_at as banned_until, ban.there is not null as banned
+      from found f left join renewed r on r.id = f.id
+        left join lateral (select true as there, b.* from (${banOf(sql, sql`f.user_id`, now)}) b) ban
+          on f.end_reason = 'banned'
+      where f.live or ban.there`,
+    (rows) =>
+      new Map(
+        rows.map((row): readonly [string, Found] => [
+          Token.fromHex(row.hash),
+          row.live ? { _tag: "Live", session: toSession(row) } : { _tag: "Banned", until: dateOrNull(row.banned_until) }
+        ])
+      )
   )
 
 export const list = (sql: Sql, userId: UserId, now: Date) =>
@@ -153,6 +223,15 @@ export const endAll = (sql: Sql, userId: UserId, reason: EndReason, except: Sess
         returning id, user_id, token_hash, created_at`
     )
   )
+
+/** Ends some of all sessions, a bounded number; those of `except` stay. */
+export const endSome = (sql: Sql, reason: EndReason, except: UserId, now: Date) => sql<EndedRow>`
+  update sessions set ended_at = ${now}, end_reason = ${reason}
+  where id in (
+    select id from sessions where ended_at is null and user_id <> ${except}::uuid order by id limit ${sweepMax}
+    for update skip locked
+  )
+  returning id, user_id, token_hash, created_at`
 
 /** Of these sessions the ones that are over, with the reason; one whose user is gone was erased. */
 export const over = (sql: Sql, ids: ReadonlyArray<string>) => sql<{ id: string; end_reason: EndReason }>`

@@ -3,51 +3,56 @@ import * as Arr from "effect/Array"
 import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Supervised from "../actor/Supervised.ts"
 import { Broadcast } from "../broadcast/Broadcast.ts"
-import * as Cache from "../cache/Cache.ts"
+import * as Drainer from "../cache/Drainer.ts"
 import { Settings } from "../config/Settings.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import * as Ids from "../domain/Ids.ts"
-import { type DatabaseUnavailable, NotFound, SessionExpired } from "../errors.ts"
-import type { Store } from "../store/Store.ts"
+import { Conflict, type DatabaseUnavailable, NotFound, Restricted, type SessionExpired } from "../errors.ts"
+import { Store } from "../store/Store.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Endings } from "./Endings.ts"
-import { type Ended, type EndReason, type Role, Session } from "./Session.ts"
+import * as Loading from "./Loading.ts"
+import type { Ended, EndReason, Session } from "./Session.ts"
 import * as SessionRows from "./SessionRows.ts"
 import * as Token from "./Token.ts"
 
-export { type EndReason, Role, Session } from "./Session.ts"
+export { type EndReason, Role, type Session } from "./Session.ts"
 
-/** Sessions in this process's memory, and for how long; one that ended elsewhere while Redis is away lives on for that. */
-export const near = { entriesMax: 20_000, ttl: "10 seconds" } as const
-/** Sessions in the Store: a revocation that Redis missed is over after this at the latest. Also how often one is renewed. */
-export const storeTtl = "1 minute"
-/** That a token is unknown is remembered this long. */
-export const unknownTtl = "10 seconds"
 /** What is kept of a User-Agent header. */
 export const userAgentMax = 256
 
 /**
- * Who is signed in. Postgres holds every session (only the SHA-256 of its token); the Store and a near cache answer
- * `load`. At the limit per user (`Settings.session.perUserMax`) the session unused for longest ends.
+ * Who is signed in. Postgres holds every session (only the SHA-256 of its token); the Store and this process's memory
+ * answer `load`. At the limit per user (`Settings.session.perUserMax`) the session unused for longest ends, or the
+ * sign-in is refused, as `Settings.session.atLimit` says.
  */
 export class Sessions extends Context.Tag("@connect/Sessions")<
   Sessions,
   {
-    /** A new session. `token` (256 random bits, base64url) is shown this once. */
+    /**
+     * A new session, with the user's role of now. `token` (256 random bits, base64url) is shown this once; `replacing`
+     * ends in the same step. Restricted for someone banned, whenever the ban came; Conflict at the limit.
+     */
     readonly create: (
       userId: Ids.UserId,
-      role: Role,
-      userAgent: Option.Option<string>
-    ) => Effect.Effect<{ readonly token: string; readonly session: Session }, DatabaseUnavailable>
-    /** The session of a token; extends its idle time now and then. */
-    readonly load: (token: string) => Effect.Effect<Session, SessionExpired | DatabaseUnavailable>
+      options: { readonly userAgent: Option.Option<string>; readonly replacing?: Ids.SessionId }
+    ) => Effect.Effect<
+      { readonly token: string; readonly session: Session },
+      Restricted | Conflict | DatabaseUnavailable
+    >
+    /** The session of a token; extends its idle time now and then. Restricted when it ended by a ban that is in force. */
+    readonly load: (token: string) => Effect.Effect<Session, SessionExpired | Restricted | DatabaseUnavailable>
+    /** What this process knows of a token, without a fiber or an allocation; undefined: `load` must say. */
+    readonly known: (token: string) => Exit.Exit<Session, SessionExpired | Restricted> | undefined
     /** Live sessions of a user, the last used first. */
     readonly list: (userId: Ids.UserId) => Effect.Effect<ReadonlyArray<Session>, DatabaseUnavailable>
     /** Ends one session of that user, on every node, its sockets included. NotFound when it is not theirs or not live. */
@@ -62,76 +67,126 @@ export class Sessions extends Context.Tag("@connect/Sessions")<
       reason: EndReason,
       except?: Ids.SessionId
     ) => Effect.Effect<number, DatabaseUnavailable>
+    /** Ends the sessions of everybody but `except`, in bounded steps; returns how many. */
+    readonly revokeEverybody: (reason: EndReason, except: Ids.UserId) => Effect.Effect<number, DatabaseUnavailable>
     /** Completes with the reason when that session ends early. For sockets: race it. */
     readonly ended: (session: Session) => Effect.Effect<EndReason>
     /** Ends what has expired and deletes what ended long ago, a bounded number of each; for a fiber that runs it now and then. */
     readonly sweep: Effect.Effect<{ readonly expired: number; readonly deleted: number }, DatabaseUnavailable>
-    /** `active` in the database, or as last known while it is away; the others since this process started. */
-    readonly stats: Effect.Effect<{ readonly active: number; readonly created: number; readonly ended: number }>
+    readonly stats: Effect.Effect<Stats>
   }
 >() {}
+
+/** `active` in the database, or as last known while it is away; the others since this process started. */
+export interface Stats {
+  readonly active: number
+  readonly created: number
+  readonly ended: number
+  readonly endedBy: Readonly<Partial<Record<EndReason, number>>>
+  /** From begin to end, of those that ended. NaN before the first. */
+  readonly meanSeconds: number
+}
 
 const now = Effect.map(Clock.currentTimeMillis, (millis) => new Date(millis))
 
 /** Nothing that Postgres cannot hold or that is longer than anybody reads. */
 const tidy = (userAgent: string): string => userAgent.replaceAll("\u0000", "").slice(0, userAgentMax)
 
-interface Figures {
-  active: number
-  created: number
-  ended: number
-}
-
 /** The figures ask the database for the number of live sessions at most this often. */
 const countEvery = "15 seconds"
 
-/** Everything that follows when rows have been ended: caches forget them, sockets close, figures count. */
-const ending = (
-  cache: Cache.Cache<string, Session, DatabaseUnavailable>,
-  broadcast: typeof Broadcast.Service,
-  figures: Figures
-) => {
-  const one = (userId: string, rows: ReadonlyArray<SessionRows.EndedRow>, reason: EndReason) =>
-    Effect.gen(function* () {
-      if (rows.length === 0) return
-      const at = yield* Clock.currentTimeMillis
-      yield* cache.invalidate(...rows.map((row) => Token.fromBytes(row.token_hash)))
-      const ended: Ended = { userId, sessionIds: rows.map((row) => row.id), reason }
-      yield* broadcast.publish("session", ended)
-      figures.ended += rows.length
-      yield* Metric.incrementBy(Metrics.series(Metrics.sessionsEnded, reason), rows.length)
-      for (const row of rows) yield* Metric.update(Metrics.sessionSeconds, (at - +new Date(row.created_at)) / 1_000)
-    })
-  return (rows: ReadonlyArray<SessionRows.EndedRow>, reason: EndReason) =>
-    Effect.forEach(
-      Object.entries(Arr.groupBy(rows, (row) => row.user_id)),
-      ([userId, theirs]) => one(userId, theirs, reason),
-      { discard: true }
-    )
-}
+/** What a session that ended leaves in the Store for as long as a look-up begun before may want to put it back. */
+const mark = "ended"
+/** Sessions whose end the Store has not taken yet; beyond that the oldest is left to its time to live. */
+export const owedMax = 10_000
+/** How often what the Store did not take is tried again. */
+const owedInterval = Duration.millis(100)
 
-/** Sockets wait here for the end of their session, wherever it is ended. */
-const listening = (sql: SqlClient.SqlClient) =>
+/** Writes the marks; what the Store does not take is tried again for as long as it may still hold the session. */
+const marking = Effect.gen(function* () {
+  const store = yield* Store
+  const owed = new Map<string, number>()
+  const write = (hashes: ReadonlyArray<string>) =>
+    store.setMany(
+      hashes.map((hash) => [Loading.storeKey(hash), mark] as const),
+      Loading.storeTtl
+    )
+  const pass = Effect.gen(function* () {
+    const at = yield* Clock.currentTimeMillis
+    for (const [hash, until] of owed) if (until <= at) owed.delete(hash)
+    const hashes = [...owed.keys()]
+    if (hashes.length > 0 && Option.isSome(yield* Effect.option(write(hashes))))
+      for (const hash of hashes) owed.delete(hash)
+    return owed.size > 0
+  })
+  const { kick } = Drainer.make(yield* Effect.scope, owedInterval, pass)
+  return (hashes: ReadonlyArray<string>) =>
+    Effect.catchAll(write(hashes), () =>
+      Effect.flatMap(Clock.currentTimeMillis, (at) => {
+        for (const hash of hashes) owed.set(hash, at + Duration.toMillis(Loading.storeTtl))
+        for (const oldest of owed.keys()) {
+          if (owed.size <= owedMax) break
+          owed.delete(oldest)
+        }
+        return kick
+      })
+    )
+})
+
+/** Everything that follows when rows have been ended: caches forget them, sockets close, figures count. */
+const ending = (endings: Endings) =>
   Effect.gen(function* () {
     const broadcast = yield* Broadcast
-    const endings = new Endings()
+    const markEnded = yield* marking
+    const figures = { created: 0, ended: 0, seconds: 0, by: new Map<EndReason, number>() }
+    const tell = (userId: string, rows: ReadonlyArray<SessionRows.EndedRow>, reason: EndReason) =>
+      broadcast.publish("session", { userId, sessionIds: rows.map((row) => row.id), reason } satisfies Ended)
+    const finish = (rows: ReadonlyArray<SessionRows.EndedRow>, reason: EndReason) =>
+      Effect.gen(function* () {
+        if (rows.length === 0) return
+        const at = yield* Clock.currentTimeMillis
+        for (const row of rows) endings.end(row.id, reason, at)
+        yield* markEnded(rows.map((row) => Token.fromBytes(row.token_hash)))
+        yield* Effect.forEach(
+          Object.entries(Arr.groupBy(rows, (row) => row.user_id)),
+          ([userId, theirs]) => tell(userId, theirs, reason),
+          { discard: true }
+        )
+        figures.ended += rows.length
+        figures.by.set(reason, (figures.by.get(reason) ?? 0) + rows.length)
+        yield* Metric.incrementBy(Metrics.series(Metrics.sessionsEnded, reason), rows.length)
+        for (const row of rows) {
+          const seconds = (at - +new Date(row.created_at)) / 1_000
+          figures.seconds += seconds
+          yield* Metric.update(Metrics.sessionSeconds, seconds)
+        }
+      })
+    return { figures, finish }
+  })
+
+/** Hears what ended elsewhere; sockets wait here for the end of their session, wherever it is ended. */
+const listening = (sql: SqlClient.SqlClient, endings: Endings, forget: () => void) =>
+  Effect.gen(function* () {
+    const broadcast = yield* Broadcast
+    const end = (id: string, reason: EndReason) =>
+      Effect.map(Clock.currentTimeMillis, (at) => endings.end(id, reason, at))
     const check = (ids: ReadonlyArray<string>) =>
       Effect.forEach(
         Chunk.chunksOf(Chunk.fromIterable(ids), SessionRows.sweepMax),
         (some) =>
-          Effect.map(SessionRows.over(sql, Chunk.toReadonlyArray(some)), (rows) => {
-            for (const row of rows) endings.end(row.id, row.end_reason)
-          }),
+          Effect.flatMap(SessionRows.over(sql, Chunk.toReadonlyArray(some)), (rows) =>
+            Effect.forEach(rows, (row) => end(row.id, row.end_reason), { discard: true })
+          ),
         { discard: true }
       ).pipe(orUnavailable, Effect.ignore)
     const signals = yield* broadcast.subscribe<Ended>("session")
     yield* Supervised.fork({
       name: "session signals",
       effect: Stream.runForEach(signals, (signal) => {
-        if (signal._tag === "Gap") return check(endings.sessionIds)
-        return Effect.sync(() => {
-          for (const id of signal.message.sessionIds) endings.end(id, signal.message.reason)
-        })
+        if (signal._tag === "Message")
+          return Effect.forEach(signal.message.sessionIds, (id) => end(id, signal.message.reason), { discard: true })
+        forget()
+        return check(endings.awaitedIds)
       })
     })
     // It may have ended between the load and the wait.
@@ -141,45 +196,38 @@ const listening = (sql: SqlClient.SqlClient) =>
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const { session: limits } = yield* Settings
-  const cache = yield* Cache.make({
-    name: "session",
-    key: (hash: string) => hash,
-    schema: Session,
-    ttl: storeTtl,
-    near,
-    negativeTtl: unknownTtl,
-    lookup: (hash) => orUnavailable(Effect.flatMap(now, (at) => SessionRows.find(sql, limits, hash, at)))
-  })
-  const figures: Figures = { active: 0, created: 0, ended: 0 }
-  const finish = ending(cache, yield* Broadcast, figures)
-  const ended = yield* listening(sql)
+  // Who forgets that a session ended must not find it near.
+  const endings: Endings = new Endings(Duration.toMillis(Loading.storeTtl), () => loading.forget())
+  const loading = yield* Loading.make(sql, endings)
+  const { figures, finish } = yield* ending(endings)
+  const ended = yield* listening(sql, endings, loading.forget)
+  let active = 0
   const count = yield* Effect.flatMap(now, (at) => SessionRows.countLive(sql, at)).pipe(
-    Effect.flatMap((active) => Metric.set(Metrics.sessionsActive, (figures.active = active))),
+    Effect.flatMap((counted) => Metric.set(Metrics.sessionsActive, (active = counted))),
     Effect.ignore,
     Effect.cachedWithTTL(countEvery)
   )
   return Sessions.of({
-    create: (userId, _, userAgent) =>
+    create: (userId, { replacing, userAgent }) =>
       Effect.gen(function* () {
         const token = yield* Token.make
         const hash = Token.hash(token)
-        const row = { id: yield* Ids.make(Ids.SessionId), userId, hash, now: yield* now }
-        const made = yield* SessionRows.insert(sql, limits, { ...row, userAgent: Option.map(userAgent, tidy) })
+        const row = { id: yield* Ids.make(Ids.SessionId), userId, hash, replacing, now: yield* now }
+        const outcome = yield* SessionRows.insert(sql, limits, { ...row, userAgent: Option.map(userAgent, tidy) })
+        if (outcome._tag === "Banned") return yield* new Restricted({ kind: "BAN", expiresAt: outcome.until })
+        if (outcome._tag === "Full")
+          return yield* new Conflict({ message: `There are ${limits.perUserMax} sessions already: end one first` })
         figures.created++
         yield* Metric.increment(Metrics.sessionsCreated)
-        yield* finish(made.ended, "limit")
-        return { token, session: made.session }
+        for (const [reason, rows] of Object.entries(Arr.groupBy(outcome.ended, ([reason]) => reason)))
+          yield* finish(
+            rows.map(([, one]) => one),
+            reason as EndReason
+          )
+        return { token, session: outcome.session }
       }).pipe(orUnavailable),
-    load: (token) => {
-      if (!Token.wellFormed(token)) return new SessionExpired()
-      return Effect.flatMap(cache.get(Token.hash(token)), (found) =>
-        Effect.clockWith((clock) =>
-          Option.isSome(found) && found.value.expiresAt.getTime() > clock.unsafeCurrentTimeMillis()
-            ? Effect.succeed(found.value)
-            : new SessionExpired()
-        )
-      )
-    },
+    load: loading.load,
+    known: loading.known,
     list: (userId) => orUnavailable(Effect.flatMap(now, (at) => SessionRows.list(sql, userId, at))),
     revoke: (userId, sessionId, reason) =>
       Effect.gen(function* () {
@@ -193,6 +241,16 @@ const make = Effect.gen(function* () {
         yield* finish(rows, reason)
         return rows.length
       }).pipe(orUnavailable),
+    revokeEverybody: (reason, except) =>
+      Effect.gen(function* () {
+        let revoked = 0
+        for (;;) {
+          const rows = yield* SessionRows.endSome(sql, reason, except, yield* now)
+          yield* finish(rows, reason)
+          revoked += rows.length
+          if (rows.length < SessionRows.sweepMax) return revoked
+        }
+      }).pipe(orUnavailable),
     ended,
     sweep: Effect.gen(function* () {
       const at = yield* now
@@ -202,7 +260,13 @@ const make = Effect.gen(function* () {
       yield* count
       return { expired: expired.length, deleted }
     }).pipe(orUnavailable),
-    stats: Effect.map(count, () => ({ ...figures }))
+    stats: Effect.map(count, () => ({
+      active,
+      created: figures.created,
+      ended: figures.ended,
+      endedBy: Object.fromEntries(figures.by),
+      meanSeconds: figures.seconds / figures.ended
+    }))
   })
 })
 

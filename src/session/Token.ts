@@ -16,3 +16,8 @@ export const hash = (token: string): string => createHash("sha256").update(token
 export const bytes = (hashed: string): Uint8Array => Buffer.from(hashed, "base64url")
 
 export const fromBytes = (stored: Uint8Array): string => Buffer.from(stored).toString("base64url")
+
+/** Between the hash's two texts; SQL reads hexadecimal. */
+export const toHex = (hashed: string): string => Buffer.from(hashed, "base64url").toString("hex")
+
+export const fromHex = (hex: string): string => Buffer.from(hex, "hex").toString("base64url")

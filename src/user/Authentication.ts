@@ -2,9 +2,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Ids from "../domain/Ids.ts"
-import { ContentRejected, Restricted } from "../errors.ts"
+import { ContentRejected } from "../errors.ts"
 import { field, type Part, plain, type RequestContext, viewer } from "../graphql/Part.ts"
-import { Restrictions } from "../moderation/Restrictions.ts"
 import * as Rules from "../moderation/Rules.ts"
 import { RateLimiter, rules } from "../rate/RateLimiter.ts"
 import { Sessions, type Session } from "../session/Sessions.ts"
@@ -53,29 +52,21 @@ export const mutations = Effect.gen(function* () {
   const users = yield* Users
   const sessions = yield* Sessions
   const limiter = yield* RateLimiter
-  const restrictions = yield* Restrictions
 
   /** Who signs in again gets a new session for the old one; somebody else's session in the request is not touched. */
   const begin = (account: Account, request: RequestContext) =>
     Effect.gen(function* () {
       const before = Option.filter(request.session, ({ userId }) => userId === account.user.id)
-      if (Option.isSome(before)) yield* end(before.value)
-      const { token, session } = yield* sessions.create(account.user.id, account.role, request.userAgent)
+      const { token, session } = yield* sessions.create(account.user.id, {
+        userAgent: request.userAgent,
+        ...Option.match(before, { onNone: () => ({}), onSome: ({ id }) => ({ replacing: id }) })
+      })
       request.setSessionCookie(Option.some({ value: token, expiresAt: session.expiresAt }))
       return { token, expiresAt: session.expiresAt, viewer: session } satisfies AuthPayload
     })
 
   const end = (session: Session) =>
     Effect.catchTag(sessions.revoke(session.userId, session.id, "signed_out"), "NotFound", () => Effect.void)
-
-  const refuseBanned = (account: Account) =>
-    Effect.flatMap(
-      restrictions.inForce(account.user.id, ["BAN"]),
-      Option.match({
-        onNone: () => Effect.void,
-        onSome: ({ kind, expiresAt }) => Effect.fail(new Restricted({ kind, expiresAt }))
-      })
-    )
 
   const changePassword = (session: Session, { current, next }: typeof ChangePassword.Type, request: RequestContext) =>
     Effect.gen(function* () {
@@ -99,7 +90,6 @@ export const mutations = Effect.gen(function* () {
       Effect.gen(function* () {
         yield* limiter.consume({ rule: rules.signIn, key: request.address })
         const account = yield* users.authenticate(handle, password)
-        yield* refuseBanned(account)
         return yield* begin(account, request)
       })
     ),

@@ -19,7 +19,7 @@ import type { Part, RequestContext } from "../../src/graphql/Part.ts"
 import type { Interaction } from "../../src/interaction/Interaction.ts"
 import * as Restrictions from "../../src/moderation/Restrictions.ts"
 import * as RateLimiter from "../../src/rate/RateLimiter.ts"
-import { Session } from "../../src/session/Sessions.ts"
+import type { Session } from "../../src/session/Sessions.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { Users } from "../../src/user/Users.ts"
 import { said } from "../history/Talks.ts"
@@ -44,7 +44,7 @@ const layer = Messages.layer.pipe(
 
 const requestOf = (userId: Ids.UserId, role: Session["role"] = "USER"): RequestContext => {
   const now = new Date()
-  const session = new Session({
+  const session: Session = {
     id: Ids.SessionId.make("s"),
     userId,
     role,
@@ -52,7 +52,7 @@ const requestOf = (userId: Ids.UserId, role: Session["role"] = "USER"): RequestC
     lastUsedAt: now,
     expiresAt: now,
     userAgent: null
-  })
+  }
   return {
     session: Option.some(session),
     token: Option.none(),

@@ -17,20 +17,19 @@ import type { InboxEvent } from "../../src/queuing/Inbox.ts"
 import { part } from "../../src/queuing/QueuingPart.ts"
 import { inboxTopic, type InboxSignal } from "../../src/queuing/Signal.ts"
 import type { Match, Ticket } from "../../src/queuing/Ticket.ts"
-import { Session } from "../../src/session/Sessions.ts"
+import type { Session } from "../../src/session/Sessions.ts"
 import { withLayer } from "../kit/effect.ts"
 import { block, database, emptied, people, process } from "./fixtures.ts"
 
-const session = (userId: UserId) =>
-  new Session({
-    id: SessionId.make(`session-of-${userId}`),
-    userId,
-    role: "USER",
-    createdAt: new Date(0),
-    lastUsedAt: new Date(0),
-    expiresAt: new Date(0),
-    userAgent: null
-  })
+const session = (userId: UserId): Session => ({
+  id: SessionId.make(`session-of-${userId}`),
+  userId,
+  role: "USER",
+  createdAt: new Date(0),
+  lastUsedAt: new Date(0),
+  expiresAt: new Date(0),
+  userAgent: null
+})
 
 const request = (userId?: UserId): RequestContext => ({
   session: Option.map(Option.fromNullable(userId), session),

@@ -35,7 +35,7 @@ const user = (role = 0) =>
   })
 
 const signIn = (userId: Ids.UserId) =>
-  Effect.flatMap(Sessions.Sessions, (sessions) => sessions.create(userId, "USER", Option.some("Firefox")))
+  Effect.flatMap(Sessions.Sessions, (sessions) => sessions.create(userId, { userAgent: Option.some("Firefox") }))
 
 const contract = (name: string, store: Layer.Layer<Store>) =>
   withLayer(
@@ -196,7 +196,7 @@ withLayer("Sessions of two processes", Layer.mergeAll(Postgres.layerDatabase, se
       const here = yield* node
       const there = yield* node
       const userId = yield* user()
-      const { session, token } = yield* here.create(userId, "USER", Option.none())
+      const { session, token } = yield* here.create(userId, { userAgent: Option.none() })
       yield* Effect.all([here.load(token), there.load(token)])
       const waiter = yield* Effect.fork(there.ended(session))
       yield* Effect.sleep("20 millis")

@@ -17,8 +17,8 @@ import * as Batcher from "../../../src/request/Batcher.ts"
 import type { Part, RequestContext } from "../../../src/graphql/Part.ts"
 import { field, memo, plain, subscription, viewer } from "../../../src/graphql/Part.ts"
 import { RateLimiter } from "../../../src/rate/RateLimiter.ts"
-import type { EndReason } from "../../../src/session/Sessions.ts"
-import { Session, Sessions } from "../../../src/session/Sessions.ts"
+import type { EndReason, Session } from "../../../src/session/Sessions.ts"
+import { Sessions } from "../../../src/session/Sessions.ts"
 import * as StoreMemory from "../../../src/store/StoreMemory.ts"
 import * as Health from "../../../src/telemetry/Health.ts"
 import * as Http from "../../../layers/Http.ts"
@@ -58,7 +58,7 @@ const SessionsMemory = Layer.sync(Sessions, () => {
       Effect.gen(function* () {
         const id = (yield* Uuid.v7) as SessionId
         const token = `token-${id}`
-        const session = new Session({
+        const session: Session = {
           id,
           userId,
           role: "USER",
@@ -66,7 +66,7 @@ const SessionsMemory = Layer.sync(Sessions, () => {
           lastUsedAt: new Date(0),
           expiresAt: new Date(8.64e15),
           userAgent: Option.getOrNull(userAgent)
-        })
+        }
         live.set(token, { session, ended: yield* Deferred.make<EndReason>() })
         return { token, session }
       }),
