@@ -25,7 +25,7 @@ export interface Node {
 
 /**
  * Without a renewal for three seconds a node has lost its shards, and stops acting before that. Nobody is asked whether
- * a node is healthy: the one that renews is. The engine tries to take and to release shards every tenth of a second.
+ * a node is healthy: the one that renews is.
  */
 const sharding = ({ groups = [groupDefault], host, port }: Node) =>
   ShardingConfig.layer({
@@ -37,8 +37,8 @@ const sharding = ({ groups = [groupDefault], host, port }: Node) =>
     shardLockExpiration: lockExpiry,
     shardLockRefreshInterval: "1 second",
     shardLockDisableAdvisory: true,
-    refreshAssignmentsInterval: "200 millis",
-    entityMessagePollInterval: "100 millis"
+    refreshAssignmentsInterval: "250 millis",
+    entityMessagePollInterval: "500 millis"
   })
 
 /** One node of a cluster whose nodes share a database. Its sockets are `node:net`'s, which all runtimes have. */

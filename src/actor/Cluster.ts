@@ -111,7 +111,8 @@ const make = (options: Partial<ActorSystem.Options>) =>
             if (Option.isNone(connected)) return again
             const envelope = { actor: definition.name, id, tag, wish: "ask", body } as const
             return connected.value.Open(trace === undefined ? envelope : { ...envelope, trace }).pipe(
-              Stream.mapEffect((value) => Effect.orDie(Schema.decodeUnknown(codec.value)(value))),
+              (values) =>
+                ClusterServer.inChunks(values, (value) => Effect.orDie(Schema.decodeUnknown(codec.value)(value))),
               Stream.catchAllCause((cause): Stream.Stream<unknown, unknown> => {
                 const failure = Option.getOrUndefined(Cause.failureOption(cause))
                 if (failure?._tag === "Elsewhere") return again

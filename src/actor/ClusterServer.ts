@@ -1,6 +1,7 @@
 import * as RpcServer from "@effect/rpc/RpcServer"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Mailbox from "effect/Mailbox"
 import * as Runtime from "effect/Runtime"
@@ -21,12 +22,6 @@ export interface Served {
   readonly durable: () => ActorSystem.DurableHandler | undefined
 }
 
-interface Settled {
-  readonly place: number
-  readonly schema: Schema.Schema<Outcome, unknown> | undefined
-  readonly outcome: Outcome
-}
-
 const elsewhere: StreamFailure = { _tag: "Elsewhere" }
 
 const spanOf = ({ trace }: Envelope): Tracer.ExternalSpan | undefined =>
@@ -36,13 +31,15 @@ const payloadOf = (codec: Codec, body: unknown): Effect.Effect<unknown> =>
   Effect.orDie(Schema.decodeUnknown(codec.payload)(body ?? undefined))
 
 /** What cannot be encoded is a defect of its handler, and of no other message. */
-const encoded = ({ outcome, place, schema }: Settled): Effect.Effect<readonly [number, unknown]> => {
-  if (schema === undefined) return Effect.succeed([place, null])
-  return Effect.map(
-    Effect.catchAll(Schema.encode(schema)(outcome), (error) => Effect.orDie(Schema.encode(schema)(Exit.die(error)))),
-    (answer) => [place, answer] as const
-  )
-}
+const encoded = <E>(schema: Codec["exits"]["ask"], encoding: Effect.Effect<unknown, E>): Effect.Effect<unknown> =>
+  Effect.catchAll(encoding, (error) => Effect.orDie(Schema.encode(schema)(Exit.die(error))))
+
+/** As mapEffect, but what came together stays together: each chunk is a message of its own. */
+export const inChunks = <A, B, E>(
+  stream: Stream.Stream<A, E>,
+  map: (value: A) => Effect.Effect<B, E>
+): Stream.Stream<B, E> =>
+  Stream.mapChunksEffect(stream, (chunk) => Effect.map(Effect.forEach(chunk, map), Chunk.unsafeFromArray))
 
 /** Answers the other nodes, for as long as the scope lives. */
 export const serve = ({
@@ -83,17 +80,27 @@ export const serve = ({
       })
     }
 
+    /** Gives back each answer as soon as it is there: those of the same tick go together. */
     const deliver = (batch: ReadonlyArray<Envelope>) =>
       Effect.gen(function* () {
         const tracer = yield* Effect.tracer
-        const answers = yield* Mailbox.make<Settled>()
+        const answers = yield* Mailbox.make<readonly [number, unknown]>()
         let left = batch.length
         let next = 0
+        const answer = (place: number, encodedExit: unknown) => {
+          answers.unsafeOffer([place, encodedExit])
+          if (--left === 0) answers.unsafeDone(Exit.void)
+        }
         const settle = (place: number) => (outcome: Outcome, codec?: Codec) => {
           const { wish } = batch[place]!
-          const schema = wish === "wake" ? undefined : codec?.exits[wish]
-          answers.unsafeOffer({ place, schema, outcome })
-          if (--left === 0) answers.unsafeDone(Exit.void)
+          if (codec === undefined || wish === "wake") return answer(place, null)
+          const encoding = Schema.encode(codec.exits[wish])(outcome)
+          // Most Schemas encode at once, and give the result itself.
+          if (Either.isEither(encoding) && Either.isRight(encoding)) return answer(place, encoding.right)
+          Runtime.runFork(runtime)(
+            Effect.map(encoded(codec.exits[wish], encoding), (encodedExit) => answer(place, encodedExit)),
+            { scope }
+          )
         }
         if (left === 0) answers.unsafeDone(Exit.void)
         yield* Effect.whileLoop({
@@ -101,9 +108,7 @@ export const serve = ({
           body: () => take(batch[next]!, tracer, settle(next)),
           step: () => void next++
         })
-        return Mailbox.toStream(answers).pipe(
-          Stream.mapChunksEffect((chunk) => Effect.forEach(chunk, encoded).pipe(Effect.map(Chunk.unsafeFromArray)))
-        )
+        return answers
       })
 
     const open = (envelope: Envelope): Stream.Stream<unknown, StreamFailure> => {
@@ -117,7 +122,7 @@ export const serve = ({
           local.stream(definition, envelope.id, envelope.tag, payload)
         )
       ).pipe(
-        Stream.mapEffect((value) => Effect.orDie(encode(value))),
+        (values) => inChunks(values, (value) => Effect.orDie(encode(value))),
         Stream.catchAll((error) =>
           Stream.fromEffect(
             Effect.flatMap(
@@ -132,7 +137,7 @@ export const serve = ({
 
     const handlers = Nodes.toLayer({
       Hello: () => Effect.void,
-      Deliver: ({ batch }) => Stream.unwrapScoped(deliver(batch)),
+      Deliver: ({ batch }) => deliver(batch),
       Open: open,
       IsActive: ({ actor, id }) => {
         const definition = accepts(actor, id)
