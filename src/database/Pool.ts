@@ -15,7 +15,10 @@ export const idleMillisMax = 60_000
 /** How long a cancelled statement may keep its connection before that is closed. */
 export const cancelMillisMax = 5_000
 
-/** After a refused attempt to connect, how long those who wait are left to the connections that there are. */
+/**
+ * How long no further attempt to connect is made after a refused one. Callers are left to the connections that there are;
+ * without any they are refused with the same reason.
+ */
 export const reconnectMillis = 100
 
 /**
@@ -88,7 +91,7 @@ class FifoPool implements Pool {
   waitingAlone = 0
   idle: Array<Lane> = []
   opening = 0
-  openAgainAt = 0
+  lastRefusal: { readonly error: SqlError; readonly until: number } | undefined
   closed = false
 
   constructor(options: PoolOptions) {
@@ -105,6 +108,8 @@ class FifoPool implements Pool {
       this.takeIdle() ??
       (holder.shares ? this.joinable(this.depthMax) : undefined)
     if (lane !== undefined) return lane.join(holder)
+    const refusal = this.all.size === 0 && this.opening === 0 ? this.refusal() : undefined
+    if (refusal !== undefined) return holder.refused(refusal)
     if (this.waiters.size >= (this.options.waitersMax ?? waitersMax))
       return holder.refused(refused(`${this.waiters.size} callers wait for a database connection already`))
     this.waiters.set(holder, this.now())
@@ -158,7 +163,8 @@ class FifoPool implements Pool {
       if (spare || !lane.connection.isOpen()) this.remove(lane)
     }
     this.openForWaiters()
-    if (this.all.size + this.opening < Math.min(this.options.min, this.max)) this.open()
+    const wanted = Math.min(this.options.min, this.max)
+    if (this.all.size + this.opening < wanted && this.refusal() === undefined) this.open()
   }
 
   sweepAbandoned(holder: Holder, { cancel, lane, since }: Abandoned, now: number): void {
@@ -242,8 +248,13 @@ class FifoPool implements Pool {
   }
 
   openForWaiters(): void {
-    if (this.closed || (this.all.size > 0 && this.now() < this.openAgainAt)) return
+    if (this.closed || this.refusal() !== undefined) return
     while (this.opening < this.waiters.size && this.all.size + this.opening < this.max) this.open()
+  }
+
+  /** Why no connection can be made at the moment. */
+  refusal(): SqlError | undefined {
+    return this.lastRefusal !== undefined && this.now() < this.lastRefusal.until ? this.lastRefusal.error : undefined
   }
 
   open(): void {
@@ -251,7 +262,7 @@ class FifoPool implements Pool {
     this.options.driver.connect((outcome) => {
       this.opening--
       if (Either.isLeft(outcome)) {
-        this.openAgainAt = this.now() + reconnectMillis
+        this.lastRefusal = { error: outcome.left, until: this.now() + reconnectMillis }
         // Others may still be served by the connections that there are.
         if (this.all.size === 0 && this.opening === 0) this.failWaiters(outcome.left)
         return

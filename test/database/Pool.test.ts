@@ -280,3 +280,16 @@ it("after a refused attempt others are not made at once while some connections s
     pool.sweep()
     expect(connecting.length).toBe(2)
   }))
+
+it("when no connection could be made callers are refused at once for a moment, and then it is tried again", () =>
+  Effect.sync(() => {
+    const { ask, connecting, got, opened, pass, refused } = setting({ max: 3 })
+    ask("a")
+    refused()
+    ask("b")
+    expect([got, connecting.length]).toEqual([["a refused", "b refused"], 0])
+    pass(Pool.reconnectMillis)
+    ask("c")
+    opened()
+    expect(got.at(-1)).toBe("c")
+  }))

@@ -45,7 +45,8 @@ const run = (driver: "bun" | "pg", { body }: Faults) =>
   Effect.gen(function* () {
     const server = yield* Server
     const { database } = yield* Effect.provide(Settings.Settings, Settings.layerTest())
-    const settings = { ...database, driver, poolMax: 10, poolMin: 0 }
+    // Nothing is slow: the plan of a slow one would be asked for, on a connection that the test counts on.
+    const settings = { ...database, driver, poolMax: 10, poolMin: 0, slowQueryThreshold: Duration.minutes(1) }
     const services = yield* DatabaseLayer.connect({ url: Redacted.make(server.url) }, settings)
     yield* Effect.provide(
       Effect.flatMap(SqlClient.SqlClient, (sql) => body(server, sql)),
@@ -156,7 +157,7 @@ faultTest("out of connections, those that it has serve everyone, and none at all
     const more = yield* Effect.replicateEffect(occupant(server.url), 2)
     const refused = yield* Effect.replicateEffect(ending(sql`select 1`), 20, { concurrency: "unbounded" })
     expect(new Set(refused.map(({ end }) => end))).toEqual(new Set(["Left"]))
-    expect(Math.max(...refused.map(({ millis }) => millis))).toBeLessThan(acquireSoon)
+    expect(Math.max(...refused.map(({ millis }) => millis))).toBeLessThan(2_000)
     yield* Effect.promise(() => Promise.all(more.map((other) => other.end())))
     yield* works(sql)
   })
