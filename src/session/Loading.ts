@@ -42,12 +42,13 @@ interface Wanted {
   readonly hash: string
   /** How often everything near had been forgotten when this read began. */
   readonly era: number
-  readonly callers: Array<(answer: Answer) => void>
+  callers: Array<(answer: Answer) => void>
 }
 
 const expired: Loaded = Exit.fail(new SessionExpired())
 const crowded = Effect.fail(new DatabaseUnavailable({ cause: `More than ${waitingMax} look-ups of sessions wait` }))
 const noLabels: ReadonlyArray<never> = []
+const nearMillis = Duration.toMillis(near.ttl)
 
 export const storeKey = (hash: string): string => `session:${hash}`
 
@@ -83,7 +84,8 @@ export const make = (sql: SqlClient.SqlClient, endings: Endings, nearMax: number
 
     const answer = (one: Wanted, outcome: Answer): void => {
       if (wanted.get(one.token) === one) wanted.delete(one.token)
-      const callers = one.callers.splice(0)
+      const { callers } = one
+      one.callers = []
       waiting -= callers.length
       for (const resume of callers) resume(outcome)
     }
@@ -91,7 +93,7 @@ export const make = (sql: SqlClient.SqlClient, endings: Endings, nearMax: number
     const settle = (one: Wanted, session: Session | undefined, now: number): boolean => {
       if (session === undefined || session.expiresAt.getTime() <= now || endings.has(session.id)) return false
       const loaded = Exit.succeed(session)
-      const until = Math.min(now + Duration.toMillis(near.ttl), session.expiresAt.getTime())
+      const until = Math.min(now + nearMillis, session.expiresAt.getTime())
       if (one.era === era) live.set(one.token, loaded, until, now)
       answer(one, loaded)
       return true

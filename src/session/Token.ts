@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto"
+import { hash as oneShot, randomBytes } from "node:crypto"
 import * as Effect from "effect/Effect"
 
 /** 256 random bits of the operating system as 43 characters of base64url: never from Random, which can be predicted. */
@@ -10,7 +10,7 @@ const form = /^[A-Za-z0-9_-]{43}$/
 export const wellFormed = (token: string): boolean => form.test(token)
 
 /** SHA-256 of the token's text in base64url: the only trace of a token that is kept. */
-export const hash = (token: string): string => createHash("sha256").update(token).digest("base64url")
+export const hash = (token: string): string => oneShot("sha256", token, "base64url")
 
 /** The hash as the database holds it. */
 export const bytes = (hashed: string): Uint8Array => Buffer.from(hashed, "base64url")

@@ -3,6 +3,8 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -11,10 +13,10 @@ import fc from "fast-check"
 import * as Broadcast from "../../src/broadcast/Broadcast.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import * as Ids from "../../src/domain/Ids.ts"
-import { NotFound, SessionExpired } from "../../src/errors.ts"
+import { Conflict, NotFound, Restricted, SessionExpired } from "../../src/errors.ts"
 import * as Sessions from "../../src/session/Sessions.ts"
 import * as Token from "../../src/session/Token.ts"
-import type { Store } from "../../src/store/Store.ts"
+import { Store } from "../../src/store/Store.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { withLayer } from "../kit/effect.ts"
 import * as Postgres from "../kit/Postgres.ts"
@@ -141,6 +143,37 @@ const contract = (name: string, store: Layer.Layer<Store>) =>
           expect(yield* sessions.sweep).toEqual({ expired: 0, deleted: 0 })
         }))
 
+      it("a sign-in that replaces a session ends it in the same step, whatever the limit", () =>
+        Effect.gen(function* () {
+          const sessions = yield* Sessions.Sessions
+          const userId = yield* user()
+          const made = yield* Effect.replicateEffect(signIn(userId), perUserMax)
+          const { session } = made[0]!
+          const next = yield* sessions.create(userId, { userAgent: Option.none(), replacing: session.id })
+          expect(next.token).not.toBe(made[0]!.token)
+          expect(yield* sessions.ended(session)).toBe("rotated")
+          expect(yield* Effect.flip(sessions.load(made[0]!.token))).toBeInstanceOf(SessionExpired)
+          for (const { token } of [...made.slice(1), next]) yield* sessions.load(token)
+        }))
+
+      it("whoever was signed out by a ban is told so for as long as it lasts, and cannot sign in", () =>
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const sessions = yield* Sessions.Sessions
+          const userId = yield* user()
+          const { token } = yield* signIn(userId)
+          const until = new Date(Date.now() + 3_600_000)
+          yield* sql`
+            insert into moderation_actions (id, subject_id, kind, reason, client_key, starts_at, expires_at)
+            values (${yield* Ids.make(Ids.ModerationActionId)}::uuid, ${userId}::uuid, 'BAN', 'Spam', 'k', now(), ${until})`
+          yield* sessions.revokeAll(userId, "banned")
+          const banned = new Restricted({ kind: "BAN", expiresAt: until })
+          expect(yield* Effect.flip(sessions.load(token))).toEqual(banned)
+          expect(yield* Effect.flip(signIn(userId))).toEqual(banned)
+          yield* sql`update moderation_actions set revoked_at = now() where subject_id = ${userId}::uuid`
+          yield* signIn(userId)
+        }))
+
       it("a session in use is renewed by the look-up in the database", () =>
         Effect.gen(function* () {
           const sql = yield* SqlClient.SqlClient
@@ -178,6 +211,122 @@ const contract = (name: string, store: Layer.Layer<Store>) =>
         }))
     }
   )
+
+/** A session whose row says other times. */
+const aged = (change: string) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const made = yield* signIn(yield* user())
+    yield* sql`update sessions set ${sql.literal(change)} where id = ${made.session.id}::uuid`
+    return made
+  })
+
+withLayer(
+  "Timeouts of sessions",
+  Sessions.layer.pipe(
+    Layer.provideMerge(
+      Layer.mergeAll(Postgres.layerDatabase, Settings.layerTest(), StoreMemory.layer, Broadcast.layerLocal)
+    )
+  ),
+  (it) => {
+    it("a session that was not used for seven days is over", () =>
+      Effect.gen(function* () {
+        const sessions = yield* Sessions.Sessions
+        const { session, token } = yield* signIn(yield* user())
+        expect(session.expiresAt.getTime() - session.createdAt.getTime()).toBe(Duration.toMillis("7 days"))
+        expect((yield* sessions.load(token)).id).toBe(session.id)
+        const unused = yield* aged("expires_at = now() - interval '1 second'")
+        expect(yield* Effect.flip(sessions.load(unused.token))).toBeInstanceOf(SessionExpired)
+      }))
+
+    it("no use carries a session beyond thirty days", () =>
+      Effect.gen(function* () {
+        const sessions = yield* Sessions.Sessions
+        const old = yield* aged(
+          "last_used_at = now() - interval '1 day', absolute_expires_at = now() + interval '1 hour'"
+        )
+        const { expiresAt } = yield* sessions.load(old.token)
+        expect(expiresAt.getTime() - Date.now()).toBeLessThanOrEqual(Duration.toMillis("1 hour"))
+        const [row] = yield* (yield* SqlClient.SqlClient)<{ days: number }>`
+          select (extract(epoch from absolute_expires_at - created_at) / 86400)::int as days from sessions
+          where id = ${(yield* signIn(yield* user())).session.id}::uuid`
+        expect(row!.days).toBe(30)
+      }))
+  }
+)
+
+withLayer(
+  "Sessions at a limit that refuses",
+  Sessions.layer.pipe(
+    Layer.provideMerge(
+      Layer.mergeAll(
+        Postgres.layerDatabase,
+        Settings.layerTest((shape) => ({ ...shape, session: { ...shape.session, perUserMax: 2, atLimit: "refuse" } })),
+        StoreMemory.layer,
+        Broadcast.layerLocal
+      )
+    )
+  ),
+  (it) =>
+    it("one more sign-in is refused, and those before it live on", () =>
+      Effect.gen(function* () {
+        const sessions = yield* Sessions.Sessions
+        const userId = yield* user()
+        const outcomes = yield* Effect.all(
+          Array.from({ length: 5 }, () => Effect.either(signIn(userId))),
+          { concurrency: "unbounded" }
+        )
+        const made = outcomes.flatMap((one) => (Either.isRight(one) ? [one.right] : []))
+        expect(made.length).toBe(2)
+        for (const one of outcomes) if (Either.isLeft(one)) expect(one.left).toBeInstanceOf(Conflict)
+        for (const { token } of made) yield* sessions.load(token)
+        yield* sessions.create(userId, { userAgent: Option.none(), replacing: made[0]!.session.id })
+      }))
+)
+
+/** A store that counts what it is asked. */
+const counting = (store: typeof Store.Service, asked: Array<string>): typeof Store.Service =>
+  new Proxy(store, {
+    get: (target, name: keyof typeof store) => {
+      const value = target[name]
+      if (typeof value !== "function") return value
+      return (...args: ReadonlyArray<never>) => {
+        asked.push(name)
+        return (value as (...args: ReadonlyArray<never>) => unknown)(...args)
+      }
+    }
+  })
+
+withLayer("The way to a session", Layer.mergeAll(Postgres.layerDatabase, settings), (it) =>
+  it("what the Store has is one read of it for all who ask in one turn, and what is near none", () =>
+    Effect.gen(function* () {
+      const asked: Array<string> = []
+      const store = counting(yield* StoreMemory.make(), asked)
+      const node = Effect.map(
+        Layer.build(
+          Layer.fresh(Sessions.layer).pipe(
+            Layer.provide(Layer.fresh(Layer.provideMerge(Broadcast.layerLocal, Layer.succeed(Store, store))))
+          )
+        ),
+        (context) => Context.get(context, Sessions.Sessions)
+      )
+      const [here, there] = [yield* node, yield* node]
+      const made = yield* Effect.replicateEffect(
+        Effect.flatMap(user(), (userId) => here.create(userId, { userAgent: Option.none() })),
+        2
+      )
+      const tokens = made.map(({ token }) => token)
+      yield* Effect.forEach(tokens, here.load)
+      // Without their rows, only the Store can know them.
+      yield* (yield* SqlClient.SqlClient)`delete from sessions where id = any(${made.map(({ session }) => session.id)}::uuid[])`
+      asked.length = 0
+      yield* Effect.forEach([...tokens, ...tokens], there.load, { concurrency: "unbounded" })
+      expect(asked).toEqual(["getMany"])
+      yield* Effect.forEach(tokens, there.load)
+      expect(tokens.map((token) => Exit.isExit(there.known(token)))).toEqual([true, true])
+      expect(asked).toEqual(["getMany"])
+    }))
+)
 
 contract("store in memory", StoreMemory.layer)
 contract("store on Redis", Redis.layerStore)
