@@ -1,14 +1,16 @@
 import * as Either from "effect/Either"
+import * as Hash from "effect/Hash"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as SchemaAST from "effect/SchemaAST"
 import type { Script } from "../store/Store.ts"
 import * as Compression from "./Compression.ts"
 
 /**
  * How a value stands in the store: a format byte, when it stops being fresh (milliseconds, base 36), when its lookup
- * began by the store's clock (milliseconds), a stamp that no other write has, its tags, and the body. "n" is the absence
- * of a value and has no body. `jm0zq3k1a.1767225600000.7f3a-12.user%3A7;{"id":…}`. A lease stands before what was there:
- * `l7f3a-13;jm0zq…`; whoever wrote it looks the value up, and the others wait for it.
+ * began by the store's clock (milliseconds), a stamp that no other write has, the schema it was written with, its tags,
+ * and the body. "n" is the absence of a value and has no body. `jm0zq3k1a.1767225600000.7f3a-12.k3x9z.user%3A7;{"id":…}`.
+ * A lease stands before what was there: `l7f3a-13;jm0zq…`; whoever wrote it looks the value up, and the others wait for it.
  */
 export interface Envelope<A> {
   readonly value: Option.Option<A>
@@ -25,18 +27,28 @@ export const beneath = (text: string): string => (text.startsWith("l") ? text.sl
 
 const noTags: ReadonlyArray<string> = []
 
+/** Differs for schemas that differ: what was written with the same one needs no second look. */
+const fingerprint = (ast: SchemaAST.AST): string => (Hash.string(JSON.stringify(ast)) >>> 0).toString(36)
+
 /** Texts from values and back. `compressOver`: bodies of more UTF-16 units than that are compressed. */
 export const codec = <A, I>(schema: Schema.Schema<A, I>, compressOver: number, stamp: () => string) => {
   const encode = Schema.encodeSync(schema)
   const decode = Schema.decodeUnknownEither(schema)
-  const valueOf = (format: string, body: string): Option.Option<Option.Option<A>> => {
-    if (format === "n") return Option.some(Option.none())
+  const mark = fingerprint(schema.ast)
+  /** Without transformations what is in the JSON is the value itself. */
+  const plain = SchemaAST.typeAST(schema.ast) === schema.ast
+  /** `written`: with this very schema. */
+  const valueOf = (format: string, body: string, written: boolean): Option.Option<A> | undefined => {
+    if (format === "n") return Option.none()
     const json = Compression.unpack(format, body)
-    if (json === undefined) return Option.none()
+    if (json === undefined) return undefined
     try {
-      return Option.map(Either.getRight(decode(JSON.parse(json))), Option.some)
+      const parsed: unknown = JSON.parse(json)
+      if (plain && written) return Option.some(parsed as A)
+      const decoded = decode(parsed)
+      return Either.isRight(decoded) ? Option.some(decoded.right) : undefined
     } catch {
-      return Option.none()
+      return undefined
     }
   }
   return {
@@ -44,7 +56,7 @@ export const codec = <A, I>(schema: Schema.Schema<A, I>, compressOver: number, s
     encode: (value: Option.Option<A>, freshUntil: number, tags: ReadonlyArray<string>): readonly [string, string] => {
       const named = tags.length === 0 ? "" : `.${tags.map(encodeURIComponent).join(",")}`
       const until = `${Math.ceil(freshUntil).toString(36)}.`
-      const rest = `.${stamp()}${named};`
+      const rest = `.${stamp()}.${mark}${named};`
       if (Option.isNone(value)) return [`n${until}`, rest]
       const text = JSON.stringify(encode(value.value))
       if (text.length <= compressOver) return [`j${until}`, rest + text]
@@ -55,14 +67,27 @@ export const codec = <A, I>(schema: Schema.Schema<A, I>, compressOver: number, s
     decode: (text: string): Envelope<A> | undefined => {
       const end = text.indexOf(";")
       if (end < 0) return undefined
-      const [until, born, , tags] = text.slice(1, end).split(".")
-      const value = valueOf(text[0]!, text.slice(end + 1))
-      if (Option.isNone(value) || born === undefined) return undefined
+      // By hand: splitting the header costs as much as parsing a small body.
+      const born = text.indexOf(".")
+      const stamped = text.indexOf(".", born + 1)
+      const marked = text.indexOf(".", stamped + 1)
+      if (marked < 0 || marked > end) return undefined
+      const tagged = text.indexOf(".", marked + 1)
+      const marks = tagged < 0 || tagged > end ? end : tagged
+      const written = text.slice(marked + 1, marks) === mark
+      const value = valueOf(text[0]!, text.slice(end + 1), written)
+      if (value === undefined) return undefined
       return {
-        value: value.value,
-        freshUntil: Number.parseInt(until!, 36),
-        bornAt: Number(born),
-        tags: tags === undefined ? noTags : tags.split(",").map(decodeURIComponent)
+        value,
+        freshUntil: Number.parseInt(text.slice(1, born), 36),
+        bornAt: Number(text.slice(born + 1, stamped)),
+        tags:
+          marks === end
+            ? noTags
+            : text
+                .slice(marks + 1, end)
+                .split(",")
+                .map(decodeURIComponent)
       }
     },
     lease: (): string => `l${stamp()};`

@@ -54,6 +54,8 @@ export class Flights<K, A, I, E, R> {
   private readonly context: Context.Context<R>
   private readonly byKey = new Map<string, Flight<K, A, E>>()
   private readonly refreshing = new Map<string, Flight<K, A, E>>()
+  /** How often any key was changed, here or elsewhere. */
+  private changes = 0
   private gathered: Array<Flight<K, A, E>> = []
 
   constructor(options: Options<K, A, I, E, R>, shelf: Shelf<K, A, I>, scope: Scope.Scope, context: Context.Context<R>) {
@@ -71,12 +73,54 @@ export class Flights<K, A, I, E, R> {
     return Effect.flatMap(this.launch([[key, input]]), ([flight]) => Deferred.await(flight!.result))
   }
 
-  /** In the order of the keys. */
-  readonly getMany = (keys: ReadonlyArray<readonly [key: string, input: K]>) =>
-    Effect.flatMap(this.launch(keys), (flights) => Effect.forEach(flights, ({ result }) => Deferred.await(result)))
+  /**
+   * In the order of the keys. What the store has needs nobody to share it with; the rest becomes reads of one key each,
+   * which others may join.
+   */
+  readonly getMany = (
+    keys: ReadonlyArray<readonly [key: string, input: K]>
+  ): Effect.Effect<ReadonlyArray<Option.Option<A>>, E> =>
+    Effect.gen(this, function* () {
+      const found: Array<Option.Option<A> | undefined> = keys.map(() => undefined)
+      const alone = keys.every(([key]) => !this.byKey.has(key))
+      if (alone && keys.length > 1) yield* this.readMany(keys, found)
+      const missed = keys.filter((_, index) => found[index] === undefined)
+      if (missed.length === 0) return found as ReadonlyArray<Option.Option<A>>
+      const flights = yield* this.launch(missed)
+      const rest = yield* Effect.forEach(flights, ({ result }) => Deferred.await(result))
+      let next = 0
+      return found.map((value) => value ?? rest[next++]!)
+    })
+
+  private readMany(
+    keys: ReadonlyArray<readonly [key: string, input: K]>,
+    found: Array<Option.Option<A> | undefined>
+  ): Effect.Effect<void> {
+    return Effect.gen(this, function* () {
+      const started = yield* Clock.currentTimeMillis
+      const before = this.changes
+      const reads = yield* this.shelf.read(
+        keys.map(([key]) => key),
+        started
+      )
+      let hits = 0
+      for (const [index, read] of reads.entries()) {
+        if (read._tag !== "Hit") continue
+        hits++
+        found[index] = read.value
+        // Whichever key changed meanwhile: it does not pay to remember which.
+        if (before === this.changes) this.shelf.keepRead(keys[index]![0], read, started)
+        if (read.due) yield* this.refresh(...keys[index]!)
+      }
+      if (hits === 0) return
+      this.shelf.count("storeHits", hits)
+      this.shelf.seconds((yield* Clock.currentTimeMillis) - started)
+    })
+  }
 
   /** The key was changed in this process: later callers start a read of their own. */
   forget(key: string): void {
+    this.changes++
     this.leave(this.byKey.get(key))
     const refresh = this.refreshing.get(key)
     if (refresh !== undefined) refresh.obsolete = true
@@ -84,16 +128,19 @@ export class Flights<K, A, I, E, R> {
 
   /** The key was changed by someone else, or perhaps by our own script: the store knows. */
   heard(key: string): void {
+    this.changes++
     this.hear(this.byKey.get(key))
     this.hear(this.refreshing.get(key))
   }
 
   heardAll(): void {
+    this.changes++
     for (const flight of this.byKey.values()) this.hear(flight)
     for (const flight of this.refreshing.values()) this.hear(flight)
   }
 
   forgetAll(): void {
+    this.changes++
     for (const key of this.byKey.keys()) this.forget(key)
     for (const flight of this.refreshing.values()) flight.obsolete = true
   }
@@ -184,15 +231,18 @@ export class Flights<K, A, I, E, R> {
       )
       const next: Array<Effect.Effect<void>> = []
       const missed: Array<readonly [Flight<K, A, E>, Exclude<Read<A>, { _tag: "Hit" }>]> = []
+      let hits = 0
       for (const [index, flight] of flights.entries()) {
         const read = reads[index]!
         if (read._tag === "Hit") {
+          hits++
           this.land(flight, read, started)
           if (read.due) next.push(this.refresh(flight.key, flight.input))
         } else if (read._tag === "Leased" && started < (flight.patientUntil ??= started + Duration.toMillis(leaseWait)))
           next.push(Effect.zipRight(this.news(flight), this.fly([flight], false)))
         else missed.push([flight, read])
       }
+      if (hits > 0) this.shelf.count("storeHits", hits)
       if (missed.length > 0) next.push(this.claim(missed))
       if (next.length > 0) yield* together(next)
       if (last) this.shelf.seconds((yield* Clock.currentTimeMillis) - started)
@@ -204,7 +254,6 @@ export class Flights<K, A, I, E, R> {
   }
 
   private land(flight: Flight<K, A, E>, read: Hit<A>, now: number): void {
-    this.shelf.count("storeHits")
     if (!flight.obsolete && flight.news === 0) this.shelf.keepRead(flight.key, read, now)
     Deferred.unsafeDone(flight.result, Exit.succeed(read.value))
   }

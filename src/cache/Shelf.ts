@@ -107,12 +107,12 @@ export class Shelf<K, A, I> {
   /** In this process only. `confirmed`: the store has it too, so that its changes will be heard of. */
   keep(key: string, input: K, value: Option.Option<A>, now: number, confirmed: boolean): void {
     const [ttl] = this.lifetime(value)
-    if (ttl > 0) this.put(key, value, now + ttl, this.tagsOf(input, value), now, confirmed)
+    if (ttl > 0 && this.near !== undefined) this.put(key, value, now + ttl, this.tagsOf(input, value), now, confirmed)
   }
 
   /** In this process, what was read from the store. */
   keepRead(key: string, { freshUntil, tags, value }: Hit<A>, now: number): void {
-    this.put(key, value, freshUntil, tags, now, true)
+    if (this.near !== undefined) this.put(key, value, freshUntil, tags, now, true)
   }
 
   /** Serves a stale value for a little while, so that a failing lookup is not asked by everyone. */
