@@ -37,6 +37,7 @@ export class Cells {
       shared,
       tally: new Tally(registration.definition.name),
       now: () => clock.unsafeCurrentTimeMillis(),
+      nowNanos: () => clock.unsafeCurrentTimeNanos(),
       fork: (effect, immediate) => Runtime.runFork(runtime, effect, { immediate: immediate && direct }),
       closing: false
     }

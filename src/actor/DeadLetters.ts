@@ -1,4 +1,5 @@
 import * as Cause from "effect/Cause"
+import * as Metrics from "../telemetry/Metrics.ts"
 import type { Message } from "./Message.ts"
 
 /** Dead letters kept; the oldest goes first. */
@@ -35,6 +36,7 @@ export class DeadLetters {
   private readonly kept: Array<DeadLetter> = []
 
   add(actor: string, id: string, message: Message, cause: Cause.Cause<unknown>, now: number): void {
+    Metrics.series(Metrics.deadLetters, "defect").unsafeUpdate(1, [])
     if (this.kept.length >= deadLettersMax) this.kept.shift()
     this.kept.push({
       actor,

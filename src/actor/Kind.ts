@@ -26,6 +26,7 @@ export interface Kind {
   readonly shared: Shared
   readonly tally: Tally
   readonly now: () => number
+  readonly nowNanos: () => bigint
   /** Starts a fiber with the services and the clock of the type; at once, or when the scheduler comes to it. */
   readonly fork: (effect: Effect.Effect<unknown, unknown>, immediate: boolean) => Fiber.RuntimeFiber<unknown, unknown>
   /** Whether the type takes no more messages. */

@@ -64,6 +64,10 @@ export class Mailboxes {
   settle(message: Message, outcome: Outcome): void {
     if (message.listed) (message.accepted ? this.asks : this.waiting).remove(message)
     message.settle(outcome)
+    const { span } = message
+    if (span === undefined) return
+    message.span = undefined
+    span.end(this.kind.nowNanos(), outcome)
   }
 
   /** The next message, and room for one that waits. */
@@ -137,8 +141,8 @@ export class Mailboxes {
   private accept(cell: Cell, message: Message, now: number): void {
     message.accepted = true
     message.arrivedMillis = now
+    this.kind.tally.arrived(cell.depth)
     cell.push(message)
-    this.kind.tally.depth++
     if (message.ask) this.asks.add(message, now)
     message.onAccepted?.()
     if (!cell.running) this.work(cell)

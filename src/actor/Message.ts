@@ -23,6 +23,8 @@ export class Message implements Due {
   readonly ask: boolean
   /** Present when the sender has a span that is sampled. */
   readonly trace: Trace | undefined
+  /** Open from the begin of its turn until the message is settled; only below a sampled span. */
+  span: Tracer.Span | undefined = undefined
   /** Instead of a handler: what the runtime itself does in a turn of the actor. */
   work: ((behaviour: Behaviour) => unknown) | undefined = undefined
   /** Whether the mailbox has taken it; before that it may wait for room. */

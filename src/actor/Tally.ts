@@ -40,6 +40,12 @@ export class Tally {
     this.metrics = metricsOf(actor)
   }
 
+  /** A message came into a mailbox that held so many. */
+  arrived(before: number): void {
+    this.depth++
+    this.metrics.mailboxDepth.unsafeUpdate(before, none)
+  }
+
   taken(waitedMillis: number): void {
     this.waitedMillis += waitedMillis
     if (waitedMillis > this.waitedMillisMax) this.waitedMillisMax = waitedMillis
@@ -107,6 +113,7 @@ const metricsOf = (actor: string) => ({
   restarts: Metrics.series(Metrics.actorRestarts, actor),
   stops: Metrics.series(Metrics.actorStops, actor),
   passivations: Metrics.series(Metrics.actorPassivations, actor),
+  mailboxDepth: Metrics.series(Metrics.actorMailboxDepth, actor),
   waitSeconds: Metrics.series(Metrics.actorWaitSeconds, actor),
   active: Metrics.series(Metrics.actorsActive, actor)
 })

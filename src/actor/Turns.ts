@@ -1,9 +1,11 @@
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
 import { StaleOwner } from "../errors.ts"
 import { Alarm } from "./Alarm.ts"
 import type { Cell } from "./Cell.ts"
@@ -223,16 +225,18 @@ export class Turns {
     return this.traced(message, result as Effect.Effect<unknown, unknown>)
   }
 
+  /** Below a span of the message when its sender has one. `Effect.withSpan` would cost the rest of a turn twice. */
   private traced(message: Message, effect: Effect.Effect<unknown, unknown>): Effect.Effect<unknown, unknown> {
-    if (message.trace === undefined) return effect
-    return effect.pipe(
-      Effect.withSpan(`${this.kind.definition.name}/${message.tag}`, {
-        parent: message.trace.span,
-        kind: "consumer",
-        captureStackTrace: false
-      }),
-      Effect.withTracer(message.trace.tracer)
-    )
+    const { trace } = message
+    if (trace === undefined) return effect
+    return Effect.withFiberRuntime((fiber) => {
+      const name = `${this.kind.definition.name}/${message.tag}`
+      const parent = Option.some(trace.span)
+      const now = this.kind.nowNanos()
+      const span = (message.span ??= trace.tracer.span(name, parent, Context.empty(), [], now, "consumer"))
+      const below = Effect.provideService(effect, Tracer.ParentSpan, span)
+      return fiber.currentTracer === trace.tracer ? below : Effect.withTracer(below, trace.tracer)
+    })
   }
 
   private endTurn(cell: Cell, message: Message, exit: Outcome): void {

@@ -203,6 +203,7 @@ export const actorRestarts = counter("connect_actor_restarts_total", "Actors sta
 export const actorStops = counter("connect_actor_stops_total", "Actors stopped after repeated failures.", "actor")
 export const actorsShed = counter("connect_actor_shed_total", "Idle actors put away for memory.")
 export const actorPassivations = counter("connect_actor_passivations_total", "Idle actors put away.", "actor")
+export const actorMailboxDepth = amount("connect_actor_mailbox_depth", "Messages before one that arrives.", "actor")
 export const actorWaitSeconds = latency("connect_actor_mailbox_wait_seconds", "Time messages waited.", "actor")
 export const actorRemoteFailures = counter("connect_actor_remote_failures_total", "Calls lost between nodes.", "actor")
 export const actorRemoteRetries = counter(

@@ -4,11 +4,13 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Metric from "effect/Metric"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
 import * as Actor from "../../src/actor/Actor.ts"
 import * as ActorSystem from "../../src/actor/ActorSystem.ts"
 import type * as Supervision from "../../src/actor/Supervision.ts"
+import * as Metrics from "../../src/telemetry/Metrics.ts"
 import { it } from "../kit/effect.ts"
 
 const silent = Logger.remove(Logger.defaultLogger)
@@ -141,7 +143,10 @@ it("a dead letter shows the shape of its payload and never the payload", () => {
   return Effect.gen(function* () {
     const client = yield* Bomb.client
     const system = yield* ActorSystem.ActorSystem
+    const counted = Metric.value(Metrics.series(Metrics.deadLetters, "defect"))
+    const before = yield* counted
     yield* Effect.flip(client.ask("a").Boom({ secret: "hunter2" }))
+    expect((yield* counted).count).toBe(before.count + 1)
     const [letter] = yield* system.deadLetters
     expect(letter).toMatchObject({ actor: "Bomb", id: "a", tag: "Boom", payloadShape: "{secret: string}" })
     expect(JSON.stringify(letter)).not.toContain("hunter2")
