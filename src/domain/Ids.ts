@@ -49,8 +49,15 @@ export type AuditEntryId = typeof AuditEntryId.Type
 export const make = <B extends string>(schema: Schema.brand<typeof Schema.String, B>) =>
   Effect.map(Uuid.v7, (uuid) => uuid as typeof schema.Type)
 
-/** What GraphQL shows for a UUID of this type. */
-export const toGlobal = (type: NodeType, uuid: string): string => `${prefixes[type]}_${uuid.replaceAll("-", "")}`
+/** What GraphQL shows for a UUID of this type. By its places: a page has dozens, and a search costs twice as much. */
+export const toGlobal = (type: NodeType, uuid: string): string =>
+  prefixes[type] +
+  "_" +
+  uuid.substring(0, 8) +
+  uuid.substring(9, 13) +
+  uuid.substring(14, 18) +
+  uuid.substring(19, 23) +
+  uuid.substring(24)
 
 const form = /^([a-z]{3})_([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})$/
 const types = new Map(Object.entries(prefixes).map(([type, prefix]) => [prefix as string, type as NodeType]))

@@ -1,4 +1,5 @@
 import { expect } from "bun:test"
+import { createHash } from "node:crypto"
 import { Client, fetchExchange } from "@urql/core"
 import * as Effect from "effect/Effect"
 import * as Http from "../../../layers/Http.ts"
@@ -244,6 +245,51 @@ withLayer(
         expect(headers.get("cache-control")).toBe("no-store")
         expect(headers.get("content-security-policy")).toContain("frame-ancestors 'none'")
         expect(headers.get("strict-transport-security")).toContain("max-age")
+      }))
+
+    it("a document that is known by its hash need not be sent again", () =>
+      Effect.gen(function* () {
+        const query = "{ queueStats { waitMillisP95 } }"
+        const sha256Hash = createHash("sha256").update(query).digest("hex")
+        const extensions = { persistedQuery: { version: 1, sha256Hash } }
+        const ask = (body: object) =>
+          send({ method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })
+        expect(first(yield* ask({ extensions }))?.extensions.code).toBe("PERSISTED_QUERY_NOT_FOUND")
+        const expected = { data: { queueStats: { waitMillisP95: 20 } } }
+        expect((yield* ask({ query, extensions })).body as object).toEqual(expected)
+        expect((yield* ask({ extensions })).body as object).toEqual(expected)
+        const got = yield* send({ search: `?extensions=${encodeURIComponent(JSON.stringify(extensions))}` })
+        expect(got.body as object).toEqual(expected)
+        expect(first(yield* ask({ extensions: { persistedQuery: { version: 2, sha256Hash } } }))?.extensions.code).toBe(
+          "BAD_REQUEST"
+        )
+      }))
+
+    it("answers above 1 KB are compressed as the client likes best", () =>
+      Effect.gen(function* () {
+        const { url } = yield* Http.Address
+        const query = "{ __schema { types { name description fields { name } } } }"
+        const ask = (encoding: string, text = query) =>
+          Effect.promise(async () => {
+            const response = await fetch(`${url}/graphql`, {
+              method: "POST",
+              headers: { "content-type": "application/json", "accept-encoding": encoding },
+              body: JSON.stringify({ query: text })
+            })
+            return { response, text: await response.text() }
+          })
+        const plainText = (yield* ask("identity")).text
+        for (const encoding of ["zstd", "br", "gzip"]) {
+          const { response, text } = yield* ask(`${encoding}, deflate;q=0.1`)
+          expect([encoding, response.headers.get("content-encoding"), text === plainText]).toEqual([
+            encoding,
+            encoding,
+            true
+          ])
+          expect(response.headers.get("vary")).toContain("accept-encoding")
+        }
+        const short = yield* ask("gzip", "{ queueStats { waiting } }")
+        expect(short.response.headers.get("content-encoding")).toBeNull()
       }))
 
     it("urql queries and mutates", () =>

