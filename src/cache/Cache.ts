@@ -1,5 +1,4 @@
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
@@ -57,7 +56,7 @@ const forget = <K, A, I, E, R>({ flights, shelf }: Parts<K, A, I, E, R>, keys: R
 const reading = <K, A, I, E, R>({ behind, flights, options, shelf }: Parts<K, A, I, E, R>) => {
   const near = (key: string, now: number): NearEntry<A> | undefined => {
     const hit = shelf.near?.fresh(key, now)
-    if (hit !== undefined) shelf.count("nearHits")
+    if (hit !== undefined) shelf.nearHit()
     return hit
   }
   const ahead = (hit: NearEntry<A>, key: string, input: K): Effect.Effect<Option.Option<A>> => {
@@ -67,7 +66,7 @@ const reading = <K, A, I, E, R>({ behind, flights, options, shelf }: Parts<K, A,
   const waiting = (key: string): Option.Option<A> | undefined => {
     const entry = behind.get(key)
     if (entry === undefined) return undefined
-    shelf.count("nearHits")
+    shelf.nearHit()
     return Option.some(entry[1])
   }
   const get = (input: K): Effect.Effect<Option.Option<A>, E> =>
@@ -104,7 +103,7 @@ const reading = <K, A, I, E, R>({ behind, flights, options, shelf }: Parts<K, A,
 }
 
 const nowOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): number =>
-  Context.get(fiber.currentDefaultServices, Clock.Clock).unsafeCurrentTimeMillis()
+  (fiber.currentDefaultServices.unsafeMap.get(Clock.Clock.key) as Clock.Clock).unsafeCurrentTimeMillis()
 
 /** Near first: what is heard of the key after that is newer than this value. */
 const keep = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, key: string, input: K, value: A): Effect.Effect<void> =>

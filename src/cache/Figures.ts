@@ -4,16 +4,17 @@ import type { Stats } from "./Options.ts"
 const noLabels: ReadonlyArray<never> = []
 
 /** Near hits counted here before the metric hears of them: adding to it costs more than the hit. A power of two. */
-const nearHitsBatch = 64
+const nearHitsBatch = 256
 
-export type Count = (what: "nearHits" | "storeHits" | "misses" | "stale" | "evictions" | "lost", by?: number) => void
+export type Count = (what: "storeHits" | "misses" | "stale" | "evictions" | "lost", by?: number) => void
 
 /** The series of one cache, and the same figures since start for its own `stats`. */
 export const figures = (name: string, entries: () => number) => {
-  const counts = { nearHits: 0, storeHits: 0, misses: 0, stale: 0, evictions: 0, lost: 0 }
+  let nearHits = 0
   let told = 0
+  const counts = { storeHits: 0, misses: 0, stale: 0, evictions: 0, lost: 0 }
+  const hits = Metrics.series(Metrics.cacheHits, name, "near")
   const series = {
-    nearHits: Metrics.series(Metrics.cacheHits, name, "near"),
     storeHits: Metrics.series(Metrics.cacheHits, name, "store"),
     misses: Metrics.series(Metrics.cacheMisses, name),
     stale: Metrics.series(Metrics.cacheStale, name),
@@ -25,17 +26,19 @@ export const figures = (name: string, entries: () => number) => {
   const bytes = Metrics.series(Metrics.cacheValueBytes, name)
   const size = Metrics.series(Metrics.cacheEntries, name)
   const tell = (): void => {
-    if (counts.nearHits > told) series.nearHits.unsafeUpdate(counts.nearHits - told, noLabels)
-    told = counts.nearHits
+    if (nearHits > told) hits.unsafeUpdate(nearHits - told, noLabels)
+    told = nearHits
     size.unsafeUpdate(entries(), noLabels)
   }
   const count: Count = (what, by = 1) => {
     counts[what] += by
-    if (what !== "nearHits") series[what].unsafeUpdate(by, noLabels)
-    else if ((counts.nearHits & (nearHitsBatch - 1)) === 0) tell()
+    series[what].unsafeUpdate(by, noLabels)
   }
   return {
     count,
+    nearHit: (): void => {
+      if ((++nearHits & (nearHitsBatch - 1)) === 0) tell()
+    },
     failed: () => failures.unsafeUpdate(1, noLabels),
     /** One read that near did not answer. */
     seconds: (millis: number): void => {
@@ -45,7 +48,7 @@ export const figures = (name: string, entries: () => number) => {
     size: (units: number) => bytes.unsafeUpdate(units, noLabels),
     stats: (): Stats => {
       tell()
-      return { ...counts, nearEntries: entries() }
+      return { nearHits, ...counts, nearEntries: entries() }
     }
   }
 }

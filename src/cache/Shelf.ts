@@ -55,6 +55,7 @@ const noTags: ReadonlyArray<string> = []
 export class Shelf<K, A, I> {
   readonly near: Near<A> | undefined
   readonly count: Count
+  readonly nearHit: () => void
   readonly grace: number
   readonly prefix: string
   /** Whether it is heard what other processes change. */
@@ -92,6 +93,7 @@ export class Shelf<K, A, I> {
     )
     this.figures = figures(options.name, () => this.near?.size ?? 0)
     this.count = this.figures.count
+    this.nearHit = this.figures.nearHit
     this.near = options.near && new Near<A>(options.near.entriesMax, () => this.count("evictions"))
   }
 
