@@ -1,6 +1,7 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Cause from "effect/Cause"
 import * as ConfigError from "effect/ConfigError"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -85,8 +86,11 @@ const serve = (program: Program, layerOf: (domain: Domain) => Domain["layer"]) =
     const served = cluster.enabled ? groupsOf(program, domain) : domain.groups
     const announced = Effect.gen(function* () {
       const { url } = yield* Http.Address
-      yield* print(welcome(program, url, yield* Settings.Settings))
-      yield* Effect.addFinalizer(() => print("stopping: what is under way is finished first"))
+      const settings = yield* Settings.Settings
+      yield* print(welcome(program, url, settings))
+      yield* Effect.addFinalizer(() =>
+        Effect.zipRight(giveUpAfter(settings.http.drainTimeout), print("stopping: what is under way is finished first"))
+      )
       return yield* Effect.never
     })
     const http = Layer.unwrapEffect(
@@ -101,6 +105,20 @@ const serve = (program: Program, layerOf: (domain: Domain) => Domain["layer"]) =
       )
     )
   }).pipe(Effect.scoped, Effect.provide(Telemetry.layerRuntime(program.name).pipe(Layer.provideMerge(Settings.layer))))
+
+/** Time that stopping may take beyond `DRAIN_TIMEOUT`, for what is left when all requests are answered. */
+const stopGrace = Duration.seconds(5)
+
+/** Whatever waits for a database that is gone: a program that is told to stop has stopped by then. */
+const giveUpAfter = (drainTimeout: Duration.Duration): Effect.Effect<void> =>
+  Effect.sync(() => {
+    const limit = Duration.sum(drainTimeout, stopGrace)
+    const giveUp = (): void => {
+      process.stderr.write(`not stopped within ${Duration.format(limit)}: what is left is given up\n`)
+      process.exit(1)
+    }
+    setTimeout(giveUp, Duration.toMillis(limit)).unref()
+  })
 
 const groupsOf = ({ serves }: Program, { groups }: Domain): Domain["groups"] =>
   serves === "all" ? groups : serves === "none" ? [] : [serves]

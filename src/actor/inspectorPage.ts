@@ -73,11 +73,11 @@ const types = ({ actors }: Report) =>
   ])
 
 const shards = ({ shards: placement = [] }: Report) =>
-  section("Shards", placement, [
-    text("Group", ({ group }) => group),
-    code("Node", ({ node }) => node),
-    number("Shards", (row) => row.shards)
-  ])
+  section(
+    "Shards",
+    placement.toSorted((a, b) => (`${a.group} ${a.node}` < `${b.group} ${b.node}` ? -1 : 1)),
+    [text("Group", ({ group }) => group), code("Node", ({ node }) => node), number("Shards", (row) => row.shards)]
+  )
 
 const fibers = (report: Report) =>
   section("Supervised fibers", report.fibers, [

@@ -1,0 +1,26 @@
+import { expect, test } from "bun:test"
+import { lastJson, runCommand } from "../kit/command.ts"
+import { conversationsFile } from "../kit/conversations.ts"
+
+test("a replay over three nodes of which one is killed loses, doubles, reorders and changes nothing", async () => {
+  const options = ["--nodes", "3", "--kill-every", "2", "--interactions", "6", "--seed", "3"]
+  const { code, stdout, stderr } = await runCommand(
+    [process.execPath, "test/load/replay.ts", "--file", conversationsFile(), ...options],
+    {},
+    170_000
+  )
+  expect(`${stderr}${stdout}`.slice(code === 0 ? -1 : 0)).toBe("\n")
+  const summary = lastJson(stdout)
+  expect(summary).toMatchObject({ lost: 0, duplicated: 0, reordered: 0, historyMismatches: 0, doubleMatches: 0 })
+  expect(summary).toMatchObject({ interactions: 6, nodes: 3 })
+  expect(summary["kills"]).toBeGreaterThan(0)
+}, 180_000)
+
+test("what nodes cannot go with is refused before anything starts", async () => {
+  const replay = (...options: ReadonlyArray<string>) =>
+    runCommand([process.execPath, "test/load/replay.ts", "--file", conversationsFile(), ...options])
+  const both = await replay("--nodes", "3", "--url", "http://127.0.0.1:1")
+  expect([both.code, both.stderr]).toEqual([1, "replay: --nodes starts its own servers: it does not go with --url\n"])
+  const without = await replay("--kill-every", "5")
+  expect([without.code, without.stderr]).toEqual([1, "replay: --kill-every goes with --nodes\n"])
+})
