@@ -357,8 +357,9 @@ export const contract = /* GraphQL */ `
     "a throw-away account with a made-up handle"
     signInAsGuest(profile: ProfileInput): AuthPayload!
     signOut: Boolean!
-    revokeSession(id: ID!): Boolean!
-    revokeAllSessions(exceptCurrent: Boolean = true): Int!
+    "Another session than this one wants the password, or a sign-in of the last 15 minutes"
+    revokeSession(id: ID!, password: String): Boolean!
+    revokeAllSessions(exceptCurrent: Boolean = true, password: String): Int!
     changePassword(current: String!, next: String!): AuthPayload!
     updateProfile(input: ProfileInput!): User!
     block(userId: ID!): Boolean!
@@ -376,6 +377,8 @@ export const contract = /* GraphQL */ `
     dismissReport(id: ID!, reason: String!): Report!
     moderate(input: ModerateInput!): ModerationAction!
     revokeAction(id: ID!, reason: String!): ModerationAction!
+    "For admins: all sessions of one person, or without userId those of everybody but the viewer; how many"
+    endSessions(userId: ID): Int!
     decideAppeal(id: ID!, uphold: Boolean!, note: String!): Appeal!
     "a path to download everything kept about the viewer, JSON Lines, for 24 h"
     exportMyData: String!

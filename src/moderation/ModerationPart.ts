@@ -3,6 +3,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Messages } from "../communication/Messages.ts"
+import { orUnavailable } from "../database/SqlErrors.ts"
 import * as Ids from "../domain/Ids.ts"
 import { ClientKey, Text } from "../domain/Text.ts"
 import { Forbidden } from "../errors.ts"
@@ -10,7 +11,7 @@ import * as Batcher from "../request/Batcher.ts"
 import * as PageArgs from "../graphql/PageArgs.ts"
 import { field, memo, type Part, plain, type RequestContext, viewer } from "../graphql/Part.ts"
 import { RateLimiter, rules } from "../rate/RateLimiter.ts"
-import type { Session } from "../session/Sessions.ts"
+import { type Session, Sessions } from "../session/Sessions.ts"
 import * as UserLoader from "../user/UserLoader.ts"
 import { type Action, Kind } from "./Action.ts"
 import { Actions } from "./Actions.ts"
@@ -64,6 +65,8 @@ const AuditLog = Schema.Struct({
   ...PageArgs.forward(50)
 })
 
+const EndSessions = Schema.Struct({ userId: optional(GlobalUser) })
+
 const isModerator = (session: Session): boolean => session.role !== "USER"
 
 const moderator = (request: RequestContext) =>
@@ -71,7 +74,16 @@ const moderator = (request: RequestContext) =>
 
 const seesAsModerator = (request: RequestContext): boolean => Option.exists(request.session, isModerator)
 
+const admin = (request: RequestContext) =>
+  Effect.filterOrFail(
+    viewer(request),
+    ({ role }) => role === "ADMIN",
+    () => new Forbidden({ message: "Only for admins" })
+  )
+
 const mutations = Effect.gen(function* () {
+  const audit = yield* Audit
+  const sessions = yield* Sessions
   const reports = yield* Reports
   const actions = yield* Actions
   const limiter = yield* RateLimiter
@@ -95,6 +107,18 @@ const mutations = Effect.gen(function* () {
     ),
     revokeAction: field(RevokeAction, ({ id, reason }, request) =>
       Effect.flatMap(moderator(request), ({ userId }) => actions.revoke(id, userId, reason))
+    ),
+    endSessions: field(EndSessions, ({ userId }, request) =>
+      Effect.gen(function* () {
+        const { userId: actorId } = yield* admin(request)
+        const ended =
+          userId == null
+            ? yield* sessions.revokeEverybody("revoked", actorId)
+            : yield* sessions.revokeAll(userId, "revoked")
+        const target = userId == null ? "everybody" : Ids.toGlobal("User", userId)
+        yield* orUnavailable(audit.append({ actorId, verb: "sessions.end", target, details: { ended: String(ended) } }))
+        return ended
+      })
     )
   } satisfies Part["Mutation"]
 })

@@ -95,6 +95,12 @@ export const layer: Layer.Layer<Gate, never, Settings | Sessions | RateLimiter> 
       const quotas = exitOf(charged)
       const identity = exitOf(identified)
       if (quotas === undefined) {
+        const who = identity !== undefined && Exit.isSuccess(identity) ? identity.value : undefined
+        // Both limits in one round trip.
+        if (who !== undefined && Option.isSome(who.session)) {
+          const ofUser = { rule: rules.user, key: who.session.value.userId }
+          return Effect.map(limiter.consume(charge, ofUser), (all): Entered => ({ identity: who, quotas: all }))
+        }
         return Effect.flatMap(charged, (all) => Effect.flatMap(identified, (who) => withUser(all, who)))
       }
       if (Exit.isFailure(quotas)) return Exit.failCause(quotas.cause)

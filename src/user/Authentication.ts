@@ -1,5 +1,8 @@
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Ids from "../domain/Ids.ts"
 import { ContentRejected } from "../errors.ts"
@@ -30,9 +33,15 @@ const SignUp = Schema.Struct({
 })
 const SignIn = Schema.Struct({ handle: Schema.String, password: ClaimedPassword })
 const SignInAsGuest = Schema.Struct({ profile: optional(ProfileInput) })
-const RevokeSession = Schema.Struct({ id: Ids.Global("Session", Ids.SessionId) })
-const RevokeAllSessions = Schema.Struct({ exceptCurrent: optional(Schema.Boolean) })
+const RevokeSession = Schema.Struct({ id: Ids.Global("Session", Ids.SessionId), password: optional(ClaimedPassword) })
+const RevokeAllSessions = Schema.Struct({
+  exceptCurrent: optional(Schema.Boolean),
+  password: optional(ClaimedPassword)
+})
 const ChangePassword = Schema.Struct({ current: ClaimedPassword, next: NewPassword })
+
+/** Who signed in so lately may end their other sessions without giving the password again. */
+export const provenFor = Duration.minutes(15)
 
 /** What strangers will read of someone must not be what a message may not say. */
 export const refuseUnfit = (profile: ProfileInput, handle?: string): Effect.Effect<void, ContentRejected> =>
@@ -67,6 +76,15 @@ export const mutations = Effect.gen(function* () {
 
   const end = (session: Session) =>
     Effect.catchTag(sessions.revoke(session.userId, session.id, "signed_out"), "NotFound", () => Effect.void)
+
+  /** A stolen session must not lock out its owner: after a while it takes the password to end others. */
+  const prove = (session: Session, password: Redacted.Redacted | undefined) =>
+    Effect.gen(function* () {
+      const age = (yield* Clock.currentTimeMillis) - session.createdAt.getTime()
+      if (age <= Duration.toMillis(provenFor)) return
+      if (password !== undefined) yield* limiter.consume({ rule: rules.signIn, key: `user:${session.userId}` })
+      yield* users.prove(session.userId, password)
+    })
 
   const changePassword = (session: Session, { current, next }: typeof ChangePassword.Type, request: RequestContext) =>
     Effect.gen(function* () {
@@ -107,17 +125,19 @@ export const mutations = Effect.gen(function* () {
         return true
       })
     ),
-    revokeSession: field(RevokeSession, ({ id }, request) =>
+    revokeSession: field(RevokeSession, ({ id, password }, request) =>
       Effect.gen(function* () {
         const session = yield* viewer(request)
+        if (id !== session.id) yield* prove(session, password ?? undefined)
         yield* sessions.revoke(session.userId, id, "revoked")
         if (id === session.id) request.setSessionCookie(Option.none())
         return true
       })
     ),
-    revokeAllSessions: field(RevokeAllSessions, ({ exceptCurrent }, request) =>
+    revokeAllSessions: field(RevokeAllSessions, ({ exceptCurrent, password }, request) =>
       Effect.gen(function* () {
         const session = yield* viewer(request)
+        yield* prove(session, password ?? undefined)
         if (exceptCurrent ?? true) return yield* sessions.revokeAll(session.userId, "revoked", session.id)
         request.setSessionCookie(Option.none())
         return yield* sessions.revokeAll(session.userId, "revoked")

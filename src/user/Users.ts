@@ -17,7 +17,7 @@ import { UserId } from "../domain/Ids.ts"
 import { connection, type Connection } from "../domain/Page.ts"
 import { defaultLanguages } from "../domain/Profile.ts"
 import type { DatabaseUnavailable, Overloaded, ValidationFailed } from "../errors.ts"
-import { Conflict, InvalidCredentials, NotFound } from "../errors.ts"
+import { Conflict, Forbidden, InvalidCredentials, NotFound } from "../errors.ts"
 import * as CacheTags from "../graphql/CacheTags.ts"
 import { Cursor } from "../graphql/Cursor.ts"
 import type { Role } from "../session/Sessions.ts"
@@ -64,6 +64,11 @@ export class Users extends Context.Tag("@connect/Users")<
     ) => Effect.Effect<Account, InvalidCredentials | Overloaded | DatabaseUnavailable>
     readonly account: (id: UserId) => Effect.Effect<Account, NotFound | DatabaseUnavailable>
     readonly updateProfile: (id: UserId, change: ProfileInput) => Effect.Effect<User, NotFound | DatabaseUnavailable>
+    /** Whether it is them at the keyboard. A guest, who has no password, is believed; Forbidden when it was not given. */
+    readonly prove: (
+      id: UserId,
+      password: Redacted.Redacted | undefined
+    ) => Effect.Effect<void, InvalidCredentials | Forbidden | Overloaded | DatabaseUnavailable>
     /** Sets the next password if `current` is right and nobody changed it meanwhile. Sessions are the caller's. */
     readonly changePassword: (
       id: UserId,
@@ -248,6 +253,13 @@ export const layer = Layer.scoped(
         yield* profiles.invalidate(id)
         yield* tags.invalidate(CacheTags.user(id))
         return toUser(rows[0])
+      }),
+
+      prove: Effect.fn("Users.prove")(function* (id, password) {
+        const found = yield* secret(sql`users.id = ${id}`)
+        if (found !== undefined && found.hash === null) return
+        if (password === undefined) return yield* new Forbidden({ message: "Give your password, or sign in again" })
+        yield* proven(found, password)
       }),
 
       changePassword: Effect.fn("Users.changePassword")(function* (id, current, next) {

@@ -1,9 +1,11 @@
 import { expect } from "bun:test"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Ids from "../../src/domain/Ids.ts"
 import type { Action } from "../../src/moderation/Action.ts"
 import * as ModerationPart from "../../src/moderation/ModerationPart.ts"
 import type { Report } from "../../src/moderation/Report.ts"
+import { Sessions } from "../../src/session/Sessions.ts"
 import { withLayer } from "../kit/effect.ts"
 import { call, layer, person, request, signedIn } from "../user/services.ts"
 import { key, withRole } from "./people.ts"
@@ -42,6 +44,34 @@ withLayer("the moderation part", layer, (test) => {
         moderator
       )
       expect(log.edges.map(({ node }) => node.verb)).toEqual(["moderate.mute"])
+    }))
+
+  test("an admin ends the sessions of one person, or of everybody else, and it is written down", () =>
+    Effect.gen(function* () {
+      const part = yield* ModerationPart.part
+      const sessions = yield* Sessions
+      const [ada, bob, eve] = [yield* person(), yield* person(), yield* person()]
+      const made = yield* Effect.forEach([ada, bob, eve], ({ user }) =>
+        sessions.create(user.id, { userAgent: Option.none() })
+      )
+      const admin = yield* withRole("ADMIN")
+      const mine = yield* sessions.create(admin.user.id, { userAgent: Option.none() })
+      const alive = Effect.forEach(made, ({ token }) => Effect.isSuccess(sessions.load(token)))
+      const moderator = request(yield* signedIn(yield* withRole("MODERATOR")))
+      expect((yield* Effect.flip(call(part.Mutation.endSessions, {}, moderator)))._tag).toBe("Forbidden")
+      expect(yield* alive).toEqual([true, true, true])
+      const one = { userId: Ids.toGlobal("User", ada.user.id) }
+      expect(yield* call<number>(part.Mutation.endSessions, one, request(mine.session))).toBe(1)
+      expect(yield* alive).toEqual([false, true, true])
+      expect(yield* call<number>(part.Mutation.endSessions, {}, request(mine.session))).toBeGreaterThanOrEqual(2)
+      expect(yield* alive).toEqual([false, false, false])
+      yield* sessions.load(mine.token)
+      const log = yield* call<{ edges: ReadonlyArray<{ node: { verb: string } }> }>(
+        part.Query.auditLog,
+        { target: one.userId },
+        request(mine.session)
+      )
+      expect(log.edges.map(({ node }) => node.verb)).toEqual(["sessions.end"])
     }))
 
   test("what is for moderators is Forbidden for everyone else", () =>

@@ -1,7 +1,9 @@
 import { expect } from "bun:test"
 import * as Effect from "effect/Effect"
-import type { ConnectError } from "../../src/errors.ts"
 import * as Ids from "../../src/domain/Ids.ts"
+import type { ConnectError } from "../../src/errors.ts"
+import { contract } from "../../src/graphql/contract.ts"
+import type { Field } from "../../src/graphql/Part.ts"
 import { Interactions } from "../../src/interaction/Interactions.ts"
 import { Actions } from "../../src/moderation/Actions.ts"
 import { Sessions, type Session } from "../../src/session/Sessions.ts"
@@ -157,6 +159,46 @@ withLayer("the user part", layer, (test) => {
       yield* sessions.load(after.token)
       expect(context.cookies).toEqual([after.token])
       yield* call(Mutation.signIn, { ...args, password: "battery staple" }, request())
+    }))
+
+  test("a session that began long ago ends others only with the password, and a guest's without", () =>
+    Effect.gen(function* () {
+      const { Mutation } = yield* UserPart.part
+      const sessions = yield* Sessions
+      const args = { handle: handle(), password: "correct horse" }
+      const { viewer } = yield* call<Payload>(Mutation.signUp, args, request())
+      const other = yield* call<Payload>(Mutation.signIn, args, request())
+      const old = (session: Session) => request({ ...session, createdAt: new Date(Date.now() - 16 * 60_000) })
+      const id = Ids.toGlobal("Session", other.viewer.id)
+      const failure = (field: Field, given: object) =>
+        Effect.map(Effect.flip(call(field, given, old(viewer))), (e) => e._tag)
+      expect(yield* failure(Mutation.revokeSession, { id })).toBe("Forbidden")
+      expect(yield* failure(Mutation.revokeAllSessions, {})).toBe("Forbidden")
+      expect(yield* failure(Mutation.revokeSession, { id, password: "wrong horse" })).toBe("InvalidCredentials")
+      yield* sessions.load(other.token)
+      yield* call(Mutation.revokeSession, { id, password: "correct horse" }, old(viewer))
+      expect((yield* Effect.flip(sessions.load(other.token)))._tag).toBe("SessionExpired")
+      yield* call(Mutation.revokeSession, { id: Ids.toGlobal("Session", viewer.id) }, old(viewer))
+      const guest = yield* call<Payload>(Mutation.signInAsGuest, {}, request())
+      expect(yield* call<number>(Mutation.revokeAllSessions, {}, old(guest.viewer))).toBe(0)
+    }))
+
+  test("the password changes only for who gives the current one, and nothing else changes how one signs in", () =>
+    Effect.gen(function* () {
+      const { Mutation } = yield* UserPart.part
+      const args = { handle: handle(), password: "correct horse" }
+      const { viewer } = yield* call<Payload>(Mutation.signUp, args, request())
+      const wrong = { current: "wrong horse", next: "battery staple" }
+      expect((yield* Effect.flip(call(Mutation.changePassword, wrong, request(viewer))))._tag).toBe(
+        "InvalidCredentials"
+      )
+      yield* call(Mutation.signIn, args, request())
+      const taking = (name: string) =>
+        [...contract.matchAll(/^ {4}(\w+)\(([^)]*)\)/gm)]
+          .filter(([, , given]) => given!.includes(`${name}:`))
+          .map(([, field]) => field)
+      expect(taking("email")).toEqual(["signUp"])
+      expect(taking("next")).toEqual(["changePassword"])
     }))
 
   test("sessions are listed with the current one marked, and revoked one by one or all", () =>

@@ -194,8 +194,9 @@ export const part: Effect.Effect<Part, never, Sessions | Journal> = Effect.gen(f
         })
       ),
       leaveQueue: plain(() => stuck),
-      revokeAllSessions: field(Schema.Struct({ exceptCurrent: Schema.Boolean }), () =>
-        Effect.as(Effect.sleep("300 millis"), 7)
+      revokeAllSessions: field(
+        Schema.Struct({ exceptCurrent: Schema.Boolean, password: Schema.optional(Schema.NullOr(Schema.String)) }),
+        () => Effect.as(Effect.sleep("300 millis"), 7)
       ),
       block: field(Schema.Struct({ userId: Schema.String }), () => Effect.dieMessage("the secret of the cellar"))
     },
