@@ -1,6 +1,5 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -30,7 +29,7 @@ export interface ReadBatcher<K, Row, E> {
 }
 
 const inTransaction = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
-  Option.isSome(Context.getOption(fiber.currentContext as Context.Context<never>, SqlClient.TransactionConnection))
+  fiber.currentContext.unsafeMap.has(SqlClient.TransactionConnection.key)
 
 /**
  * A batch is for several callers, so it runs where the batcher was made: without the deadline, the transaction or the
@@ -83,14 +82,9 @@ export const make = <K, Row, E = SqlError>({
         read.unsafeUpdate(keys.length, [])
         return new Map(rows.map((row) => [key(row), row]))
       })
-    const batcher = Batcher.make(run, { keep: false, runtimeOf: atHome(home) })
+    const batcher = Batcher.make(run, { keep: false, runtimeOf: atHome(home), isAlone: inTransaction })
     return {
-      load: (one) =>
-        Effect.withFiberRuntime((fiber) =>
-          inTransaction(fiber)
-            ? Effect.map(run([one]), (found) => Option.fromNullable(found.get(one)) as Option.Option<Row>)
-            : batcher.load(one)
-        ),
+      load: batcher.load,
       loadMany: (keys) =>
         keys.length === 0
           ? Effect.succeed(new Map())

@@ -54,6 +54,8 @@ export interface Options {
   readonly keep: boolean
   /** Where a batch runs, from where the load that opened it does; there itself without this. */
   readonly runtimeOf?: (opener: Runtime.Runtime<never>) => Runtime.Runtime<never>
+  /** Whether a load of this fiber must run by itself, in the fiber. */
+  readonly isAlone?: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => boolean
 }
 
 type Finish<A, B, E> = (found: Option.Option<A>) => Exit.Exit<B, E>
@@ -108,6 +110,11 @@ class Waiter<K, A, E, B, E2> implements Joined, Waiting<K, A, E> {
   }
 }
 
+const optionOf = <K, A>(found: ReadonlyMap<K, A>, key: K): Option.Option<A> => {
+  const value = found.get(key)
+  return value === undefined ? Option.none() : Option.some(value)
+}
+
 /** What one run of the batch is to find, and who waits for it. */
 class Batch<K, A, E> {
   readonly core: Core<K, A, E>
@@ -154,10 +161,8 @@ class Batch<K, A, E> {
       for (const waiter of this.waiters) waiter.fail(exit.cause)
       return
     }
-    const found = new Map<K, Option.Option<A>>()
-    for (const key of this.keys) found.set(key, Option.fromNullable(exit.value.get(key)) as Option.Option<A>)
-    this.core.keep(this, found)
-    for (const waiter of this.waiters) waiter.settle(found.get(waiter.key) ?? Option.none())
+    this.core.keep(this, exit.value)
+    for (const waiter of this.waiters) waiter.settle(optionOf(exit.value, waiter.key))
   }
 
   abandon(): Effect.Effect<void> {
@@ -170,7 +175,7 @@ class Batch<K, A, E> {
 class Core<K, A, E> {
   readonly options: Options
   readonly run: (keys: ReadonlyArray<K>) => Effect.Effect<ReadonlyMap<K, A>, E>
-  readonly entries = new Map<K, Option.Option<A> | Batch<K, A, E>>()
+  private entries = new Map<K, Option.Option<A> | Batch<K, A, E>>()
   private open: Batch<K, A, E> | undefined
 
   constructor(run: (keys: ReadonlyArray<K>) => Effect.Effect<ReadonlyMap<K, A>, E>, options: Options) {
@@ -181,6 +186,10 @@ class Core<K, A, E> {
   known(key: K): Option.Option<A> | undefined {
     const entry = this.entries.get(key)
     return entry instanceof Batch ? undefined : entry
+  }
+
+  prime(key: K, value: A): void {
+    if (!this.entries.has(key)) this.entries.set(key, Option.some(value))
   }
 
   /** The batch that has the key, or takes it now. */
@@ -194,12 +203,17 @@ class Core<K, A, E> {
   }
 
   close(batch: Batch<K, A, E>): void {
-    if (this.open === batch) this.open = undefined
-    if (!this.options.keep) this.forget(batch)
+    const isOpen = this.open === batch
+    if (isOpen) this.open = undefined
+    if (this.options.keep) return
+    // A batch that was full before this one opened may still wait for its turn; else this one is all there is.
+    if (isOpen && this.entries.size === batch.keys.length) this.entries = new Map()
+    else this.forget(batch)
   }
 
-  keep(batch: Batch<K, A, E>, found: ReadonlyMap<K, Option.Option<A>>): void {
-    for (const [key, value] of found) if (this.entries.get(key) === batch) this.entries.set(key, value)
+  keep(batch: Batch<K, A, E>, found: ReadonlyMap<K, A>): void {
+    if (!this.options.keep) return
+    for (const key of batch.keys) if (this.entries.get(key) === batch) this.entries.set(key, optionOf(found, key))
   }
 
   forget(batch: Batch<K, A, E>): void {
@@ -231,20 +245,16 @@ class Pending<K, A, E, B, E2> extends Effectable.Class<B, E | E2> implements Loa
   override commit(): Effect.Effect<B, E | E2> {
     const known = this.known()
     if (known !== undefined) return known
-    return Effect.withFiberRuntime((fiber, status) =>
-      Effect.async(
-        (resume) =>
-          this.wait(
-            () =>
-              Runtime.make({
-                context: fiber.currentContext as never,
-                runtimeFlags: status.runtimeFlags,
-                fiberRefs: fiber.getFiberRefs()
-              }),
-            resume
-          ).leave
-      )
-    )
+    return Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
+      if (this.core.options.isAlone?.(fiber) === true) return this.alone()
+      const runtime = () =>
+        Runtime.make({ context: fiber.currentContext as never, runtimeFlags, fiberRefs: fiber.getFiberRefs() })
+      return Effect.async((resume) => this.wait(runtime, resume).leave)
+    })
+  }
+
+  private alone(): Effect.Effect<B, E | E2> {
+    return Effect.flatMap(this.core.run([this.key]), (found) => this.finish(optionOf(found, this.key)))
   }
 
   private wait(runtime: () => Runtime.Runtime<never>, done: (exit: Exit.Exit<B, E | E2>) => void): Joined {
@@ -269,7 +279,7 @@ export const make = <K, A, E = never>(
     load: (key) => new Pending(core, key, Exit.succeed),
     read: (key, finish) => new Pending(core, key, finish),
     prime: (key, value) => {
-      if (!core.entries.has(key)) core.entries.set(key, Option.some(value))
+      core.prime(key, value)
     }
   }
 }
