@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import { expect, test } from "bun:test"
+import { expect, expectTypeOf, test } from "bun:test"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -28,6 +28,16 @@ for (const name of ["Counter", "Room", "Hold", "Twice"]) {
     expect(guide).toContain(program.slice(program.indexOf("\n\n") + 2).trim())
   })
 }
+
+type NeedsOf<L> = L extends Layer.Layer<infer _ROut, infer _E, infer Needs> ? Needs : never
+
+test("a layer asks for what its definition needs, and for no more", () => {
+  expectTypeOf<NeedsOf<typeof Room.layer>>().toEqualTypeOf<ActorSystem.ActorSystem>()
+  expectTypeOf<NeedsOf<typeof Counter.layer>>().toEqualTypeOf<ActorSystem.ActorSystem | States.States>()
+  expectTypeOf<NeedsOf<typeof Hold.layer>>().toEqualTypeOf<
+    ActorSystem.ActorSystem | States.States | Reminders.Reminders
+  >()
+})
 
 itVirtual("a room says to its listeners what is said, the last lines first", () =>
   Effect.gen(function* () {
