@@ -36,7 +36,7 @@ const program = Effect.gen(function* () {
   /** Reads the key again and again, near for the most part, until it is `value`; says when that was. */
   const watch = (key: string, value: number) =>
     Effect.gen(function* () {
-      while (!Option.contains(yield* cache.get(key), value)) yield* Effect.promise(() => new Promise(setImmediate))
+      while (!Option.contains(yield* cache.get(key), value)) yield* Effect.sleep("1 millis")
       return String(Nodes.wallMillis())
     })
   const act = (line: string) => {

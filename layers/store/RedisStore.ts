@@ -233,8 +233,10 @@ export const make = (
       Effect.sync(() => new RedisTracking((data) => RedisConnection.newsOf(address, data))),
       (open) => Effect.sync(() => open.close())
     )
-    const redis = yield* address.cluster ? joinCluster(address, tracking) : single(address, tracking)
     const subscriber = yield* RedisConnection.connect(address)
+    const { publisher, redis } = yield* address.cluster
+      ? joinCluster(address, tracking, subscriber)
+      : single(address, tracking)
     const call = caller(redis, callMillis)
     const channels = yield* Effect.acquireRelease(
       Effect.sync(() => new RedisChannels(subscriber)),
@@ -247,7 +249,7 @@ export const make = (
       ...hashesAndLists(redis, call),
       ...sets(redis, call),
       run: runner(redis, call),
-      publish: (channel, payload) => call("publish", () => redis.publish(channel, payload)),
+      publish: (channel, payload) => call("publish", () => publisher().publish(channel, payload)),
       subscribe: (channel) => channels.subscribe(channel),
       follow: (prefix, onChange) => tracking.follow(prefix, onChange),
       ping: Effect.map(Effect.timed(call("ping", () => redis.ping())), ([duration]) => duration)
@@ -255,12 +257,13 @@ export const make = (
   })
 
 const single = (address: RedisConnection.Address, tracking: RedisTracking) =>
-  Effect.tap(RedisConnection.connect(address, { enableAutoPipelining: true }), (redis) =>
-    Effect.sync(() => tracking.add(redis))
-  )
+  Effect.map(RedisConnection.connect(address, { enableAutoPipelining: true }), (redis) => {
+    tracking.add(redis)
+    return { redis, publisher: () => redis }
+  })
 
-/** Every master tells of its own keys. */
-const joinCluster = (address: RedisConnection.Address, tracking: RedisTracking) =>
+/** Every master tells of its own keys; messages reach all of them, so when the one we hear them from goes any other will do. */
+const joinCluster = (address: RedisConnection.Address, tracking: RedisTracking, subscriber: Redis) =>
   Effect.map(RedisConnection.connectCluster(address), (cluster) => {
     const masters = () => {
       const now = cluster.nodes("master")
@@ -271,8 +274,15 @@ const joinCluster = (address: RedisConnection.Address, tracking: RedisTracking) 
     cluster.on("+node", masters)
     cluster.on("-node", masters)
     masters()
+    subscriber.on("close", () => {
+      const alive = cluster.nodes("master").find((node) => node.status === "ready")
+      if (alive !== undefined) Object.assign(subscriber.options, { host: alive.options.host, port: alive.options.port })
+    })
     // A cluster has the commands of a single Redis, and the same events and `disconnect`.
-    return cluster as unknown as Redis
+    const redis = cluster as unknown as Redis
+    // Always through one server, or messages could overtake each other on the way to the one we listen to.
+    const publisher = () => cluster.nodes("master").find((node) => node.status === "ready") ?? redis
+    return { redis, publisher }
   })
 
 export const layer = (address: RedisConnection.Address): Layer.Layer<Store, StartupError> =>

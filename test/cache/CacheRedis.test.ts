@@ -76,3 +76,46 @@ it.live("with Redis stopped every read is answered by the lookup, and what was i
     for (const key of rows.keys()) expect(yield* there.get(key)).toEqual(Option.some("new"))
   })
 )
+
+/** Reads until the value is there; how many milliseconds that took. */
+const seen = (cache: Cache.Cache<string, string>, value: string) =>
+  cache.get("a").pipe(
+    Effect.repeat({ until: (found) => Option.contains(found, value), schedule: Schedule.spaced("2 millis") }),
+    Effect.timeout("5 seconds"),
+    Effect.timed,
+    Effect.map(([took]) => Duration.toMillis(took))
+  )
+
+it.live("when the news of changes are cut off nothing near is trusted, and they are heard again after that", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.start()
+    const rows = new Map([["a", "0"]])
+    const [here, there] = yield* Effect.all([
+      node(Redis.patientStore(redis), rows),
+      node(Redis.patientStore(redis), rows)
+    ])
+    for (let n = 1; n <= 5; n++) {
+      yield* seen(there, String(n - 1))
+      yield* redis.command("CLIENT", "KILL", "TYPE", "pubsub")
+      rows.set("a", String(n))
+      yield* here.invalidate("a")
+      // Near values live a second at most while changes go unseen.
+      expect(yield* seen(there, String(n))).toBeLessThan(1_500)
+    }
+  })
+)
+
+it.live("a change is heard of on every server of a cluster", () =>
+  Effect.gen(function* () {
+    const rows = new Map<string, string>()
+    const keys = Array.from({ length: 30 }, (_, n) => `key${n}`)
+    const [here, there] = yield* Effect.all([node(Redis.clusterStore, rows), node(Redis.clusterStore, rows)])
+    for (const key of keys) yield* here.set(key, "old")
+    yield* Effect.repeat(there.getMany(keys), { until: (found) => found.size === keys.length })
+    for (const key of keys) yield* here.set(key, "new")
+    const allNew = (found: ReadonlyMap<string, string>) => keys.every((key) => found.get(key) === "new")
+    yield* Effect.repeat(there.getMany(keys), { until: allNew, schedule: Schedule.spaced("2 millis") }).pipe(
+      Effect.timeout("5 seconds")
+    )
+  })
+)

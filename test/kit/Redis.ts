@@ -81,7 +81,7 @@ const answers = async (port: number): Promise<boolean> => {
   return false
 }
 
-interface Started {
+export interface Started {
   readonly folder: string
   readonly port: number
   pid: number
@@ -120,15 +120,17 @@ const instance = (started: Started, options: ReadonlyArray<string>): Instance =>
   })
 })
 
+/** SIGKILL, and nothing left of it. */
+export const stop = ({ folder, pid }: Started): void => {
+  signal(pid, "SIGKILL")
+  rmSync(folder, { recursive: true, force: true })
+}
+
 /** A server of one's own, for tests that stop and kill it. `options` as on redis-server's command line. */
 export const start = (...options: ReadonlyArray<string>): Effect.Effect<Instance, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.promise(() => begin(options)),
-    (started) =>
-      Effect.sync(() => {
-        signal(started.pid, "SIGKILL")
-        rmSync(started.folder, { recursive: true, force: true })
-      })
+    (started) => Effect.sync(() => stop(started))
   ).pipe(Effect.map((started) => instance(started, options)))
 
 let sharing: Promise<Instance> | undefined
@@ -161,16 +163,20 @@ export const layerStore: Layer.Layer<Store> = Layer.scoped(
   })
 ).pipe(Layer.orDie)
 
-let clustering: Promise<RedisConnection.Address> | undefined
+/** Three masters on loopback that share the slots. The first is the one that clients are told of. */
+export interface Cluster {
+  readonly address: RedisConnection.Address
+  readonly nodes: ReadonlyArray<Started>
+}
 
 const slots = 16_384
 
-/** Three masters on loopback that share the slots. */
-const beginCluster = async (): Promise<RedisConnection.Address> => {
+const beginCluster = async (): Promise<Cluster> => {
   const nodes = await Promise.all(
     [0, 1, 2].map(async () => {
       const bus = await freePort()
-      return { bus, ...(await begin(["--cluster-enabled", "yes", "--cluster-port", String(bus)])) }
+      const options = ["--cluster-enabled", "yes", "--cluster-port", String(bus), "--cluster-node-timeout", "500"]
+      return { bus, ...(await begin([...options, "--cluster-require-full-coverage", "no"])) }
     })
   )
   const [first] = nodes
@@ -186,13 +192,28 @@ const beginCluster = async (): Promise<RedisConnection.Address> => {
       if (info.includes("cluster_state:ok") && info.includes("cluster_known_nodes:3")) break
       await Bun.sleep(10)
     }
-  return { host, port: first!.port, password: Option.none(), connectTimeout: Duration.seconds(5), cluster: true }
+  const address = {
+    host,
+    port: first!.port,
+    password: Option.none(),
+    connectTimeout: Duration.seconds(5),
+    cluster: true
+  }
+  return { address, nodes }
 }
+
+/** A cluster of one's own. */
+export const startCluster: Effect.Effect<Cluster, never, Scope.Scope> = Effect.acquireRelease(
+  Effect.promise(beginCluster),
+  ({ nodes }) => Effect.sync(() => nodes.forEach(stop))
+)
+
+let clustering: Promise<Cluster> | undefined
 
 /** A client of the cluster that the tests of this process share; started at the first use. */
 export const clusterStore = Effect.flatMap(
   Effect.promise(() => (clustering ??= beginCluster())),
-  (address) => RedisStore.make(address, 5_000)
+  ({ address }) => RedisStore.make(address, 5_000)
 )
 
 export const layerCluster: Layer.Layer<Store> = Layer.orDie(Layer.scoped(Store, clusterStore))

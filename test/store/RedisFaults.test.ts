@@ -147,3 +147,19 @@ it.live("starting with a wrong password says which variable to set", () =>
     yield* store.ping
   })
 )
+
+it.live("when the server of a cluster that messages come from is killed, they come from another", () =>
+  Effect.gen(function* () {
+    const { address, nodes } = yield* Redis.startCluster
+    const store = yield* RedisStore.make(address, 2_000)
+    const stream = yield* store.subscribe("news")
+    const heard = yield* Effect.fork(Stream.runHead(Stream.filter(stream, ({ _tag }) => _tag === "Message")))
+    Redis.stop(nodes[0]!)
+    yield* Effect.ignore(store.publish("news", "again")).pipe(
+      Effect.delay("20 millis"),
+      Effect.forever,
+      Effect.race(Fiber.join(heard)),
+      Effect.timeout("10 seconds")
+    )
+  })
+)
