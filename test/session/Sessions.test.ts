@@ -174,6 +174,20 @@ const contract = (name: string, store: Layer.Layer<Store>) =>
           yield* signIn(userId)
         }))
 
+      it("a session does not outlive its user", () =>
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const sessions = yield* Sessions.Sessions
+          const userId = yield* user()
+          const { session, token } = yield* signIn(userId)
+          yield* sessions.load(token)
+          yield* sessions.revokeAll(userId, "erased")
+          yield* sql`delete from users where id = ${userId}::uuid`
+          expect(yield* Effect.flip(sessions.load(token))).toBeInstanceOf(SessionExpired)
+          expect(yield* sessions.ended(session)).toBe("erased")
+          expect(yield* sql`select 1 from sessions where id = ${session.id}::uuid`).toEqual([])
+        }))
+
       it("a session in use is renewed by the look-up in the database", () =>
         Effect.gen(function* () {
           const sql = yield* SqlClient.SqlClient

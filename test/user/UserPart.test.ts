@@ -201,6 +201,18 @@ withLayer("the user part", layer, (test) => {
       expect(taking("next")).toEqual(["changePassword"])
     }))
 
+  test("signing out ends the session and clears its cookie", () =>
+    Effect.gen(function* () {
+      const { Mutation } = yield* UserPart.part
+      const sessions = yield* Sessions
+      const guest = yield* call<Payload>(Mutation.signInAsGuest, {}, request())
+      const context = request(guest.viewer)
+      expect(yield* call<boolean>(Mutation.signOut, {}, context)).toBe(true)
+      expect(context.cookies).toEqual([null])
+      expect((yield* Effect.flip(sessions.load(guest.token)))._tag).toBe("SessionExpired")
+      expect(yield* sessions.ended(guest.viewer)).toBe("signed_out")
+    }))
+
   test("sessions are listed with the current one marked, and revoked one by one or all", () =>
     Effect.gen(function* () {
       const { Mutation, types } = yield* UserPart.part
