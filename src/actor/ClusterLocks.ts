@@ -123,25 +123,30 @@ const make = (shards: ClusterShards) =>
         return taken
       })
 
-    /** Tries until it has all, or some and no more come. The engine pauses for a second after each answer. */
+    /**
+     * Tries until it has all, or some and no more come. The engine pauses for a second after each answer. One that does
+     * not arrive there leaves its locks to expire.
+     */
     const acquire = (keys: ReadonlyArray<string>) =>
-      Effect.gen(function* () {
-        const begun = yield* Clock.currentTimeMillis
+      Effect.suspend(() => {
         const missing = new Set(keys)
         const taken: Array<string> = []
-        let last = begun
-        while (missing.size > 0) {
-          for (const key of yield* tryAcquire(Array.from(missing))) {
-            missing.delete(key)
-            taken.push(key)
-            last = yield* Clock.currentTimeMillis
+        return Effect.gen(function* () {
+          const begun = yield* Clock.currentTimeMillis
+          let last = begun
+          while (missing.size > 0) {
+            for (const key of yield* tryAcquire(Array.from(missing))) {
+              missing.delete(key)
+              taken.push(key)
+              last = yield* Clock.currentTimeMillis
+            }
+            const time = yield* Clock.currentTimeMillis
+            if (taken.length > 0 && time - last >= Duration.toMillis(acquireMore)) break
+            if (time - begun >= Duration.toMillis(acquireMax)) return taken.length > 0 ? taken : yield* Effect.never
+            if (missing.size > 0) yield* Effect.sleep(acquireEvery)
           }
-          const time = yield* Clock.currentTimeMillis
-          if (taken.length > 0 && time - last >= Duration.toMillis(acquireMore)) break
-          if (time - begun >= Duration.toMillis(acquireMax)) return taken.length > 0 ? taken : yield* Effect.never
-          if (missing.size > 0) yield* Effect.sleep(acquireEvery)
-        }
-        return taken
+          return taken
+        }).pipe(Effect.onError(() => Effect.sync(() => shards.dropped(taken))))
       })
 
     /** A renewal that fails is no reason to stop: the locks last until they expire. */
@@ -152,7 +157,7 @@ const make = (shards: ClusterShards) =>
         const sent = yield* Clock.currentTimeMillis
         const exit = yield* Effect.exit(Effect.timeout(rows(renewText, [address, keys]), renewalMax))
         if (Exit.isSuccess(exit)) {
-          if (shards.leftMillis > 0) shards.renewed(exit.value, sent)
+          shards.renewed(keys, exit.value, sent)
           return exit.value
         }
         if (shards.leftMillis === 0) return yield* exit
@@ -246,7 +251,8 @@ const make = (shards: ClusterShards) =>
 /** Stops acting when the locks were not renewed in time, whatever the engine believes. */
 const fence = (shards: ClusterShards) =>
   Effect.suspend(() => {
-    if (shards.leftMillis > 0 || !shards.droppedAll()) return Effect.void
+    if (shards.leftMillis > 0) return Effect.void
+    shards.droppedAll()
     shards.fenced = true
     return Effect.zipRight(
       Effect.logError("The shards' locks were not renewed in time: this node stops acting"),

@@ -10,9 +10,10 @@ export const lockExpiry = Duration.seconds(3)
 /** A node stops acting this long before its locks expire: what it has begun can end, and clocks may differ a little. */
 export const fenceMargin = Duration.millis(500)
 
-/** A shard as the lock table names it. */
-export const keyOf = (group: string, shard: number): string => `${group}:${shard}`
+/** How long a lock lasts for its node, from when its taking or renewal was sent. */
+const leaseMillis = Duration.toMillis(lockExpiry) - Duration.toMillis(fenceMargin)
 
+/** A shard as the lock table names it. */
 const parse = (key: string): readonly [group: string, shard: number] => {
   const at = key.lastIndexOf(":")
   return [key.slice(0, at), Number(key.slice(at + 1))]
@@ -27,11 +28,10 @@ export class ClusterShards {
   readonly address: string
   readonly groups: ReadonlySet<string>
   private readonly now: () => number
-  private readonly held = new Map<string, Uint8Array>()
+  /** Until when this node may act for a shard, by group and shard; 0 for one that it does not have. */
+  private readonly leases = new Map<string, Float64Array>()
   private holders = new Map<string, Array<string | undefined>>()
   private nodes: ReadonlySet<string> = new Set()
-  private count = 0
-  private until = 0
   /** Whether this node had to stop, until it takes shards anew. */
   fenced = false
   /** Ends the activations of shards that this node has given up, before others may have them. */
@@ -47,7 +47,7 @@ export class ClusterShards {
 
   /** Whether this node may act for the shard now. */
   holds(group: string, shard: number): boolean {
-    return this.held.get(group)?.[shard] === 1 && this.now() < this.until
+    return (this.leases.get(group)?.[shard] ?? 0) > this.now()
   }
 
   /** The node that had the shard when the table was read last. */
@@ -63,9 +63,9 @@ export class ClusterShards {
   /** The shards of the group that this node may act for. */
   owned(group: string): ReadonlyArray<number> {
     const owned: Array<number> = []
-    if (this.now() >= this.until) return owned
-    this.held.get(group)?.forEach((held, shard) => {
-      if (held === 1) owned.push(shard)
+    const now = this.now()
+    this.leases.get(group)?.forEach((until, shard) => {
+      if (until > now) owned.push(shard)
     })
     return owned
   }
@@ -78,41 +78,36 @@ export class ClusterShards {
     }).flat()
   }
 
-  /** Milliseconds until this node must stop; 0 when it has nothing or has to stop now. */
+  /** Milliseconds until the first of its shards is over, 0 when one is; Infinity when it has none. */
   get leftMillis(): number {
-    return this.count === 0 ? 0 : Math.max(0, this.until - this.now())
+    let first = Number.POSITIVE_INFINITY
+    for (const leases of this.leases.values()) {
+      for (const until of leases) if (until > 0 && until < first) first = until
+    }
+    return Math.max(0, first - this.now())
   }
 
   /** Locks that were taken by a statement sent at `sentMillis`. */
   gained(keys: Iterable<string>, sentMillis: number): void {
-    // The locks held before count from their own renewal, which is earlier.
-    if (this.leftMillis === 0) this.extend(sentMillis)
     this.fenced = false
-    for (const key of keys) this.set(key, 1)
+    for (const key of keys) this.set(key, sentMillis + leaseMillis)
   }
 
-  /** All locks held were renewed by a statement sent at `sentMillis`; it no longer has those not among the keys. */
-  renewed(keys: ReadonlyArray<string>, sentMillis: number): void {
-    const kept = new Set(keys)
-    for (const [group, shards] of this.held) {
-      shards.forEach((held, shard) => {
-        if (held === 1 && !kept.has(keyOf(group, shard))) this.set(keyOf(group, shard), 0)
-      })
+  /** Of the locks asked for, these were renewed by a statement sent at `sentMillis`; the others are lost. */
+  renewed(asked: Iterable<string>, keys: Iterable<string>, sentMillis: number): void {
+    const renewed = new Set(keys)
+    for (const key of asked) {
+      // One that is being given up is renewed until it is released, and is not had any more.
+      if (this.get(key) > 0) this.set(key, renewed.has(key) ? sentMillis + leaseMillis : 0)
     }
-    this.extend(sentMillis)
   }
 
   dropped(keys: Iterable<string>): void {
     for (const key of keys) this.set(key, 0)
   }
 
-  /** Gives up everything; says whether there was anything. */
-  droppedAll(): boolean {
-    const had = this.count > 0
-    this.held.clear()
-    this.count = 0
-    this.until = 0
-    return had
+  droppedAll(): void {
+    this.leases.clear()
   }
 
   /** Who has which shard, as read from the table. */
@@ -130,17 +125,16 @@ export class ClusterShards {
     this.nodes = new Set(rows.map(({ node }) => node))
   }
 
-  private extend(sentMillis: number): void {
-    this.until = sentMillis + Duration.toMillis(lockExpiry) - Duration.toMillis(fenceMargin)
+  private get(key: string): number {
+    const [group, shard] = parse(key)
+    return this.leases.get(group)?.[shard] ?? 0
   }
 
-  private set(key: string, held: 0 | 1): void {
+  private set(key: string, until: number): void {
     const [group, shard] = parse(key)
-    let shards = this.held.get(group)
-    if (shards === undefined) this.held.set(group, (shards = new Uint8Array(shardsPerGroup + 1)))
-    if (shards[shard] === held) return
-    shards[shard] = held
-    this.count += held === 1 ? 1 : -1
+    let leases = this.leases.get(group)
+    if (leases === undefined) this.leases.set(group, (leases = new Float64Array(shardsPerGroup + 1)))
+    leases[shard] = until
   }
 }
 
