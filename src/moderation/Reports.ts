@@ -11,7 +11,7 @@ import { isUniqueViolation, orUnavailable } from "../database/SqlErrors.ts"
 import * as Ids from "../domain/Ids.ts"
 import type { InteractionId, MessageId, ReportId, UserId } from "../domain/Ids.ts"
 import { connection, type Connection } from "../domain/Page.ts"
-import { Conflict, type DatabaseUnavailable, invalid, NotFound, type ValidationFailed } from "../errors.ts"
+import { Conflict, Forbidden, type DatabaseUnavailable, invalid, NotFound, type ValidationFailed } from "../errors.ts"
 import { Cursor } from "../graphql/Cursor.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Audit } from "./Audit.ts"
@@ -54,13 +54,13 @@ export class Reports extends Context.Tag("@connect/Reports")<
     readonly claim: (
       id: ReportId,
       moderator: UserId
-    ) => Effect.Effect<Report, NotFound | Conflict | DatabaseUnavailable>
+    ) => Effect.Effect<Report, NotFound | Conflict | Forbidden | DatabaseUnavailable>
     /** Closes the report without an action. Conflict when it is closed or someone else's. */
     readonly dismiss: (
       id: ReportId,
       moderator: UserId,
       reason: string
-    ) => Effect.Effect<Report, NotFound | Conflict | DatabaseUnavailable>
+    ) => Effect.Effect<Report, NotFound | Conflict | Forbidden | DatabaseUnavailable>
     /** Closes the report because of an action, within the transaction of that. */
     readonly action: (id: ReportId, moderator: UserId) => Effect.Effect<Report, NotFound | Conflict | SqlError>
   }
@@ -208,12 +208,21 @@ const make = Effect.gen(function* () {
       return rows[0] ? fromRow(rows[0], now) : yield* whyNot(id)
     })
 
+  /** As the database has it now: a session may know an older role for a moment. */
+  const moderates = (id: UserId) =>
+    Effect.flatMap(sql`select 1 from users where id = ${id}::uuid and role > 0 for share`, (rows) =>
+      rows.length > 0 ? Effect.void : new Forbidden({ message: "Only for moderators" })
+    )
+
   const audited = (id: ReportId, moderator: UserId, state: State, verb: string, details: Record<string, string>) =>
     sql
       .withTransaction(
-        Effect.tap(move(id, moderator, state), () =>
-          audit.append({ actorId: moderator, verb, target: Ids.toGlobal("Report", id), details })
-        )
+        Effect.gen(function* () {
+          yield* moderates(moderator)
+          const moved = yield* move(id, moderator, state)
+          yield* audit.append({ actorId: moderator, verb, target: Ids.toGlobal("Report", id), details })
+          return moved
+        })
       )
       .pipe(orUnavailable)
 

@@ -127,6 +127,9 @@ withLayer("Reports", services.layer, (test) => {
       yield* reports.dismiss(id, loser.user.id, "no")
       expect((yield* Effect.flip(reports.claim(id, loser.user.id)))._tag).toBe("Conflict")
       expect((yield* Effect.flip(reports.claim(yield* Ids.make(Ids.ReportId), loser.user.id)))._tag).toBe("NotFound")
+      // Whatever a session still says: the role in the database counts.
+      yield* sql`update users set role = 0 where id = ${loser.user.id}::uuid`
+      expect((yield* Effect.flip(reports.dismiss(id, loser.user.id, "no")))._tag).toBe("Forbidden")
     }))
 
   test("the queue shows the most urgent first, page by page", () =>
