@@ -6,6 +6,7 @@ import * as Reminders from "../src/actor/Reminders.ts"
 import * as Broadcast from "../src/broadcast/Broadcast.ts"
 import * as Caches from "../src/cache/Caches.ts"
 import * as Tags from "../src/cache/Tags.ts"
+import * as QueryCache from "../src/database/QueryCache.ts"
 import * as Cursor from "../src/graphql/Cursor.ts"
 import * as RateLimiter from "../src/rate/RateLimiter.ts"
 import * as Sessions from "../src/session/Sessions.ts"
@@ -26,7 +27,7 @@ const broadcast = Layer.unwrapEffect(
  */
 export const layer = (groups: ReadonlyArray<string>) =>
   Layer.mergeAll(Telemetry.layerSessions, Sweeper.layer, Reminders.layer, Inbox.layer, MemoryPressure.layer).pipe(
-    Layer.provideMerge(Sessions.layer),
+    Layer.provideMerge(Layer.merge(Sessions.layer, QueryCache.layer)),
     Layer.provideMerge(
       Layer.mergeAll(
         RateLimiter.layer,

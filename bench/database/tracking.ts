@@ -7,6 +7,7 @@ import * as Alarm from "../../src/database/Alarm.ts"
 import * as Client from "../../src/database/Client.ts"
 import * as Observer from "../../src/database/Observer.ts"
 import * as Pool from "../../src/database/Pool.ts"
+import * as Writes from "../../src/database/Writes.ts"
 import { median } from "../kit.ts"
 
 const fibers = 32
@@ -53,9 +54,10 @@ export const trackingOverhead = (url: string, settings: Shape["database"], pairs
     )
     const alarm = yield* Alarm.make
     const plans = { planOf: () => null, want: () => {} }
-    const observer = Observer.make({ clock, plans, slowMillis: 1_000, log: false })
-    const on = yield* Client.make({ pool, observer, alarm, millisMax: Infinity }, "bench")
-    const off = yield* Client.make({ pool, observer: blind, alarm, millisMax: Infinity }, "bench")
+    const writes = Writes.make()
+    const observer = Observer.make({ clock, plans, writes, slowMillis: 1_000, log: false })
+    const on = yield* Client.make({ pool, observer, alarm, millisMax: Infinity }, writes, "bench")
+    const off = yield* Client.make({ pool, observer: blind, alarm, millisMax: Infinity }, writes, "bench")
     yield* Effect.replicateEffect(Effect.zip(slice(on), slice(off)), 10)
     const seen: Array<{ readonly on: number; readonly off: number }> = []
     for (let pair = 0; pair < pairs; pair++) {

@@ -8,7 +8,6 @@ import type { Alarm, Expiring } from "./Alarm.ts"
 import type { DriverResult, DriverStatement, Outcome } from "./Driver.ts"
 import type { Observer, Watch } from "./Observer.ts"
 import type { Pool } from "./Pool.ts"
-import { currentQueryCount } from "./QueryCount.ts"
 import type { Shape } from "./Shape.ts"
 
 /** What statements run with. */
@@ -116,7 +115,7 @@ export const run = <A>(
   Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
     const asked = RuntimeFlags.interruptible(runtimeFlags) ? fiber.getFiberRef(Deadline.current) : Infinity
     const deadline = millisMax === Infinity ? asked : Math.min(asked, pool.now() + millisMax)
-    const watch = observer.watch(sql, fiber.getFiberRef(currentQueryCount))
+    const watch = observer.watch(sql, fiber)
     return Effect.async((resume) => {
       const call = make({ watch, resume })
       call.startBefore(deadline)

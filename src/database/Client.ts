@@ -11,6 +11,7 @@ import * as Pooled from "./Pooled.ts"
 import * as Query from "./Query.ts"
 import * as Reserved from "./Reserved.ts"
 import * as Streaming from "./Streaming.ts"
+import * as Writes from "./Writes.ts"
 
 const compiler = Statement.makeCompiler({
   dialect: "pg",
@@ -45,7 +46,7 @@ const failWithSqlError = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effec
   )
 
 /** @effect/sql's client over the pool, every statement observed. `database` names it in traces. */
-export const make = (means: Means, database: string): Effect.Effect<SqlClient.SqlClient> =>
+export const make = (means: Means, writes: Writes.Writes, database: string): Effect.Effect<SqlClient.SqlClient> =>
   Effect.gen(function* () {
     const pooled = Pooled.run(means)
     const reserved = Reserved.reserve(means)
@@ -62,7 +63,8 @@ export const make = (means: Means, database: string): Effect.Effect<SqlClient.Sq
     const { withTransaction } = client
     return Query.templates(
       Object.assign(client, {
-        withTransaction: <R, E, A>(effect: Effect.Effect<A, E, R>) => failWithSqlError(withTransaction(effect))
+        withTransaction: <R, E, A>(effect: Effect.Effect<A, E, R>) =>
+          Writes.together(writes, failWithSqlError(withTransaction(effect)))
       }),
       // Connections of this client's transactions are its own.
       { pooled, runOf: (connection) => (connection as RunConnection).run }

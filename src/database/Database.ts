@@ -1,8 +1,10 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { DatabaseUnavailable } from "../errors.ts"
+import type { OnWritten } from "./Writes.ts"
 import type { Notice } from "./Listening.ts"
 
 /** Figures of the pool and of what ran through it since start. */
@@ -36,6 +38,8 @@ export class Database extends Context.Tag("@connect/Database")<
   {
     readonly stats: Effect.Effect<Stats>
     readonly slowQueries: Effect.Effect<ReadonlyArray<SlowQuery>>
+    /** Calls the follower with the tables that this process writes, once that is committed. */
+    readonly onWritten: (follower: OnWritten) => Effect.Effect<void, never, Scope.Scope>
     /** `select 1`, within a second. */
     readonly ping: Effect.Effect<Duration.Duration, DatabaseUnavailable>
     /**

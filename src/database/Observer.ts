@@ -2,13 +2,15 @@ import type { SqlError } from "@effect/sql/SqlError"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import type * as Fiber from "effect/Fiber"
 import * as Metrics from "../telemetry/Metrics.ts"
 import type { SlowQuery } from "./Database.ts"
 import { slowQueriesKept } from "./Database.ts"
 import type { DriverResult, Outcome } from "./Driver.ts"
 import { classOf, fingerprint } from "./Fingerprint.ts"
-import type { QueryCount } from "./QueryCount.ts"
+import { currentQueryCount, type QueryCount } from "./QueryCount.ts"
 import type { SlowPlans } from "./SlowPlans.ts"
+import * as Writes from "./Writes.ts"
 
 export interface ObserverOptions {
   readonly clock: Clock.Clock
@@ -16,6 +18,7 @@ export interface ObserverOptions {
   /** Each statement at debug level. */
   readonly log: boolean
   readonly plans: Pick<SlowPlans, "planOf" | "want">
+  readonly writes: Pick<Writes.Writes, "wrote">
 }
 
 /** What ran since start. */
@@ -39,14 +42,14 @@ export interface Watch {
 export interface Observer {
   readonly totals: Readonly<Totals>
   readonly slowQueries: () => ReadonlyArray<SlowQuery>
-  readonly watch: (sql: string, count: QueryCount | undefined) => Watch
+  readonly watch: (sql: string, fiber: Fiber.RuntimeFiber<unknown, unknown>) => Watch
 }
 
 const succeeded = Metrics.series(Metrics.queries, "ok")
 const failed = Metrics.series(Metrics.queries, "error")
 const interrupted = Metrics.series(Metrics.queries, "interrupted")
 
-export const make = ({ clock, log, plans, slowMillis }: ObserverOptions): Observer => {
+export const make = ({ clock, log, plans, slowMillis, writes }: ObserverOptions): Observer => {
   const totals: Totals = { queries: 0, failures: 0, slow: 0, millis: 0 }
   let kept: ReadonlyArray<Omit<SlowQuery, "plan">> = []
 
@@ -104,13 +107,39 @@ export const make = ({ clock, log, plans, slowMillis }: ObserverOptions): Observ
     }
   }
 
+  class Writing extends Timed {
+    readonly tables: ReadonlyArray<string>
+    readonly transaction: Set<string> | undefined
+
+    constructor(
+      sql: string,
+      count: QueryCount | undefined,
+      tables: ReadonlyArray<string>,
+      transaction: Set<string> | undefined
+    ) {
+      super(sql, count)
+      this.tables = tables
+      this.transaction = transaction
+    }
+
+    override end(outcome: Outcome<DriverResult>): Effect.Effect<DriverResult, SqlError> {
+      // Whether a statement that failed has written nothing is not known when its connection broke.
+      writes.wrote(this.tables, this.transaction)
+      return super.end(outcome)
+    }
+  }
+
   return {
     totals,
     slowQueries: () => kept.map((entry) => ({ ...entry, plan: plans.planOf(entry.fingerprint) })),
-    watch: (sql, count) => {
+    watch: (sql, fiber) => {
       totals.queries++
+      const count = fiber.getFiberRef(currentQueryCount)
       count?.asked(sql)
-      return new Timed(sql, count)
+      const tables = Writes.tablesOf(sql)
+      return tables === undefined
+        ? new Timed(sql, count)
+        : new Writing(sql, count, tables, fiber.getFiberRef(Writes.inTransaction))
     }
   }
 }

@@ -18,6 +18,7 @@ import * as Observer from "./Observer.ts"
 import * as Pool from "./Pool.ts"
 import * as SlowPlans from "./SlowPlans.ts"
 import { isUnavailable } from "./SqlErrors.ts"
+import * as Writes from "./Writes.ts"
 
 export interface Options {
   readonly driver: Driver
@@ -85,16 +86,18 @@ export const make = ({
       )
     })
     const plans = yield* SlowPlans.make
+    const writes = Writes.make()
     const observer = Observer.make({
       clock,
       plans,
+      writes,
       slowMillis: Duration.toMillis(settings.slowQueryThreshold),
       log: settings.queryLog
     })
     const alarm = yield* Alarm.make
     // Where the connection holds no settings, the server does not know the limit.
     const millisMax = settings.prepared ? Infinity : Duration.toMillis(settings.queryTimeout)
-    const sql = yield* Client.make({ pool, observer, alarm, millisMax }, name)
+    const sql = yield* Client.make({ pool, observer, alarm, millisMax }, writes, name)
     yield* Supervised.fork({ name: "slow query plans", effect: plans.serve(sql) })
     const { totals } = observer
     return Context.make(SqlClient.SqlClient, sql).pipe(
@@ -108,6 +111,11 @@ export const make = ({
           meanMillis: totals.queries === 0 ? 0 : totals.millis / totals.queries
         })),
         slowQueries: Effect.sync(observer.slowQueries),
+        onWritten: (follower) =>
+          Effect.acquireRelease(
+            Effect.sync(() => writes.followers.add(follower)),
+            () => Effect.sync(() => writes.followers.delete(follower))
+          ),
         ping: ping(sql),
         listen: Listening.make(driver)
       })

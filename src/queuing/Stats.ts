@@ -1,6 +1,9 @@
 import type * as SqlClient from "@effect/sql/SqlClient"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as QueryCache from "../database/QueryCache.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import type { DatabaseUnavailable } from "../errors.ts"
 
@@ -38,12 +41,24 @@ from (
     return { matchesPerMinute: row?.matches ?? 0, waitMillisP50: row?.p50 ?? 0, waitMillisP95: row?.p95 ?? 0 }
   })
 
-/** Reads the figures of all processes from the database. */
-export const make = (sql: SqlClient.SqlClient): Effect.Effect<Effect.Effect<Stats, DatabaseUnavailable>> =>
-  Effect.map(Effect.cachedWithTTL(recent(sql), recentTtl), (matches) =>
-    Effect.gen(function* () {
-      const [row] = yield* sql<{ readonly waiting: number }>`
-select count(*)::int as waiting from tickets where state = 0`
-      return { waiting: row?.waiting ?? 0, ...(yield* matches) }
-    }).pipe(orUnavailable)
-  )
+/** Reads the figures of all processes from the database. Everybody who watches the queue asks for the same. */
+export const make = (
+  sql: SqlClient.SqlClient
+): Effect.Effect<Effect.Effect<Stats, DatabaseUnavailable>, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const matches = yield* Effect.cachedWithTTL(recent(sql), recentTtl)
+    const waiting = yield* Effect.flatMap(QueryCache.QueryCache, ({ keep }) =>
+      keep({
+        name: "waiting",
+        tables: ["tickets"],
+        schema: Schema.Int,
+        ttl: "1 minute",
+        statement: () =>
+          Effect.map(
+            sql<{ readonly waiting: number }>`select count(*)::int as waiting from tickets where state = 0`,
+            ([row]) => row?.waiting ?? 0
+          )
+      })
+    )
+    return Effect.zipWith(waiting(), matches, (now, of) => ({ waiting: now, ...of })).pipe(orUnavailable)
+  })

@@ -48,6 +48,7 @@ const world = (parts: World = {}) => {
     stats: Effect.succeed(parts.stats ?? stats),
     slowQueries: Effect.succeed([]),
     ping: parts.ping ?? Effect.succeed(Duration.millis(2)),
+    onWritten: () => Effect.void,
     listen: () => Stream.empty
   })
   const store = Layer.effect(

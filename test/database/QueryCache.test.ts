@@ -1,0 +1,99 @@
+import { expect } from "bun:test"
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Broadcast from "../../src/broadcast/Broadcast.ts"
+import * as Tags from "../../src/cache/Tags.ts"
+import * as Settings from "../../src/config/Settings.ts"
+import * as QueryCache from "../../src/database/QueryCache.ts"
+import { tablesOf } from "../../src/database/Writes.ts"
+import * as StoreMemory from "../../src/store/StoreMemory.ts"
+import { it, withLayer } from "../kit/effect.ts"
+import * as Postgres from "../kit/Postgres.ts"
+
+const settled = (queryCache: boolean) =>
+  QueryCache.layer.pipe(
+    Layer.provideMerge(Layer.mergeAll(Tags.layer, Broadcast.layerLocal, Postgres.layerDatabase)),
+    Layer.provideMerge(StoreMemory.layer),
+    Layer.provideMerge(
+      Settings.layerTest((settings) => ({ ...settings, database: { ...settings.database, queryCache } }))
+    )
+  )
+
+/** A table of its own, a kept statement over it, and how often that ran. */
+const counting = (table: string) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql.unsafe(`create table ${table} (id int primary key, body text not null)`)
+    let runs = 0
+    const { keep } = yield* QueryCache.QueryCache
+    const count = yield* keep({
+      name: table,
+      tables: [table],
+      schema: Schema.Int,
+      ttl: "1 hour",
+      statement: (least: number) =>
+        Effect.map(
+          sql<{ readonly n: number }>`select count(*)::int as n from ${sql(table)} where id >= ${least}`,
+          ([row]) => (runs++, row?.n ?? 0)
+        )
+    })
+    return { sql, count, runs: () => runs }
+  })
+
+withLayer("with the query cache", settled(true), (within) => {
+  within("a statement runs once for the same parameters, until its table is written", () =>
+    Effect.gen(function* () {
+      const { count, runs, sql } = yield* counting("one")
+      expect([yield* count(0), yield* count(0), yield* count(5)]).toEqual([0, 0, 0])
+      expect(runs()).toBe(2)
+      yield* sql`insert into one values (1, 'a'), (7, 'b')`
+      expect([yield* count(0), yield* count(0), yield* count(5)]).toEqual([2, 2, 1])
+      expect(runs()).toBe(4)
+      yield* sql`create table elsewhere as select 1 as id`
+      yield* sql`update elsewhere set id = 2`
+      yield* count(0)
+      expect(runs()).toBe(4)
+      yield* sql`with gone as (delete from one where id = 7 returning 1) select count(*) from gone`
+      expect(yield* count(0)).toBe(1)
+    })
+  )
+
+  within("a transaction reads for itself, and its writes are seen when it has committed", () =>
+    Effect.gen(function* () {
+      const { count, sql } = yield* counting("two")
+      yield* count(0)
+      const inside = yield* sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql`insert into two values (1, 'a')`
+          return yield* count(0)
+        })
+      )
+      expect(inside).toBe(1)
+      expect(yield* count(0)).toBe(1)
+      yield* Effect.exit(sql.withTransaction(Effect.zipRight(sql`insert into two values (2, 'b')`, Effect.fail("no"))))
+      expect(yield* count(0)).toBe(1)
+    })
+  )
+})
+
+withLayer("without it", settled(false), (within) => {
+  within("every call runs its statement", () =>
+    Effect.gen(function* () {
+      const { count, runs } = yield* counting("three")
+      yield* count(0)
+      yield* count(0)
+      expect(runs()).toBe(2)
+    })
+  )
+})
+
+it("the tables that a text writes are known, those it reads are not among them", () =>
+  Effect.sync(() => {
+    expect(tablesOf("select * from users where id = $1 for update")).toBeUndefined()
+    expect(tablesOf('\n  insert into "Users" (id) select id from guests')).toEqual(["users"])
+    expect(tablesOf("UPDATE only public.users set a = 1 from blocks")).toEqual(["users"])
+    expect(tablesOf("with a as (insert into x values (1)), b as (delete from y) select 1")).toEqual(["x", "y"])
+    expect(tablesOf("with a as (select 1) select * from a")).toBeUndefined()
+  }))
