@@ -70,14 +70,16 @@ export class Nodes {
         REDIS_HOST: redis.host,
         REDIS_PORT: String(redis.port)
       }
-      const nodes: Array<Node> = []
-      for (let i = 0; i < count; i++) {
-        report(`starting node ${i + 1} of ${count}`)
+      const startNode = async (number: number): Promise<Node> => {
+        report(`starting node ${number} of ${count}`)
         const port = String(await freePort())
         const env = { ...shared, PORT: port, NODE_HOST: "127.0.0.1", NODE_PORT: String(await freePort()) }
-        nodes.push({ env, url: `http://127.0.0.1:${port}`, server: await startServer(env) })
+        return { env, url: `http://127.0.0.1:${port}`, server: await startServer(env) }
       }
-      return new Nodes(nodes, release, report)
+      // The first one makes the tables.
+      const first = await startNode(1)
+      const others = await Promise.all(Array.from({ length: count - 1 }, (_, i) => startNode(i + 2)))
+      return new Nodes([first, ...others], release, report)
     } catch (error) {
       await release()
       throw error
