@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import * as Actor from "../../src/actor/Actor.ts"
 import * as ActorSystem from "../../src/actor/ActorSystem.ts"
 import { percentile } from "../kit.ts"
+import { ownMillis } from "./ownTime.ts"
 
 const Fragile = Actor.make("Fragile", {
   protocol: [Rpc.make("Ping", { success: Schema.Int }), Rpc.make("Poison"), Rpc.make("Hang")]
@@ -30,8 +31,8 @@ const layer = (drainTimeout: number) =>
 
 const millisOf = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.suspend(() => {
-    const begun = performance.now()
-    return Effect.map(Effect.exit(effect), () => performance.now() - begun)
+    const begun = ownMillis()
+    return Effect.map(Effect.exit(effect), () => ownMillis() - begun)
   })
 
 /** How soon a poison message is answered, and how much longer another caller of the same actor waits because of it. */

@@ -1,4 +1,3 @@
-import { existsSync, openSync, readSync } from "node:fs"
 import * as Rpc from "@effect/rpc/Rpc"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -6,6 +5,7 @@ import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Schema from "effect/Schema"
 import * as Actor from "../../src/actor/Actor.ts"
 import * as ActorSystem from "../../src/actor/ActorSystem.ts"
+import { ownMillis } from "./ownTime.ts"
 
 /**
  * Run by bench/actor.ts in a process of its own: what an active but idle actor costs, and for how long the event loop
@@ -38,33 +38,25 @@ const done = performance.now()
 Bun.gc(true)
 const memory = process.memoryUsage()
 
-/** Time the kernel let this thread wait for a processor that others had; unknown where there is no schedstat. */
-const schedule = `/proc/self/task/${process.pid}/schedstat`
-const scheduled = existsSync(schedule) ? openSync(schedule, "r") : undefined
-const text = Buffer.alloc(64)
-const queuedMillis = () =>
-  scheduled === undefined
-    ? 0
-    : Number(text.toString("latin1", 0, readSync(scheduled, text, 0, 64, 0)).split(" ")[1]) / 1_000_000
+/** Time between two looks at the event loop. */
+const lookMillis = 1
 
-/** Longest time between two turns of the event loop that other programs did not take, until `over` says so. */
+/**
+ * For how long at most the event loop came late, until `over` says so; what other programs took does not count. One timer
+ * is set again and again: a sampler that makes garbage measures the collector that it calls.
+ */
 const longestBlock = (over: () => boolean) =>
   new Promise<number>((resolve) => {
     let longest = 0
-    let turns = 0
-    let last = performance.now()
-    let queued = queuedMillis()
-    const turn = () => {
-      const now = performance.now()
-      const queuedNow = queuedMillis()
-      longest = Math.max(longest, now - last - (queuedNow - queued))
+    let looks = 0
+    let last = ownMillis()
+    const timer = setTimeout(() => {
+      const now = ownMillis()
+      longest = Math.max(longest, now - last - lookMillis)
       last = now
-      queued = queuedNow
-      // Asking costs more than a turn, and what it leaves behind would be collected in the time that is measured.
-      if (++turns % 64 === 0 && over()) resolve(longest)
-      else setImmediate(turn)
-    }
-    setImmediate(turn)
+      if (++looks % 32 === 0 && over()) resolve(longest)
+      else timer.refresh()
+    }, lookMillis)
   })
 
 // The same with nothing put away: what the collector and the sampler take.
