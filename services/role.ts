@@ -52,10 +52,9 @@ const change = (handle: string, role: Role) =>
       )
     )
     const ended = yield* Effect.flatMap(Sessions.Sessions, ({ revokeAll }) => revokeAll(user.id, "role_changed"))
-    const soon = (yield* Settings.Settings).redis._tag === "Some" ? "at once" : "within a minute"
     return (
       `${handle} was ${before} and is ${role} now.\n` +
-      (ended === 0 ? "There was no session to end." : `${ended} session(s) ended; a running server sees it ${soon}.`)
+      (ended === 0 ? "There was no session to end." : `${ended} session(s) ended; a running server sees it at once.`)
     )
   })
 

@@ -48,7 +48,6 @@ interface Wanted {
 const expired: Loaded = Exit.fail(new SessionExpired())
 const crowded = Effect.fail(new DatabaseUnavailable({ cause: `More than ${waitingMax} look-ups of sessions wait` }))
 const noLabels: ReadonlyArray<never> = []
-const nearMillis = Duration.toMillis(near.ttl)
 
 export const storeKey = (hash: string): string => `session:${hash}`
 
@@ -62,6 +61,9 @@ export const make = (sql: SqlClient.SqlClient, endings: Endings, nearMax: number
     const { session: limits } = yield* Settings
     const clock = yield* Effect.clock
     const runtime = yield* Effect.runtime<never>()
+    // A store in this process's memory is no other node's: what is near is enough, and lives as long as there.
+    const shared = store.backend !== "memory"
+    const nearMillis = Duration.toMillis(shared ? near.ttl : storeTtl)
     const live = new Near<Exit.Exit<Session>>(nearMax)
     const dead = new Near<Loaded>(unknown.entriesMax)
     const wanted = new Map<string, Wanted>()
@@ -129,6 +131,7 @@ export const make = (sql: SqlClient.SqlClient, endings: Endings, nearMax: number
 
     const lookUp = (all: ReadonlyArray<Wanted>) =>
       Effect.gen(function* () {
+        if (!shared) return yield* fromDatabase(all, false)
         const texts = yield* Effect.option(store.getMany(all.map(({ key }) => key)))
         const now = clock.unsafeCurrentTimeMillis()
         const missed = all.filter((one, index) => {

@@ -14,6 +14,7 @@ import * as Supervised from "../actor/Supervised.ts"
 import { Broadcast } from "../broadcast/Broadcast.ts"
 import * as Drainer from "../cache/Drainer.ts"
 import { Settings } from "../config/Settings.ts"
+import { Database } from "../database/Database.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import * as Ids from "../domain/Ids.ts"
 import { Conflict, type DatabaseUnavailable, NotFound, Restricted, type SessionExpired } from "../errors.ts"
@@ -120,6 +121,7 @@ const marking = Effect.gen(function* () {
     return owed.size > 0
   })
   const { kick } = Drainer.make(yield* Effect.scope, owedInterval, pass)
+  if (store.backend === "memory") return () => Effect.void
   return (hashes: ReadonlyArray<string>) =>
     Effect.catchAll(write(hashes), () =>
       Effect.flatMap(Clock.currentTimeMillis, (at) => {
@@ -133,14 +135,31 @@ const marking = Effect.gen(function* () {
     )
 })
 
+/** Where processes without a Redis between them tell each other, through Postgres. */
+const channel = "session_ended"
+/** Sessions that one notice names: Postgres takes 8,000 bytes. */
+const noticeMax = 100
+
+const notify = (sql: SqlClient.SqlClient, ended: Ended) =>
+  Effect.forEach(
+    Chunk.chunksOf(Chunk.fromIterable(ended.sessionIds), noticeMax),
+    (some) =>
+      sql`select pg_notify(${channel}, ${JSON.stringify({ ...ended, sessionIds: Chunk.toReadonlyArray(some) })})`,
+    { discard: true }
+  ).pipe(Effect.ignore)
+
 /** Everything that follows when rows have been ended: caches forget them, sockets close, figures count. */
-const ending = (endings: Endings) =>
+const ending = (sql: SqlClient.SqlClient, endings: Endings) =>
   Effect.gen(function* () {
     const broadcast = yield* Broadcast
     const markEnded = yield* marking
     const figures = { created: 0, ended: 0, seconds: 0, by: new Map<EndReason, number>() }
-    const tell = (userId: string, rows: ReadonlyArray<SessionRows.EndedRow>, reason: EndReason) =>
-      broadcast.publish("session", { userId, sessionIds: rows.map((row) => row.id), reason } satisfies Ended)
+    const { backend } = yield* Store
+    const tell = (userId: string, rows: ReadonlyArray<SessionRows.EndedRow>, reason: EndReason) => {
+      const ended: Ended = { userId, sessionIds: rows.map((row) => row.id), reason }
+      const published = broadcast.publish("session", ended)
+      return backend === "memory" ? Effect.zipRight(published, notify(sql, ended)) : published
+    }
     const finish = (rows: ReadonlyArray<SessionRows.EndedRow>, reason: EndReason) =>
       Effect.gen(function* () {
         if (rows.length === 0) return
@@ -179,16 +198,27 @@ const listening = (sql: SqlClient.SqlClient, endings: Endings, forget: () => voi
           ),
         { discard: true }
       ).pipe(orUnavailable, Effect.ignore)
+    const heard = ({ reason, sessionIds }: Ended) =>
+      Effect.forEach(sessionIds, (id) => end(id, reason), { discard: true })
+    const missed = Effect.suspend(() => {
+      forget()
+      return check(endings.awaitedIds)
+    })
     const signals = yield* broadcast.subscribe<Ended>("session")
     yield* Supervised.fork({
       name: "session signals",
-      effect: Stream.runForEach(signals, (signal) => {
-        if (signal._tag === "Message")
-          return Effect.forEach(signal.message.sessionIds, (id) => end(id, signal.message.reason), { discard: true })
-        forget()
-        return check(endings.awaitedIds)
-      })
+      effect: Stream.runForEach(signals, (signal) => (signal._tag === "Message" ? heard(signal.message) : missed))
     })
+    const { prepared } = (yield* Settings).database
+    if ((yield* Store).backend === "memory" && prepared) {
+      const notices = (yield* Database).listen(channel)
+      yield* Supervised.fork({
+        name: "session notices",
+        effect: Stream.runForEach(notices, (notice) =>
+          notice._tag === "Notified" ? heard(JSON.parse(notice.payload) as Ended) : missed
+        )
+      })
+    }
     // It may have ended between the load and the wait.
     return (session: Session) => endings.wait(session.id, check([session.id]))
   })
@@ -199,7 +229,7 @@ const make = Effect.gen(function* () {
   // Who forgets that a session ended must not find it near.
   const endings: Endings = new Endings(Duration.toMillis(Loading.storeTtl), () => loading.forget())
   const loading = yield* Loading.make(sql, endings)
-  const { figures, finish } = yield* ending(endings)
+  const { figures, finish } = yield* ending(sql, endings)
   const ended = yield* listening(sql, endings, loading.forget)
   let active = 0
   const count = yield* Effect.flatMap(now, (at) => SessionRows.countLive(sql, at)).pipe(
@@ -271,7 +301,5 @@ const make = Effect.gen(function* () {
 })
 
 /** Sessions in Postgres, cached in the Store and in this process. */
-export const layer: Layer.Layer<Sessions, never, SqlClient.SqlClient | Store | Broadcast | Settings> = Layer.scoped(
-  Sessions,
-  make
-)
+export const layer: Layer.Layer<Sessions, never, SqlClient.SqlClient | Database | Store | Broadcast | Settings> =
+  Layer.scoped(Sessions, make)
