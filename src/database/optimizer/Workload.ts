@@ -35,7 +35,7 @@ select query as "text", calls::float8 as "calls", total_exec_time as "totalMilli
     then shared_blks_hit::float8 / (shared_blks_hit + shared_blks_read) end as "hitRate"
 from "${schema}".${preload}
 where dbid = (select oid from pg_database where datname = current_database())
-  and query ~* '^\\s*(select|insert|update|delete|merge|with|values)\\M' and query !~* 'pg_catalog|pg_stat|pg_class|pg_index'
+  and query ~* '^\\s*(select|insert|update|delete|merge|with|values)\\M' and query !~* 'pg_(catalog|stat|class|index|extension|settings|backend|constraint|attribute|advisory)'
 order by total_exec_time desc limit ${statementsMax}`
 
 /** The statements that took the most time since the statistics were reset. */
