@@ -74,13 +74,19 @@ export const keyv = async (): Promise<Peer> => {
   return { get: (key) => cache.get(key), set: (key, value) => cache.set(key, value), close: () => cache.disconnect() }
 }
 
-export const ioredisJson = async (port: number): Promise<Peer> => {
+export const ioredisJson = async (
+  port: number
+): Promise<Peer & { readonly getMany: (keys: ReadonlyArray<string>) => Promise<unknown> }> => {
   const { Redis } = await import("ioredis")
   const redis = new Redis({ host: "127.0.0.1", port, enableAutoPipelining: true })
   return {
     get: async (key) => {
       const text = await redis.get(`raw:${key}`)
       return text === null ? undefined : JSON.parse(text)
+    },
+    getMany: async (keys) => {
+      const texts = await redis.mget(keys.map((key) => `raw:${key}`))
+      return new Map(texts.map((text, index) => [keys[index]!, text === null ? undefined : JSON.parse(text)]))
     },
     set: (key, value) => redis.set(`raw:${key}`, JSON.stringify(value), "PX", hour),
     close: async () => redis.disconnect()

@@ -52,7 +52,7 @@ const forget = <K, A, I, E, R>({ flights, shelf }: Parts<K, A, I, E, R>, keys: R
   }
 }
 
-/** A hit is a look at a Map in one step: no span, no fiber, nothing made but the Effect that is returned. */
+/** A hit is a look at a Map and at the clock: no span, no fiber, nothing made. */
 const reading = <K, A, I, E, R>({ behind, flights, options, shelf }: Parts<K, A, I, E, R>) => {
   const near = (key: string, now: number): NearEntry<A> | undefined => {
     const hit = shelf.near?.fresh(key, now)
@@ -69,15 +69,28 @@ const reading = <K, A, I, E, R>({ behind, flights, options, shelf }: Parts<K, A,
     shelf.nearHit()
     return Option.some(entry[1])
   }
-  const get = (input: K): Effect.Effect<Option.Option<A>, E> =>
+  const read = (input: K, key: string): Effect.Effect<Option.Option<A>, E> =>
     Effect.withFiberRuntime((fiber) => {
-      const key = options.key(input)
       const now = nowOf(fiber)
       const hit = near(key, now)
       if (hit !== undefined) return hit.refreshAt <= now ? ahead(hit, key, input) : hit.effect
       const own = waiting(key)
       return own === undefined ? flights.get(key, input) : Effect.succeed(own)
     })
+  const readNear = (entry: NearEntry<A>, input: K, key: string): Effect.Effect<Option.Option<A>, E> =>
+    Effect.withFiberRuntime((fiber) => {
+      const now = nowOf(fiber)
+      if (entry.until <= now) return read(input, key)
+      entry.used = true
+      shelf.nearHit()
+      return entry.refreshAt <= now ? ahead(entry, key, input) : entry.effect
+    })
+  const get = (input: K): Effect.Effect<Option.Option<A>, E> => {
+    const key = options.key(input)
+    const entry = shelf.near?.peek(key)
+    if (entry === undefined) return read(input, key)
+    return (entry.read ??= readNear(entry, input, key)) as Effect.Effect<Option.Option<A>, E>
+  }
   const getMany = (inputs: ReadonlyArray<K>): Effect.Effect<ReadonlyMap<string, A>, E> =>
     Effect.withFiberRuntime((fiber) => {
       const now = nowOf(fiber)

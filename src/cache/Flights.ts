@@ -1,22 +1,23 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import { flightsMax, leasePoll, leaseWait, lookupConcurrency, type Options, refreshesMax } from "./Options.ts"
-import type { Hit, Lease, Read, Shelf, Stale } from "./Shelf.ts"
+import type { Lease, Read, Shelf, Stale } from "./Shelf.ts"
+
+type Found<A, E> = Exit.Exit<Option.Option<A>, E>
 
 /** A read of one key that is under way, and all who wait for it. */
 export interface Flight<K, A, E> {
   readonly key: string
   readonly input: K
-  readonly result: Deferred.Deferred<Option.Option<A>, E>
+  result: Found<A, E> | undefined
+  readonly waiting: Array<(result: Found<A, E>) => void>
   /** The value was changed while this read ran: its callers may have the result, but nobody after them. */
   obsolete: boolean
   /** How often it was heard that the key changed elsewhere, since it was last read or written here. */
@@ -27,7 +28,20 @@ export interface Flight<K, A, E> {
   patientUntil: number | undefined
 }
 
-type Found<A, E> = Exit.Exit<Option.Option<A>, E>
+/** Without a way to give up, which costs more than the rest: whoever is interrupted is told in vain. */
+const landed = <K, A, E>(flight: Flight<K, A, E>): Effect.Effect<Option.Option<A>, E> =>
+  flight.result ??
+  Effect.async<Option.Option<A>, E>((resume) => {
+    if (flight.result === undefined) flight.waiting.push(resume)
+    else resume(flight.result)
+  })
+
+const land = <K, A, E>(flight: Flight<K, A, E>, result: Found<A, E>): void => {
+  if (flight.result !== undefined) return
+  flight.result = result
+  for (const resume of flight.waiting) resume(result)
+  flight.waiting.length = 0
+}
 
 /** A key that is to be looked up here. Without a lease what is found is not put into the store. */
 interface Task<K, A, E> {
@@ -68,9 +82,9 @@ export class Flights<K, A, I, E, R> {
   /** Joins the read of this key, or begins one. */
   readonly get = (key: string, input: K): Effect.Effect<Option.Option<A>, E> => {
     const flying = this.byKey.get(key)
-    if (flying !== undefined) return Deferred.await(flying.result)
-    if (this.gathered.length > 0) return Deferred.await(this.begin(key, input).result)
-    return Effect.flatMap(this.launch([[key, input]]), ([flight]) => Deferred.await(flight!.result))
+    if (flying !== undefined) return landed(flying)
+    if (this.gathered.length > 0) return landed(this.begin(key, input))
+    return Effect.flatMap(this.launch([[key, input]]), ([flight]) => landed(flight!))
   }
 
   /**
@@ -87,7 +101,7 @@ export class Flights<K, A, I, E, R> {
       const missed = keys.filter((_, index) => found[index] === undefined)
       if (missed.length === 0) return found as ReadonlyArray<Option.Option<A>>
       const flights = yield* this.launch(missed)
-      const rest = yield* Effect.forEach(flights, ({ result }) => Deferred.await(result))
+      const rest = yield* Effect.forEach(flights, landed)
       let next = 0
       return found.map((value) => value ?? rest[next++]!)
     })
@@ -167,8 +181,16 @@ export class Flights<K, A, I, E, R> {
   }
 
   private make(key: string, input: K): Flight<K, A, E> {
-    const result = Deferred.unsafeMake<Option.Option<A>, E>(FiberId.none)
-    return { key, input, result, obsolete: false, news: 0, wake: undefined, patientUntil: undefined }
+    return {
+      key,
+      input,
+      result: undefined,
+      waiting: [],
+      obsolete: false,
+      news: 0,
+      wake: undefined,
+      patientUntil: undefined
+    }
   }
 
   private begin(key: string, input: K): Flight<K, A, E> {
@@ -216,8 +238,7 @@ export class Flights<K, A, I, E, R> {
   private end(flights: ReadonlyArray<Flight<K, A, E>>, cause: Cause.Cause<never>): void {
     for (const flight of flights) {
       if (this.byKey.get(flight.key) === flight) this.byKey.delete(flight.key)
-      // What has its result already is not changed by this.
-      Deferred.unsafeDone(flight.result, Exit.failCause(cause))
+      land(flight, Exit.failCause(cause))
     }
   }
 
@@ -236,7 +257,8 @@ export class Flights<K, A, I, E, R> {
         const read = reads[index]!
         if (read._tag === "Hit") {
           hits++
-          this.land(flight, read, started)
+          if (!flight.obsolete && flight.news === 0) this.shelf.keepRead(flight.key, read, started)
+          land(flight, Exit.succeed(read.value))
           if (read.due) next.push(this.refresh(flight.key, flight.input))
         } else if (read._tag === "Leased" && started < (flight.patientUntil ??= started + Duration.toMillis(leaseWait)))
           next.push(Effect.zipRight(this.news(flight), this.fly([flight], false)))
@@ -251,11 +273,6 @@ export class Flights<K, A, I, E, R> {
         last ? Effect.sync(() => this.end(flights, Exit.isFailure(exit) ? exit.cause : Cause.empty)) : Effect.void
       )
     )
-  }
-
-  private land(flight: Flight<K, A, E>, read: Hit<A>, now: number): void {
-    if (!flight.obsolete && flight.news === 0) this.shelf.keepRead(flight.key, read, now)
-    Deferred.unsafeDone(flight.result, Exit.succeed(read.value))
   }
 
   /** Until the key changes, but not long: the news may be lost, and so may whoever looks it up. */
@@ -277,7 +294,7 @@ export class Flights<K, A, I, E, R> {
       const { lookup, lookupMany } = this.options
       if (lookup === undefined && lookupMany === undefined) {
         this.shelf.count("misses", missed.length)
-        for (const [flight] of missed) this.answer(flight, Exit.succeed(Option.none()))
+        for (const [flight] of missed) land(flight, Exit.succeed(Option.none()))
         return
       }
       const leases = yield* together(
@@ -346,7 +363,7 @@ export class Flights<K, A, I, E, R> {
         const answer = Exit.isSuccess(exit) ? exit : this.staleOr(exit, task, now)
         // Nothing keeps a failure or an unkept absence: whoever comes after this moment looks up again.
         if (Exit.isFailure(answer) || !this.shelf.keeps(answer.value)) this.leave(flight)
-        this.answer(flight, answer)
+        land(flight, answer)
         const kept = Exit.isSuccess(exit) && !flight.obsolete
         if (lease !== undefined)
           ends.push(kept ? this.fill(flight, lease, exit.value, now) : this.release(flight, lease))
@@ -354,10 +371,6 @@ export class Flights<K, A, I, E, R> {
       }
       return ends.length === 0 ? Effect.void : Effect.asVoid(together(ends))
     })
-  }
-
-  private answer(flight: Flight<K, A, E>, exit: Found<A, E>): void {
-    Deferred.unsafeDone(flight.result, exit)
   }
 
   /** Near too, unless something was heard of the key meanwhile: it may have been changed again. */

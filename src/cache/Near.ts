@@ -5,9 +5,12 @@ import type * as Option from "effect/Option"
 /** One value of the near cache: fresh until `until`, fit to be served when the lookup fails until `staleUntil`. */
 export interface NearEntry<A> {
   readonly value: Option.Option<A>
-  /** The value as an Effect made once, so that a hit allocates nothing. */
+  /** The value as an Effect made once. */
   readonly effect: Effect.Effect<Option.Option<A>>
-  readonly until: number
+  /** What a cache makes of its first hit, so that the next ones make nothing: it looks whether the entry still counts. */
+  read: Effect.Effect<Option.Option<A>, unknown> | undefined
+  /** -Infinity: it was dropped. */
+  until: number
   readonly staleUntil: number
   readonly tags: ReadonlyArray<string>
   /** When it is to be looked up ahead of time; Infinity: not, or that has begun. */
@@ -16,7 +19,7 @@ export interface NearEntry<A> {
 }
 
 /** How long a value may be kept, in milliseconds of the Clock. */
-export type Times = Pick<NearEntry<never>, "until" | "staleUntil" | "refreshAt">
+export type Times = Readonly<Pick<NearEntry<never>, "until" | "staleUntil" | "refreshAt">>
 
 const noTags: ReadonlyArray<string> = []
 
@@ -40,6 +43,11 @@ export class Near<A> {
     return this.entries.size
   }
 
+  /** The entry, fresh or not. */
+  peek(key: string): NearEntry<A> | undefined {
+    return this.entries.get(key)
+  }
+
   /** The fresh entry, or undefined. */
   fresh(key: string, nowMillis: number): NearEntry<A> | undefined {
     const entry = this.entries.get(key)
@@ -56,7 +64,7 @@ export class Near<A> {
 
   set(key: string, value: Option.Option<A>, times: Times, tags: ReadonlyArray<string> = noTags): void {
     this.delete(key)
-    this.entries.set(key, { value, effect: Exit.succeed(value), ...times, tags, used: false })
+    this.entries.set(key, { value, effect: Exit.succeed(value), read: undefined, ...times, tags, used: false })
     for (const tag of tags) {
       const keys = this.tagged.get(tag)
       if (keys === undefined) this.tagged.set(tag, new Set([key]))
@@ -69,6 +77,7 @@ export class Near<A> {
     const entry = this.entries.get(key)
     if (entry === undefined) return
     this.entries.delete(key)
+    entry.until = -Infinity
     for (const tag of entry.tags) {
       const keys = this.tagged.get(tag)
       keys?.delete(key)
@@ -81,6 +90,7 @@ export class Near<A> {
   }
 
   clear(): void {
+    for (const entry of this.entries.values()) entry.until = -Infinity
     this.entries.clear()
     this.tagged.clear()
   }
