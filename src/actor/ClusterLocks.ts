@@ -11,6 +11,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import { Baton } from "./Baton.ts"
@@ -77,17 +78,15 @@ const ownConnection = (sql: SqlClient.SqlClient) =>
   Effect.map(Effect.scope, (scope) => {
     const baton = new Baton()
     let current: { readonly connection: Connection; readonly scope: Scope.CloseableScope } | undefined
-    const open = baton.hold(
-      Effect.suspend(() => {
-        if (current !== undefined) return Effect.succeed(current)
-        return Effect.flatMap(Scope.make(), (own) =>
-          Scope.extend(sql.reserve, own).pipe(
-            Effect.map((connection) => (current = { connection, scope: own })),
-            Effect.onError((cause) => Scope.close(own, Exit.failCause(cause)))
-          )
-        )
-      })
+    const reserve = Effect.flatMap(Scope.make(), (own) =>
+      Scope.extend(sql.reserve, own).pipe(
+        Effect.map((connection) => (current = { connection, scope: own })),
+        Effect.onError((cause) => Scope.close(own, Exit.failCause(cause)))
+      )
     )
+    const had = Effect.suspend(() => (current === undefined ? reserve : Effect.succeed(current)))
+    // Without waiting where it is there: what waits can be interrupted, and a program that ends gives back its locks.
+    const open = Effect.suspend(() => (current === undefined ? baton.hold(had) : Effect.succeed(current)))
     const drop = Effect.suspend(() => {
       const dropped = current
       current = undefined
@@ -184,6 +183,10 @@ const make = (shards: ClusterShards) =>
       run: (keys) => Effect.map(Effect.exit(release(keys)), (exit) => keys.map(() => exit))
     })
 
+    /** In a fiber of its own: the one that ends the program is interrupted already. */
+    const atEnd = <A, E>(effect: Effect.Effect<A, E>) =>
+      Effect.flatMap(Effect.forkDaemon(Effect.timeout(effect, renewalMax)), Fiber.join)
+
     const orPersistence = PersistenceError.refail
     const toKeys = (ids: Iterable<ShardId.ShardId>) => Array.from(ids, String)
     const toIds = (keys: ReadonlyArray<string>) => keys.map((key) => ShardId.ShardId.fromString(key))
@@ -202,12 +205,12 @@ const make = (shards: ClusterShards) =>
           return MachineId.make(Number(id))
         }).pipe(orPersistence),
       unregister: () =>
-        Effect.asVoid(
+        atEnd(
           rows(
             `delete from cluster_runners where address = $1::varchar or last_heartbeat < ${before(Duration.minutes(1))}`,
             [address]
           )
-        ).pipe(orPersistence),
+        ).pipe(Effect.asVoid, orPersistence),
       getRunners: rows(`select runner from cluster_runners where last_heartbeat > ${before(silenceMax)}`, []).pipe(
         orPersistence,
         Effect.map((found) => {
@@ -226,7 +229,7 @@ const make = (shards: ClusterShards) =>
         Effect.gen(function* () {
           shards.droppedAll()
           yield* shards.handOver
-          yield* rows("delete from cluster_locks where address = $1::varchar", [address])
+          yield* atEnd(rows("delete from cluster_locks where address = $1::varchar", [address]))
         }).pipe(orPersistence)
     })
 
@@ -242,7 +245,7 @@ const make = (shards: ClusterShards) =>
     const leave = Effect.suspend(() => {
       if (leaving) return Effect.void
       leaving = true
-      return Effect.ignore(rows("delete from cluster_runners where address = $1::varchar", [address]))
+      return Effect.ignore(atEnd(rows("delete from cluster_runners where address = $1::varchar", [address])))
     })
 
     return Context.make(RunnerStorage, storage).pipe(Context.add(ClusterLocks, ClusterLocks.of({ read, leave })))

@@ -10,7 +10,7 @@ import * as Actor from "../../src/actor/Actor.ts"
 import * as Inbox from "../../src/actor/Inbox.ts"
 import { it } from "../kit/effect.ts"
 import * as Postgres from "../kit/Postgres.ts"
-import { proxyTo } from "../kit/stall.ts"
+import * as Proxy from "../kit/Proxy.ts"
 import { databaseAt, join, patiently, until } from "./nodes.ts"
 
 const Count = Actor.make("Count", {
@@ -47,7 +47,7 @@ const counts = (node: string, log: Log) =>
 it.live("a node that is cut off from Postgres stops before another one takes over, and comes back", () =>
   Effect.gen(function* () {
     const url = new URL(yield* Postgres.url)
-    const proxy = yield* proxyTo(Number(url.port))
+    const proxy = yield* Proxy.start(Number(url.port))
     const near = Layer.succeedContext(yield* Layer.build(databaseAt(url.href)))
     url.port = String(proxy.port)
     const far = Layer.succeedContext(yield* Layer.build(databaseAt(url.href)))
@@ -69,7 +69,7 @@ it.live("a node that is cut off from Postgres stops before another one takes ove
     expect(yield* inboxOnB.ask(id, "1").Add({ amount: 1 })).toBe(1)
     yield* Effect.fork(Effect.exit(onA.ask(busy).Work()))
 
-    yield* proxy.stall
+    proxy.pause()
     const cut = yield* Clock.currentTimeMillis
     // A message that is under way to Postgres when the line stalls; nobody hears of it until the line is back.
     const late = yield* Effect.fork(Effect.exit(onA.ask(id).Add({ amount: 100 })))
@@ -82,7 +82,7 @@ it.live("a node that is cut off from Postgres stops before another one takes ove
     expect(Math.max(...acts) - cut).toBeLessThan(3_000)
     expect(Math.max(...acts)).toBeLessThan(takenOver)
 
-    yield* proxy.resume
+    proxy.resume()
     yield* Fiber.join(late)
     expect(yield* patiently(onB.ask(id).Add({ amount: 0 }))).toBe(6)
     yield* until(

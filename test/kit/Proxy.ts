@@ -10,6 +10,9 @@ export interface Proxy {
   readonly cutAfter: (bytes: number) => void
   /** Connections stay open and nothing comes through any more, also not on new ones, until `restore`. */
   readonly stall: () => void
+  /** As `stall`, but what is under way is kept until `resume`: the line hangs and comes back. */
+  readonly pause: () => void
+  readonly resume: () => void
   /** Resets what was stalled, since bytes are missing on it, and lets new connections through. */
   readonly restore: () => void
 }
@@ -22,6 +25,7 @@ export const start = (target: number): Effect.Effect<Proxy, never, Scope.Scope> 
     const open = new Set<Socket>()
     let cut: number | undefined
     let stalled = false
+    let paused = false
     const server = createServer((client) => {
       const upstream = connect(target, host)
       const close = () => {
@@ -30,6 +34,7 @@ export const start = (target: number): Effect.Effect<Proxy, never, Scope.Scope> 
       }
       for (const socket of [client, upstream]) {
         open.add(socket)
+        if (paused) socket.pause()
         socket.on("error", close)
         socket.on("close", () => {
           open.delete(socket)
@@ -56,6 +61,14 @@ export const start = (target: number): Effect.Effect<Proxy, never, Scope.Scope> 
       port: (server.address() as AddressInfo).port,
       cutAfter: (bytes) => {
         cut = bytes
+      },
+      pause: () => {
+        paused = true
+        for (const socket of open) socket.pause()
+      },
+      resume: () => {
+        paused = false
+        for (const socket of open) socket.resume()
       },
       stall: () => {
         stalled = true
