@@ -47,7 +47,7 @@ const keepMicros = 60_000_000
 export const take: Script<ReadonlyArray<number>> = {
   name: "rate_take",
   lua: `
-local call, format, ceil, floor = redis.call, string.format, math.ceil, math.floor
+local call, format, ceil = redis.call, string.format, math.ceil
 local keep = ${keepMicros}
 local now = tonumber(ARGV[1])
 if not now then
@@ -57,16 +57,10 @@ end
 local stored = call("MGET", unpack(KEYS))
 local ahead, reply, i = {}, {}, 0
 local together, stood, refused = {}, {}, false
-local function before(key)
-  local was = ahead[key] or tonumber(stored[i] or 0)
-  local at = was > now and was or now
-  reply[i] = at - now
-  return at, was
-end
 local function save(key, at, was)
   ahead[key] = at
   if at <= now then return end
-  if was > 0 and floor(was / keep) == floor(at / keep) then
+  if was > 0 and at % keep >= at - was then
     call("INCRBY", key, format("%d", at - was))
   else
     call("PSETEX", key, format("%d", ceil((at - now + keep) / 1000)), format("%d", at))
@@ -80,18 +74,21 @@ for run = 2, #ARGV do
   for _ = 1, alike or 0 do
     i = i + 1
     local key = KEYS[i]
-    local at, was = before(key)
+    local was = ahead[key] or tonumber(stored[i] or 0)
+    local at = was > now and was or now
+    reply[i] = at - now
     if at <= latest then save(key, at + cost, was) end
   end
   if not alike then
     i = i + 1
     local key = KEYS[i]
     local at = together[key]
-    if at then
-      reply[i] = at - now
-    else
-      at, stood[key] = before(key)
+    if not at then
+      local was = ahead[key] or tonumber(stored[i] or 0)
+      at = was > now and was or now
+      stood[key] = was
     end
+    reply[i] = at - now
     if at <= latest then together[key] = at + cost else refused = true end
     if mark == "=" then
       if not refused then

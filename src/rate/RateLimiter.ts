@@ -141,8 +141,7 @@ const make = Effect.gen(function* () {
     })
   })
 
-  const refused = (...charges: ReadonlyArray<Charge>): Exit.Exit<never, RateLimited> | undefined => {
-    const now = clock.unsafeCurrentTimeMillis()
+  const refusedAt = (charges: ReadonlyArray<Charge>, now: number): Exit.Exit<never, RateLimited> | undefined => {
     let longest = 0
     let denied: Meter | undefined
     for (const charge of charges) {
@@ -160,16 +159,15 @@ const make = Effect.gen(function* () {
       return { meter, key: charge.key, tolerance: meter.tolerance, cost: meter.costOf(charge) }
     })
 
-  const counted = (...all: ReadonlyArray<Charge>): Outcome | undefined => {
-    if (own === undefined) return refused(...all)
-    const now = clock.unsafeCurrentTimeMillis()
+  const countedAt = (all: ReadonlyArray<Charge>, now: number): Outcome | undefined => {
+    const refusal = refusedAt(all, now)
+    if (refusal !== undefined || own === undefined) return refusal
     const charges = prepare(all)
-    return refused(...all) ?? judge(charges, own.take(charges, now * 1_000), 0, now)
+    return judge(charges, own.take(charges, now * 1_000), 0, now)
   }
 
-  const ask = (all: ReadonlyArray<Charge>): Effect.Effect<ReadonlyArray<Quota>, RateLimited> => {
+  const ask = (all: ReadonlyArray<Charge>, sentAt: number): Effect.Effect<ReadonlyArray<Quota>, RateLimited> => {
     if (all.length === 0) return nothing
-    const sentAt = clock.unsafeCurrentTimeMillis()
     const charges = prepare(all)
     if (waiting >= waitingMax) return local(charges, sentAt)
     return Effect.async((resume) => {
@@ -179,9 +177,13 @@ const make = Effect.gen(function* () {
   }
 
   return RateLimiter.of({
-    refused,
-    counted,
-    consume: (...charges) => Effect.suspend(() => counted(...charges) ?? ask(charges))
+    refused: (...charges) => refusedAt(charges, clock.unsafeCurrentTimeMillis()),
+    counted: (...charges) => countedAt(charges, clock.unsafeCurrentTimeMillis()),
+    consume: (...charges) =>
+      Effect.suspend(() => {
+        const now = clock.unsafeCurrentTimeMillis()
+        return countedAt(charges, now) ?? ask(charges, now)
+      })
   })
 })
 
