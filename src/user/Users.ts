@@ -85,6 +85,9 @@ const guestAttemptsMax = 5
 const profilesNearMax = 10_000
 const searchesNearMax = 1_000
 
+/** Profiles and searches past their time are shown for so long when the database cannot say better. */
+export const staleWithoutDatabase = "5 minutes"
+
 interface AccountRow extends UserRow {
   readonly role: number
   readonly email: string | null
@@ -116,6 +119,8 @@ export const layer = Layer.scoped(
       schema: User,
       ttl: settings.user.profileCacheTtl,
       near: { entriesMax: profilesNearMax, ttl: "1 minute" },
+      refreshAt: 0.8,
+      grace: staleWithoutDatabase,
       lookupMany: (ids: ReadonlyArray<UserId>) =>
         Effect.map(reads.loadMany(ids), (found) => new Map(Array.from(found, ([id, one]) => [id, toUser(one)])))
     })
@@ -126,6 +131,8 @@ export const layer = Layer.scoped(
       schema: Schema.Array(UserId),
       ttl: settings.user.searchCacheTtl,
       near: { entriesMax: searchesNearMax, ttl: "1 minute" },
+      refreshAt: 0.8,
+      grace: staleWithoutDatabase,
       lookup: (text: string) =>
         UserSearch.closest(sql, text).pipe(
           Effect.map((ids) => Option.some(ids.map((id) => UserId.make(id)))),
