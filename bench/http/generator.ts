@@ -1,8 +1,9 @@
 /**
  * Load from a process of its own: so many connections, each with one request under way at a time, over plain sockets.
- * `bun generator.ts URL SECONDS CONNECTIONS BODY [HEADER: VALUE …]` prints what came back as JSON.
+ * `bun generator.ts URL SECONDS REQUESTS CONNECTIONS BODY [HEADER: VALUE …]` ends with whichever is over first and prints what came back as JSON.
  */
-const [url = "", seconds = "2", connections = "64", body = "", ...headers] = process.argv.slice(2)
+const [url = "", seconds = "2", requestsMax = "Infinity", connections = "64", body = "", ...headers] =
+  process.argv.slice(2)
 const { hostname, pathname, port } = new URL(url)
 const until = performance.now() + Number(seconds) * 1_000
 
@@ -69,7 +70,7 @@ for (let i = 0; i < Number(connections); i++) {
             bytes = end
             if (!link.text.startsWith("HTTP/1.1 200")) failed++
             link.text = link.text.slice(end)
-            if (now < until) return ask(socket)
+            if (now < until && millis.length < Number(requestsMax)) return ask(socket)
             socket.end()
           },
           close: () => resolve(),

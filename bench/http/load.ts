@@ -106,11 +106,21 @@ export const load = async (
   target: { readonly url: string; readonly pid: number },
   seconds: number,
   body: string,
-  headers: ReadonlyArray<string> = []
+  headers: ReadonlyArray<string> = [],
+  requestsMax = Infinity
 ): Promise<Loaded> => {
   const before = cpuMicros(target.pid)
   const child = Bun.spawn(
-    [process.execPath, `${here}/generator.ts`, target.url, String(seconds), "64", body, ...headers],
+    [
+      process.execPath,
+      `${here}/generator.ts`,
+      target.url,
+      String(seconds),
+      String(requestsMax),
+      "64",
+      body,
+      ...headers
+    ],
     { stdout: "pipe", stderr: "inherit" }
   )
   const seen = JSON.parse(await new Response(child.stdout).text()) as {

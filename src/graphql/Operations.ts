@@ -1,13 +1,14 @@
 import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ExecutionResult, GraphQLSchema } from "graphql"
+import { OperationTypeNode } from "graphql"
 import type { Shape } from "../config/Settings.ts"
-import { currentQueryCount, QueryCount } from "../database/QueryCount.ts"
+import { QueryCount } from "../database/QueryCount.ts"
 import { errors } from "../errors.ts"
-import * as Deadline from "../request/Deadline.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as Failures from "./Failures.ts"
 import type { RequestContext } from "./Part.ts"
@@ -63,6 +64,28 @@ const failed = (result: ExecutionResult): SubscriptionFailed =>
 const streamFailed = (cause: Cause.Cause<unknown>): Stream.Stream<never, SubscriptionFailed> =>
   Stream.fromEffect(Effect.flatMap(Failures.presentCause(cause), (error) => Effect.fail(new SubscriptionFailed(error))))
 
+/**
+ * A span for the operation where traces are on. One that is not sampled turns them off for all that it runs: then the
+ * other spans of 99 of 100 requests are never made.
+ */
+const traced = <A>(operation: Operation, effect: Effect.Effect<A>): Effect.Effect<A> =>
+  Effect.withFiberRuntime((fiber) => {
+    if (!fiber.getFiberRef(FiberRef.currentTracerEnabled)) return effect
+    const attributes = { "graphql.operation.type": operation.type, "graphql.operation.name": operation.name ?? "" }
+    return Effect.flatMap(Effect.makeSpan(`graphql ${operation.type}`, { kind: "server", attributes }), (span) =>
+      span.sampled
+        ? Effect.onExit(Effect.withParentSpan(effect, span), (exit) =>
+            Effect.clockWith((clock) => Effect.sync(() => span.end(clock.unsafeCurrentTimeNanos(), exit)))
+          )
+        : Effect.withTracerEnabled(effect, false)
+    )
+  })
+
+const seriesOf = (type: OperationTypeNode) => ({
+  answered: Metrics.series(Metrics.requests, type, ok),
+  seconds: Metrics.series(Metrics.requestSeconds, type)
+})
+
 /** Runs operations of this schema as the settings say. */
 export const make = (
   schema: GraphQLSchema,
@@ -70,6 +93,12 @@ export const make = (
   persisted: Persisted.Persisted = Persisted.automatic()
 ): Operations => {
   const prepared = Documents.make(schema, { explorer: http.explorer })
+  // Found once: a series is looked up by its labels.
+  const series = {
+    query: seriesOf(OperationTypeNode.QUERY),
+    mutation: seriesOf(OperationTypeNode.MUTATION),
+    subscription: seriesOf(OperationTypeNode.SUBSCRIPTION)
+  }
   const timeoutMillis = Duration.toMillis(http.requestTimeout)
   const slowMillis = http.slowRequestLog ? Duration.toMillis(http.slowRequestThreshold) : Infinity
 
@@ -88,25 +117,29 @@ export const make = (
   }
 
   const record = (operation: Operation, result: ExecutionResult, millis: number, count: QueryCount) => {
-    Metrics.series(Metrics.requests, operation.type, codeOfResult(result)).unsafeUpdate(1, [])
-    Metrics.series(Metrics.requestSeconds, operation.type).unsafeUpdate(millis / 1_000, [])
+    const { answered, seconds } = series[operation.type]
+    if (result.errors === undefined) answered.unsafeUpdate(1, [])
+    else {
+      Metrics.series(Metrics.requests, operation.type, codeOfResult(result)).unsafeUpdate(1, [])
+      countErrors(result)
+    }
+    seconds.unsafeUpdate(millis / 1_000, [])
     Metrics.requestQueries.unsafeUpdate(count.queries, [])
-    if (result.errors !== undefined) countErrors(result)
     const repeated = QueryBudget.watch(operation, count)
     const logged = noted(operation, result, millis, count)
     return repeated === undefined ? logged : Effect.zipRight(repeated, logged)
   }
 
   const run: Operations["run"] = (operation, variables, request) =>
-    Effect.flatMap(Effect.clock, (clock) => {
+    traced(operation, measured(operation, variables, request))
+
+  const measured: Operations["run"] = (operation, variables, request) =>
+    Effect.clockWith((clock) => {
       const begun = clock.unsafeCurrentTimeNanos()
       const count = new QueryCount()
-      const deadline = clock.unsafeCurrentTimeMillis() + timeoutMillis
-      const executed = Deadline.locally(
-        Run.execute(request, (of) => operation.execute(of, variables)),
-        deadline
-      )
-      return Effect.flatMap(Effect.locally(executed, currentQueryCount, count), (answer) => {
+      const budget = { count, deadline: clock.unsafeCurrentTimeMillis() + timeoutMillis }
+      const executed = Run.execute(request, (of) => operation.execute(of, variables), { budget })
+      return Effect.flatMap(executed, (answer) => {
         const result = preset === "test" ? QueryBudget.enforce(operation, count, answer) : answer
         const millis = Number(clock.unsafeCurrentTimeNanos() - begun) / 1e6
         return result.errors === undefined
@@ -118,7 +151,7 @@ export const make = (
   const subscribe: Operations["subscribe"] = (operation, variables, request) =>
     Effect.gen(function* () {
       const scope = yield* Effect.scope
-      const source = yield* Run.execute(request, (of) => operation.source(of, variables), scope)
+      const source = yield* Run.execute(request, (of) => operation.source(of, variables), { scope })
       if (!("stream" in source)) {
         const told = yield* Run.presented(source)
         countErrors(told)

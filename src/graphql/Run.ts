@@ -8,8 +8,10 @@ import * as Runtime from "effect/Runtime"
 import * as RuntimeFlags from "effect/RuntimeFlags"
 import type * as Scope from "effect/Scope"
 import type { ExecutionResult } from "graphql"
+import type { QueryCount } from "../database/QueryCount.ts"
 import { currentQueryCount } from "../database/QueryCount.ts"
 import * as Batcher from "../request/Batcher.ts"
+import * as Deadline from "../request/Deadline.ts"
 import * as Failures from "./Failures.ts"
 import type { RequestContext } from "./Part.ts"
 
@@ -19,10 +21,17 @@ export interface Run {
   readonly runtime: Runtime.Runtime<never>
   /** What resolvers wait for; left when the execution is interrupted. */
   readonly pending: Set<Pending>
-  /** `runtime` by field: there the statements of a field are counted under its name. */
+  /** `runtime` by field: there the statements of a field are counted under its name, and the deadline is in force. */
   readonly fields: Map<string, Runtime.Runtime<never>>
+  readonly budget: Budget | undefined
   /** Where a subscription keeps what it holds open. */
-  readonly scope?: Scope.Scope
+  readonly scope: Scope.Scope | undefined
+}
+
+/** What one operation may use, and has used. `deadline`: milliseconds since the epoch. */
+export interface Budget {
+  readonly count: QueryCount
+  readonly deadline: number
 }
 
 /** A fiber of a resolver, or a load without one. */
@@ -37,16 +46,22 @@ const valueOf = <A>(exit: Exit.Exit<A, unknown>): A => {
   throw Failures.fromCause(exit.cause)
 }
 
-const runtimeOf = ({ fields, runtime }: Run, field: string): Runtime.Runtime<never> => {
+/** Both at once and by field only: each change of a fiber's references copies them all. */
+const runtimeOf = ({ budget, fields, runtime }: Run, field: string): Runtime.Runtime<never> => {
+  if (budget === undefined) return runtime
   const made = fields.get(field)
   if (made !== undefined) return made
   const { context, fiberRefs, runtimeFlags } = runtime
-  const value = FiberRefs.getOrDefault(fiberRefs, currentQueryCount)?.of(field)
-  if (value === undefined) return runtime
+  const deadline = Math.min(budget.deadline, FiberRefs.getOrDefault(fiberRefs, Deadline.current))
   const own = Runtime.make({
     context,
     runtimeFlags,
-    fiberRefs: FiberRefs.updateAs(fiberRefs, { fiberId: FiberId.none, fiberRef: currentQueryCount, value })
+    fiberRefs: FiberRefs.updateManyAs(fiberRefs, {
+      entries: [
+        [currentQueryCount, [[FiberId.none, budget.count.of(field)]]],
+        [Deadline.current, [[FiberId.none, deadline]]]
+      ]
+    })
   })
   fields.set(field, own)
   return own
@@ -106,7 +121,7 @@ const awaited = <A>(promise: PromiseLike<A>, run: Run): Effect.Effect<A> =>
 export const execute = <A extends object>(
   request: RequestContext,
   start: (run: Run) => A | PromiseLike<A>,
-  scope?: Scope.Scope
+  { budget, scope }: { readonly budget?: Budget; readonly scope?: Scope.Scope } = {}
 ): Effect.Effect<A> =>
   Effect.withFiberRuntime((fiber, status) => {
     const run: Run = {
@@ -118,7 +133,8 @@ export const execute = <A extends object>(
       }),
       pending: new Set(),
       fields: new Map(),
-      ...(scope === undefined ? {} : { scope })
+      budget,
+      scope
     }
     const result = start(run)
     return isPromise(result) ? awaited(result, run) : Effect.succeed(result)

@@ -20,6 +20,8 @@ export class Tally {
 
   /** How far ahead of now each key was before its charge, as the script in the store says it. All are taken or none. */
   take(charges: ReadonlyArray<Taking>, nowMicros: number): ReadonlyArray<number> {
+    const [only] = charges
+    if (only !== undefined && charges.length === 1) return [this.takeOne(only, nowMicros)]
     const together = new Map<string, number>()
     const ahead: Array<number> = []
     let refused = false
@@ -33,6 +35,13 @@ export class Tally {
     }
     if (!refused) for (const [name, at] of together) this.keep(name, at)
     return ahead
+  }
+
+  private takeOne({ cost, key, meter, tolerance }: Taking, nowMicros: number): number {
+    const name = meter.storeKey(key)
+    const before = Math.max(nowMicros, this.paidAt.get(name) ?? 0)
+    if (before + cost - nowMicros <= tolerance) this.keep(name, before + cost)
+    return before - nowMicros
   }
 
   private keep(name: string, at: number): void {
