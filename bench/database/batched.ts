@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import * as ReadBatcher from "../../src/database/ReadBatcher.ts"
 import { median } from "../kit.ts"
 
-const fibers = 128
+const fibers = 256
 const items = 10_000
 const millisEach = 500
 
@@ -87,9 +87,9 @@ const listed = (load: Load) => (ids: ReadonlyArray<number>) =>
   )
 
 interface Reads {
-  /** By 128 fibers, each for itself. */
+  /** By 256 fibers, each for itself. */
   readonly byFibers: { readonly ours: number; readonly resolver: number; readonly resolverOnSqlPg: number }
-  /** In lists of 128, where SqlResolver batches best. */
+  /** In lists of 256, where SqlResolver batches best. */
   readonly byLists: { readonly ours: number; readonly resolver: number }
 }
 
