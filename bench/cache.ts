@@ -16,8 +16,6 @@ import { median, report, table } from "./kit.ts"
 const rounds = Number(process.argv[2] ?? 5)
 const millisEach = 400
 const warmUpMillis = 1_500
-/** Gets between two looks at the time: the loop must cost little beside a hit. */
-const stride = 200
 const storeCallers = 64
 const many = 100
 const processes = 3
@@ -29,6 +27,7 @@ type Way = (millis: number) => Promise<number>
 
 const keyOf = (n: number): string => Nodes.keys[n % Nodes.keysMax]!
 
+/** One caller looks at the time after a pass over all keys, which costs much more than a look; many callers each time. */
 const inEffect =
   (
     run: <A>(effect: Effect.Effect<A>) => Promise<A>,
@@ -38,18 +37,21 @@ const inEffect =
   async (millis) => {
     const until = performance.now() + millis
     let done = 0
-    const steps = callers === 1 ? stride : 1
-    const caller = Effect.gen(function* () {
+    const alone = Effect.gen(function* () {
       while (performance.now() < until) {
-        for (let step = 0; step < steps; step++) yield* get(keyOf(done++))
+        for (const key of Nodes.keys) yield* get(key)
+        done += Nodes.keysMax
       }
+    })
+    const among = Effect.gen(function* () {
+      while (performance.now() < until) yield* get(keyOf(done++))
     })
     const began = performance.now()
     await run(
-      Effect.all(
-        Array.from({ length: callers }, () => caller),
-        { concurrency: "unbounded", discard: true }
-      )
+      Effect.all(callers === 1 ? [alone] : Array.from({ length: callers }, () => among), {
+        concurrency: "unbounded",
+        discard: true
+      })
     )
     return (done * 1_000) / (performance.now() - began)
   }
@@ -59,14 +61,17 @@ const inPromises =
   async (millis) => {
     const until = performance.now() + millis
     let done = 0
-    const steps = callers === 1 ? stride : 1
-    const caller = async () => {
+    const alone = async () => {
       while (performance.now() < until) {
-        for (let step = 0; step < steps; step++) await get(keyOf(done++))
+        for (const key of Nodes.keys) await get(key)
+        done += Nodes.keysMax
       }
     }
+    const among = async () => {
+      while (performance.now() < until) await get(keyOf(done++))
+    }
     const began = performance.now()
-    await Promise.all(Array.from({ length: callers }, caller))
+    await Promise.all(callers === 1 ? [alone()] : Array.from({ length: callers }, among))
     return (done * 1_000) / (performance.now() - began)
   }
 
