@@ -22,8 +22,8 @@ const world = (memoryLimit: Option.Option<number> = Option.none()) => {
   }))
   const system = Layer.effect(
     ActorSystem.ActorSystem,
-    Effect.map(ActorSystem.make(), ({ deliver: _, disown: __, ...rest }) => ({
-      ...rest,
+    Effect.map(ActorSystem.make(), (real) => ({
+      ...real,
       shed: (share) => Effect.sync(() => shed.push(share))
     }))
   )
