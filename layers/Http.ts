@@ -17,6 +17,7 @@ import * as Gate from "../src/request/Gate.ts"
 import * as GraphqlHttp from "../src/request/GraphqlHttp.ts"
 import * as GraphqlSocket from "../src/request/GraphqlSocket.ts"
 import * as GraphqlStream from "../src/request/GraphqlStream.ts"
+import * as Host from "../src/request/Host.ts"
 import type { Handler } from "../src/request/Incoming.ts"
 import * as ResponseCache from "../src/request/ResponseCache.ts"
 import { idleSeconds } from "../src/request/socketLimits.ts"
@@ -96,15 +97,16 @@ const start = <E, R>(program: Program<E, R>) =>
       (incoming) =>
         isDraining ? draining : handler(incoming)
 
+    const probes = Probes.routes(health, metrics)
     const routes = new Map<string, Handler>([
       [graphqlPath, whileServing(graphql)],
       [streamPath, whileServing(streams.handler)],
-      ...[...Probes.routes(health, metrics), ...Pages.routes(program.name, http), ...(program.routes ?? [])].map(
+      ...[...probes, ...Pages.routes(program.name, http), ...(program.routes ?? [])].map(
         ({ path, handler }) => [path, handler] as const
       )
     ])
     const requests = yield* Requests.requests(
-      router(routes, Pages.assets(http)),
+      Host.checked(router(routes, Pages.assets(http)), http, new Set(probes.map(({ path }) => path))),
       http.requestTimeout,
       ({ path }, { status }) => {
         const route = routes.has(path) ? path : "other"

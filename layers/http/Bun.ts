@@ -92,7 +92,8 @@ class Request_ implements Incoming {
     this.#request = request
     this.#server = server
     const { url } = request
-    const start = url.indexOf("/", url.indexOf("//") + 2)
+    // Without a Host (HTTP/1.0) there is only the path.
+    const start = url.startsWith("/") ? 0 : url.indexOf("/", url.indexOf("//") + 2)
     const end = url.indexOf("?", start)
     this.path = end === -1 ? url.slice(start) : url.slice(start, end)
     this.search = end === -1 ? "" : url.slice(end)

@@ -16,6 +16,10 @@ import type { Options } from "./options.ts"
 import { portInUse } from "./options.ts"
 import type { Bound, Serving } from "./Serving.ts"
 
+/** Headers that take longer to arrive close their connection; how often node:http looks. */
+const headersMillisMax = 10_000
+const checkMillis = 1_000
+
 const headerOf = (request: IncomingMessage, name: string): string | undefined => {
   const value = request.headers[name]
   return typeof value === "string" ? value : value?.join(", ")
@@ -164,17 +168,20 @@ const listening = (server: Server, options: Options): Effect.Effect<Bound, Start
 /** node:http and ws: the server on Node and Deno. */
 export const serve = (serving: Serving, options: Options): Effect.Effect<Bound, StartupError, Scope.Scope> =>
   Effect.gen(function* () {
-    const server = createServer((request, response) => {
-      const answer = serving.answer(
-        incomingOf(request),
-        (bytesMax) => read(request, bytesMax),
-        (abort) => response.on("close", abort)
-      )
-      if (answer instanceof Promise) void answer.then((answered) => write(response, answered))
-      else write(response, answer)
-    })
+    const server = createServer(
+      { connectionsCheckingInterval: checkMillis, joinDuplicateHeaders: true },
+      (request, response) => {
+        const answer = serving.answer(
+          incomingOf(request),
+          (bytesMax) => read(request, bytesMax),
+          (abort) => response.on("close", abort)
+        )
+        if (answer instanceof Promise) void answer.then((answered) => write(response, answered))
+        else write(response, answer)
+      }
+    )
     server.requestTimeout = options.idleSeconds * 1_000
-    server.headersTimeout = 10_000
+    server.headersTimeout = Math.min(headersMillisMax, server.requestTimeout)
     const stopSockets = acceptSockets(server, serving, options.socketPath)
     yield* Effect.addFinalizer(() =>
       Effect.async<void>((resume) => {

@@ -35,6 +35,10 @@ export interface Shape {
     readonly responseCacheTtl: Duration.Duration
     /** `GRAPHQL_DOCUMENTS`: a file of the only documents that are accepted. Absent: any. */
     readonly documents: Option.Option<string>
+    /** `MAX_COST` of one operation, as `src/graphql/cost.ts` counts it; what costs more does not run. */
+    readonly costMax: number
+    /** `ALLOWED_HOSTS`: what Host may say, with its port, comma separated. Empty: any one host. */
+    readonly allowedHosts: ReadonlyArray<string>
     /** `TRUSTED_PROXIES`: addresses whose X-Forwarded-For is believed, comma separated. */
     readonly trustedProxies: ReadonlyArray<string>
     /** `ALLOWED_ORIGINS`: browser origins besides our own, comma separated. */
@@ -177,6 +181,8 @@ const shape = (preset: Preset): Config.Config<Shape> =>
       responseCache: Variable.flag("ENABLE_RESPONSE_CACHE", production(preset)),
       responseCacheTtl: Variable.whole("RESPONSE_CACHE_TTL", 0, 86_400, 300).pipe(Config.map(Duration.seconds)),
       documents: Config.option(Variable.text("GRAPHQL_DOCUMENTS", "a file")),
+      costMax: Variable.whole("MAX_COST", 1, 1_000_000_000, 20_000),
+      allowedHosts: Variable.list("ALLOWED_HOSTS", "hosts such as example.org or example.org:8080", Variable.isHost),
       trustedProxies: Variable.list(
         "TRUSTED_PROXIES",
         "addresses such as 10.0.0.1, with commas between",

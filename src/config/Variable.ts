@@ -148,6 +148,9 @@ export const isOrigin = (value: string): boolean => parsed(value)?.origin === va
 /** An address such as `postgres://user:password@host:5432/name`. */
 export const isPostgresUrl = (value: string): boolean => /^postgres(ql)?:$/.test(parsed(value)?.protocol ?? "")
 
+/** A host as the Host header names it: lower case, with the port where it is not the scheme's. */
+export const isHost = (value: string): boolean => parsed(`http://${value}`)?.host === value
+
 /** An IPv4 or IPv6 address. */
 export const isAddress = (value: string): boolean =>
   /^\d{1,3}(\.\d{1,3}){3}$/.test(value) || (value.includes(":") && URL.canParse(`http://[${value}]`))

@@ -8,7 +8,7 @@ import type { ExecutionResult, GraphQLSchema } from "graphql"
 import { OperationTypeNode } from "graphql"
 import type { Shape } from "../config/Settings.ts"
 import { QueryCount } from "../database/QueryCount.ts"
-import { errors } from "../errors.ts"
+import { BadRequest, errors } from "../errors.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as Failures from "./Failures.ts"
 import type { RequestContext } from "./Part.ts"
@@ -29,9 +29,12 @@ export class SubscriptionFailed extends Error {
 
 /** The operations of one schema, over whatever transport they come. */
 export interface Operations {
-  /** The operation that a request asks for, by its text or by its hash. */
+  /** The operation that a request asks for, by its text or by its hash, if it may cost what it does with its variables. */
   readonly find: (
-    asked: Persisted.Reference & { readonly operationName?: string | null | undefined }
+    asked: Persisted.Reference & {
+      readonly operationName?: string | null | undefined
+      readonly variables: Variables
+    }
   ) => Operation | Refused
   /** Runs a query or a mutation: measured, counted, its errors as they may leave. */
   readonly run: (operation: Operation, variables: Variables, request: RequestContext) => Effect.Effect<ExecutionResult>
@@ -175,8 +178,13 @@ export const make = (
 
   const find: Operations["find"] = (asked) => {
     const text = persisted.textOf(asked)
-    if (typeof text === "string") return prepared.prepare(text, asked.operationName)
-    return { errors: [Failures.format(text)], status: errors[text._tag].status }
+    if (typeof text !== "string") return { errors: [Failures.format(text)], status: errors[text._tag].status }
+    const operation = prepared.prepare(text, asked.operationName)
+    if ("errors" in operation) return operation
+    const cost = operation.cost(asked.variables)
+    if (cost <= http.costMax) return operation
+    const message = `The operation costs ${cost}, at most ${http.costMax} is allowed: ask for fewer or smaller pages`
+    return { errors: [Failures.format(new BadRequest({ message }))] }
   }
 
   return { find, run, subscribe }

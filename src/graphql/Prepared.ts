@@ -21,6 +21,7 @@ import type { CompiledQuery } from "graphql-jit"
 import { compileQuery, isCompiledQuery } from "graphql-jit"
 import type { Source } from "./assemble.ts"
 import * as CachePolicy from "./CachePolicy.ts"
+import * as Cost from "./cost.ts"
 import * as Failures from "./Failures.ts"
 import { tokensMax, tooLarge } from "./limits.ts"
 import * as Persisted from "./Persisted.ts"
@@ -50,6 +51,8 @@ export interface Operation {
   readonly hash: string
   /** How long its answers may be kept, and for whom; undefined: not at all. */
   readonly cachePolicy: CachePolicy.CachePolicy | undefined
+  /** What it costs with these variables, before it runs. */
+  readonly cost: (variables: Variables) => number
   readonly execute: (run: Run, variables: Variables, root?: unknown) => ExecutionResult | PromiseLike<ExecutionResult>
   /** The events of a subscription, or why there are none. */
   readonly source: (run: Run, variables: Variables) => PromiseLike<Source | ExecutionResult>
@@ -130,6 +133,7 @@ const operationOf = (
     document,
     hash: Persisted.hash(`${operationName ?? ""}\n${query}`),
     cachePolicy: CachePolicy.of(schema, document, node),
+    cost: Cost.of(schema, document, node),
     execute: (run, variables, root) =>
       compile()?.query(root, run, variables) ?? (execute(argsOf(run, variables, root)) as ExecutionResult),
     source: (run, variables) =>

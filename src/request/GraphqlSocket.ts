@@ -24,6 +24,7 @@ import * as Metrics from "../telemetry/Metrics.ts"
 import * as answers from "./answers.ts"
 import * as Client from "./Client.ts"
 import type { Gate, Identity } from "./Gate.ts"
+import * as Host from "./Host.ts"
 import type { Answer, Incoming } from "./Incoming.ts"
 import * as Parameters from "./Parameters.ts"
 import {
@@ -104,6 +105,7 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
     const runtime = yield* Effect.runtime<never>()
     const sockets = new Set<Open>()
     let isDraining = false
+    const hostRefusal = Host.refusal(http)
 
     const close = (open: Open, code: number, reason: string): void => {
       if (open.state !== "open") return
@@ -174,7 +176,7 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
         if (limited._tag === "Left") return asErrors([Failures.describe(limited.left)])
         const asked = Parameters.fromRecord({ ...payload, variables: undefined })
         if (asked instanceof BadRequest) return asErrors([Failures.format(asked)])
-        const operation = operations.find(asked)
+        const operation = operations.find({ ...asked, variables: payload.variables ?? {} })
         if ("errors" in operation) return asErrors(operation.errors)
         const args: Args = {
           schema: operation.schema,
@@ -242,6 +244,8 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
 
     const admit = (incoming: Incoming): Admitted | Answer => {
       if (isDraining || sockets.size >= socketsMax) return answers.failure(new Overloaded({ retryAfterMillis: 1_000 }))
+      const refused = hostRefusal(incoming)
+      if (refused !== undefined) return refused
       // Browsers send Origin with every handshake and let any page open a socket: only ours may.
       if (incoming.header("origin") !== undefined && !Client.isOwnOrigin(incoming, http)) {
         return answers.failure(new Forbidden({ message: "Sockets are not accepted from this origin" }))

@@ -60,6 +60,13 @@ const variables: ReadonlyArray<Variable> = [
     pick: (s) => s.http.documents,
     means: Option.some("documents.json")
   },
+  { name: "MAX_COST", value: "500", pick: (s) => s.http.costMax, means: 500 },
+  {
+    name: "ALLOWED_HOSTS",
+    value: "example.org, api.example.org:8080",
+    pick: (s) => s.http.allowedHosts,
+    means: ["example.org", "api.example.org:8080"]
+  },
   {
     name: "TRUSTED_PROXIES",
     value: "10.0.0.1, fd00::1",

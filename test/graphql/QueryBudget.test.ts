@@ -37,7 +37,7 @@ const answer = (part: Part, preset: "test" | "production") =>
   Effect.gen(function* () {
     const settings = yield* Settings.Settings
     const operations = Operations.make(assemble([part]), { ...settings, preset })
-    const operation = operations.find({ query: document, sha256: undefined })
+    const operation = operations.find({ query: document, sha256: undefined, variables: {} })
     if ("errors" in operation) throw new Error(JSON.stringify(operation))
     return yield* operations.run(operation, {}, {
       memo: new Map(),

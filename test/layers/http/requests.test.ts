@@ -48,7 +48,7 @@ withLayer(
   "POST and GET /graphql",
   server((settings) => ({
     ...settings,
-    http: { ...settings.http, bodyBytesMax: 32_768, trustedProxies: ["127.0.0.1"] }
+    http: { ...settings.http, bodyBytesMax: 32_768, costMax: 400, trustedProxies: ["127.0.0.1"] }
   })),
   (it) => {
     it("answers a query by POST, by GET and again once it is compiled", () =>
@@ -211,6 +211,15 @@ withLayer(
             expect.stringMatching(says)
           ])
         }
+      }))
+
+    it("an operation that may cost too much with its variables does not run", () =>
+      Effect.gen(function* () {
+        const query = "query ($n: Int) { viewer { blocked(first: $n) { edges { node { id handle } } } } }"
+        expect(first(yield* post(query, { n: 5 }))?.extensions.code).toBe("UNAUTHENTICATED")
+        const answer = yield* post(query, { n: 60 })
+        expect([answer.status, first(answer)?.extensions.code]).toEqual([200, "BAD_REQUEST"])
+        expect(first(answer)?.message).toMatch(/^The operation costs \d+, at most 400 is allowed/)
       }))
 
     it("names the operation that runs, and refuses one that is not there", () =>
