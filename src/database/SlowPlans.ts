@@ -32,6 +32,8 @@ export const make: Effect.Effect<SlowPlans> = Effect.gen(function* () {
   const wanted = yield* Queue.sliding<Wanted>(plansWaitingMax)
   /** By fingerprint; null while it is asked for, or when the server would not say. */
   const plans = new Map<string, string | null>()
+  /** When the newest plans were asked for, `plansPerMinuteMax` of them. */
+  const begun: Array<number> = []
 
   const plan = (sql: SqlClient.SqlClient, { fingerprint, text }: Wanted) =>
     Effect.gen(function* () {
@@ -59,10 +61,11 @@ export const make: Effect.Effect<SlowPlans> = Effect.gen(function* () {
     serve: (sql) =>
       Effect.gen(function* () {
         const next = yield* Queue.take(wanted)
-        const begun = yield* Clock.currentTimeMillis
+        const now = yield* Clock.currentTimeMillis
+        const earliest = begun.length < plansPerMinuteMax ? now : begun.shift()! + Duration.toMillis("1 minute")
+        yield* Effect.sleep(Duration.millis(Math.max(0, earliest - now)))
+        begun.push(yield* Clock.currentTimeMillis)
         yield* plan(sql, next)
-        const rest = Duration.toMillis("1 minute") / plansPerMinuteMax - ((yield* Clock.currentTimeMillis) - begun)
-        yield* Effect.sleep(Duration.millis(Math.max(0, rest)))
       }).pipe(Effect.forever)
   }
 })
