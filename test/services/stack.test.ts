@@ -134,11 +134,11 @@ it.live(
       )
       expect(JSON.parse(yield* read("/health")).checks.fibers).toMatchObject({
         status: "warn",
-        output: "Restarted in the last 5 minutes: restriction signals",
+        output: expect.stringMatching(/^Restarted in the last 5 minutes: .*restriction signals/),
         observed: {
           "restriction signals": expect.stringMatching(/^running \(restart\), 1 restart, last TypeError at \d{4}-/),
-          "event log commits 1": "running (restart), 0 restarts",
-          "broadcast sender": "running (restart), 0 restarts"
+          "event log commits 1": expect.stringContaining("running (restart)"),
+          "broadcast sender": expect.stringContaining("running (restart)")
         }
       })
       expect(yield* read("/metrics")).toContain('connect_fiber_restarts_total{fiber="restriction signals"} 1')
