@@ -22,6 +22,7 @@ import * as ClusterRouter from "./ClusterRouter.ts"
 import * as ClusterServer from "./ClusterServer.ts"
 import { Shards } from "./ClusterShards.ts"
 import type { Definition } from "./Definition.ts"
+import * as Payload from "./Payload.ts"
 import { shardOf } from "./Shard.ts"
 
 /** Time that actors get to end what they are doing before their shard goes to another node. */
@@ -37,8 +38,8 @@ const traceOf = Effect.withFiberRuntime<Envelope["trace"]>((fiber) => {
   return Effect.succeed(span?.sampled === true ? { traceId: span.traceId, spanId: span.spanId } : undefined)
 })
 
-const bodyOf = (definition: Definition, tag: string, payload: unknown): Effect.Effect<unknown> =>
-  Effect.map(Effect.orDie(Schema.encode(codecsOf(definition).get(tag)!.payload)(payload)), (body) => body ?? null)
+const bodyOf = ({ protocol }: Definition, tag: string, payload: unknown): Effect.Effect<unknown> =>
+  Payload.encode(protocol.get(tag)!, payload)
 
 const moving = ({ name }: Definition) => new ActorStopped({ actor: name, retryAfterMillis: ClusterRouter.movingMillis })
 

@@ -56,7 +56,6 @@ type ExitSchema = Schema.Schema<Exit.Exit<unknown, unknown>, unknown>
 
 /** How the messages of one tag travel. */
 export interface Codec {
-  readonly payload: AnySchema
   readonly value: AnySchema
   readonly error: AnySchema
   readonly exits: Readonly<Record<"ask" | "tell" | "durable", ExitSchema>>
@@ -79,7 +78,6 @@ const codecOf = (rpc: Rpc.AnyWithProps): Codec => {
   const own = (streamed ? [rpc.errorSchema, parts.failure] : [rpc.errorSchema]) as ReadonlyArray<Schema.Schema.Any>
   const error = Schema.Union(...own, ...ours)
   return {
-    payload: rpc.payloadSchema as AnySchema,
     value: value as AnySchema,
     error: error as unknown as AnySchema,
     exits: {

@@ -12,6 +12,7 @@ import * as Tracer from "effect/Tracer"
 import type * as ActorSystem from "./ActorSystem.ts"
 import { type Codec, codecsOf, type Envelope, Nodes, type StreamFailure } from "./ClusterProtocol.ts"
 import type { Definition } from "./Definition.ts"
+import * as Payload from "./Payload.ts"
 import { Message, type Outcome, type Trace } from "./Message.ts"
 
 /** What the server needs of the node. */
@@ -27,8 +28,8 @@ const elsewhere: StreamFailure = { _tag: "Elsewhere" }
 const spanOf = ({ trace }: Envelope): Tracer.ExternalSpan | undefined =>
   trace === undefined ? undefined : Tracer.externalSpan({ ...trace, sampled: true })
 
-const payloadOf = (codec: Codec, body: unknown): Effect.Effect<unknown> =>
-  Effect.orDie(Schema.decodeUnknown(codec.payload)(body ?? undefined))
+const payloadOf = ({ protocol }: Definition, { body, tag }: Envelope): Effect.Effect<unknown> =>
+  Effect.orDie(Payload.decode(protocol.get(tag)!, body))
 
 /** What cannot be encoded is a defect of its handler, and of no other message. */
 const encoded = <E>(schema: Codec["exits"]["ask"], encoding: Effect.Effect<unknown, E>): Effect.Effect<unknown> =>
@@ -61,7 +62,7 @@ export const serve = ({
       }
       if (definition === undefined || codec === undefined) return Effect.sync(() => settled(Exit.void))
       const span = spanOf(envelope)
-      return Effect.matchCause(payloadOf(codec, envelope.body), {
+      return Effect.matchCause(payloadOf(definition, envelope), {
         onFailure: (cause) => settled(Exit.failCause(cause), codec),
         onSuccess: (payload) => {
           if (wish === "durable") {
@@ -118,7 +119,7 @@ export const serve = ({
       const encode = Schema.encode(codec.value)
       const span = spanOf(envelope)
       const stream = Stream.unwrap(
-        Effect.map(payloadOf(codec, envelope.body), (payload) =>
+        Effect.map(payloadOf(definition, envelope), (payload) =>
           local.stream(definition, envelope.id, envelope.tag, payload)
         )
       ).pipe(

@@ -19,6 +19,7 @@ import * as Groups from "./Groups.ts"
 import * as InboxQueue from "./InboxQueue.ts"
 import * as InboxRunner from "./InboxRunner.ts"
 import * as InboxTable from "./InboxTable.ts"
+import * as Payload from "./Payload.ts"
 import * as SchemaVersion from "./SchemaVersion.ts"
 import * as Supervised from "./Supervised.ts"
 import { timeouts, Waiter, Waiters, waitersMax } from "./Waiters.ts"
@@ -116,17 +117,15 @@ const stored = (definition: Definition, tag: string, known: InboxTable.Known): E
         Effect.orDie(Schema.decodeUnknown(InboxRunner.exitSchema(definition.protocol.get(tag)!))(known.reply))
       )
 
-const sentOf = (definition: Definition, id: string, key: string, tag: string, payload: unknown) => {
-  const schema = definition.protocol.get(tag)!.payloadSchema as Schema.Schema<unknown, unknown>
-  return Effect.map(Effect.orDie(Schema.encode(schema)(payload)), (encoded): InboxTable.Sent => ({
+const sentOf = (definition: Definition, id: string, key: string, tag: string, payload: unknown) =>
+  Effect.map(Payload.encode(definition.protocol.get(tag)!, payload), (encoded): InboxTable.Sent => ({
     actor: definition.name,
     id,
     key,
     tag,
-    payload: encoded ?? null,
+    payload: encoded,
     schemaVersion: SchemaVersion.written(definition.migrations)
   }))
-}
 
 /**
  * Tries a group in one commit. None for those that must be accepted first: a key that came before would undo the whole

@@ -14,6 +14,7 @@ import { type Behaviour, type Definition, type Encoded, isLater } from "./Defini
 import { Dirty, gather } from "./Gathering.ts"
 import type { InboxTable, Pending, Sent } from "./InboxTable.ts"
 import * as LazyTransaction from "./LazyTransaction.ts"
+import * as Payload from "./Payload.ts"
 import * as SchemaVersion from "./SchemaVersion.ts"
 import type { Write } from "./States.ts"
 import { ActivationOver } from "./Turns.ts"
@@ -69,9 +70,7 @@ export const make = (table: InboxTable, settle: Settle) =>
 
     const handle = (behaviour: Behaviour, { encoded, rpc }: Entry<Sent>): Effect.Effect<unknown, unknown> =>
       Effect.flatMap(encoded, ({ payload, tag }) =>
-        rpc === undefined
-          ? Effect.dieMessage(`There is no message ${tag}`)
-          : Effect.orDie(Schema.decodeUnknown(rpc.payloadSchema as Schema.Schema<unknown, unknown>)(payload))
+        rpc === undefined ? Effect.dieMessage(`There is no message ${tag}`) : Effect.orDie(Payload.decode(rpc, payload))
       ).pipe(
         Effect.flatMap((payload) => {
           const result = behaviour[rpc!._tag]!(payload as never)

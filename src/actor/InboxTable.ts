@@ -86,7 +86,7 @@ export const make = Effect.map(SqlClient.SqlClient, (sql) => {
   const known = (rows: string) =>
     sql<Known & Pick<Sent, "actor" | "id" | "key">>`
       select m.actor, m.id, m.key, m.position::float8 as position, m.state, m.reply,
-        m.schema_version <> w."schemaVersion" or (m.tag = w.tag and m.payload = w.payload) as same
+        m.schema_version <> w."schemaVersion" or (m.tag = w.tag and m.payload = coalesce(w.payload, 'null')) as same
       from actor_messages m join jsonb_to_recordset(${rows}::text::jsonb)
         as w (actor text, id text, key text, tag text, payload jsonb, "schemaVersion" int)
         on m.actor = w.actor and m.id = w.id and m.key = w.key`
@@ -129,7 +129,7 @@ export const make = Effect.map(SqlClient.SqlClient, (sql) => {
         const now = new Date(yield* Clock.currentTimeMillis)
         const inserted = yield* sql<{ actor: string; id: string; key: string; position: number }>`
           insert into actor_messages (actor, id, key, tag, payload, schema_version, shard, leased_until, accepted_at)
-          select w.actor, w.id, w.key, w.tag, w.payload, w."schemaVersion", w.shard,
+          select w.actor, w.id, w.key, w.tag, coalesce(w.payload, 'null'), w."schemaVersion", w.shard,
             case when w.leased then ${yield* leased}::timestamptz else '-infinity' end, ${now}
           from jsonb_to_recordset(${rows}::text::jsonb) as w (actor text, id text, key text, tag text, payload jsonb,
             "schemaVersion" int, shard smallint, leased boolean)
@@ -193,7 +193,7 @@ export const make = Effect.map(SqlClient.SqlClient, (sql) => {
           with s as (${written(writes, now)}), m as (
             insert into actor_messages
               (actor, id, key, tag, payload, schema_version, reply, state, leased_until, accepted_at, done_at)
-            select w.actor, w.id, w.key, w.tag, w.payload, w."schemaVersion", w.reply, 1, ${now}, ${now}, ${now}
+            select w.actor, w.id, w.key, w.tag, coalesce(w.payload, 'null'), w."schemaVersion", w.reply, 1, ${now}, ${now}, ${now}
             from jsonb_to_recordset(${JSON.stringify(messages)}::text::jsonb)
               as w (actor text, id text, key text, tag text, payload jsonb, "schemaVersion" int, reply jsonb)
             on conflict (actor, id, key) do nothing

@@ -115,7 +115,7 @@ const suite = (name: string, layer: Layer.Layer<ActorSystem.ActorSystem>) =>
     it("a full mailbox refuses, and takes messages again when it has room", () =>
       Effect.gen(function* () {
         const probe = yield* Probe.client
-        yield* probe.tell("full").Sleep({ millis: 150 })
+        yield* probe.tell("full").Sleep({ millis: 400 })
         const adds = Array.from({ length: 5 }, () => Effect.either(probe.ask("full").Add({ amount: 1 })))
         const answers = yield* Effect.all(adds, { concurrency: "unbounded" })
         const refused = answers.flatMap((answer) => (answer._tag === "Left" ? [answer.left._tag] : []))
