@@ -100,6 +100,8 @@ class TrackedNode {
       this.onState()
     } catch {
       if (attempt !== this.attempt) return
+      // It may listen already, though the answer came too late, and would then not tell its number any more.
+      if (this.newsId === undefined && this.news.status === "ready") this.news.disconnect(true)
       clearTimeout(this.retry)
       this.retry = setTimeout(this.begin, Math.min(retryMillis.first * 2 ** this.failures++, retryMillis.longest))
       this.retry.unref()
