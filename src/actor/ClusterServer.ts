@@ -70,7 +70,8 @@ export const serve = ({
             if (handled === undefined) return settled(Exit.void)
             const traced = span === undefined ? handled : Effect.withParentSpan(handled, span)
             const fiber = Runtime.runFork(runtime)(traced, { scope })
-            return fiber.addObserver((exit) => settled(exit, codec))
+            // Interrupted is what this node ends with: its key lets the message begin anew on the next one.
+            return fiber.addObserver((exit) => (Exit.isInterrupted(exit) ? settled(Exit.void) : settled(exit, codec)))
           }
           const trace: Trace | undefined = span && { span, tracer }
           const message = new Message(tag, payload, wish === "ask", trace)
