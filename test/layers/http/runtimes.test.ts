@@ -5,6 +5,7 @@ import { mkdir } from "node:fs/promises"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { serverAudits } from "graphql-http"
+import { createClient as createEvents } from "graphql-sse"
 import { createClient } from "graphql-ws"
 import { WebSocket } from "ws"
 
@@ -52,6 +53,25 @@ for (const [runtime, command] of Object.entries(commands)) {
       const results = await Promise.all(serverAudits({ url: `${url}/graphql` }).map((audit) => audit.fn()))
       expect(results.filter(({ status }) => status !== "ok").map(({ name }) => name)).toEqual([])
       expect(results.length).toBe(61)
+    })
+
+    test("streams events to graphql-sse, and compresses", async () => {
+      const client = createEvents({ url: `${url}/graphql/stream`, retryAttempts: 0 })
+      const seen: Array<unknown> = []
+      for await (const { data } of client.iterate({
+        query: "subscription { queueStats(everyMillis: 5) { waiting } }"
+      })) {
+        if (seen.push(data) === 2) break
+      }
+      client.dispose()
+      expect(seen).toEqual([{ queueStats: { waiting: 0 } }, { queueStats: { waiting: 1 } }])
+      const response = await fetch(`${url}/graphql`, {
+        method: "POST",
+        headers: { "content-type": "application/json", "accept-encoding": "br" },
+        body: JSON.stringify({ query: "{ __schema { types { name fields { name } } } }" })
+      })
+      expect(response.headers.get("content-encoding")).toBe("br")
+      expect(await response.json()).toMatchObject({ data: { __schema: {} } })
     })
 
     test("refuses a body over the limit, declared or not, and goes on", async () => {
