@@ -195,16 +195,15 @@ const make = Effect.gen(function* () {
 })
 
 /** Kept in Postgres, delivered by whichever process serves the actor's type and takes them first. */
-export const layer: Layer.Layer<Reminders, never, SqlClient.SqlClient | ActorSystem> =
-  Layer.scoped(
-    Reminders,
-    Effect.tap(make, ({ deliver }) =>
-      Supervised.fork({
-        name: "actor reminders",
-        effect: Effect.forever(
-          Effect.flatMap(deliver, (count) => (count === batchMax ? Effect.void : Effect.sleep(lookEvery)))
-        ),
-        restart: { intensity: 1_000, window: "1 minute", backoff: { initial: "1 second", max: "10 seconds" } }
-      })
-    )
+export const layer: Layer.Layer<Reminders, never, SqlClient.SqlClient | ActorSystem> = Layer.scoped(
+  Reminders,
+  Effect.tap(make, ({ deliver }) =>
+    Supervised.fork({
+      name: "actor reminders",
+      effect: Effect.forever(
+        Effect.flatMap(deliver, (count) => (count === batchMax ? Effect.void : Effect.sleep(lookEvery)))
+      ),
+      restart: { intensity: 1_000, window: "1 minute", backoff: { initial: "1 second", max: "10 seconds" } }
+    })
   )
+)
