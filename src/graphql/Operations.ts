@@ -1,4 +1,4 @@
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
@@ -174,7 +174,11 @@ export const make = (
           Run.presented
         )
       return source.stream.pipe(Stream.mapEffect(answer), Stream.catchAllCause(streamFailed))
-    })
+    }).pipe(
+      Effect.catchAllDefect((defect) =>
+        Effect.flatMap(Failures.internal(Cause.die(defect)), (error) => Effect.fail(new SubscriptionFailed(error)))
+      )
+    )
 
   const find: Operations["find"] = (asked) => {
     const text = persisted.textOf(asked)

@@ -23,7 +23,7 @@ import type { Source } from "./assemble.ts"
 import * as CachePolicy from "./CachePolicy.ts"
 import * as Cost from "./cost.ts"
 import * as Failures from "./Failures.ts"
-import { tokensMax, tooLarge } from "./limits.ts"
+import { hasConditionalSubscription, tokensMax, tooLarge } from "./limits.ts"
 import * as Persisted from "./Persisted.ts"
 import type { Run } from "./Run.ts"
 
@@ -168,6 +168,10 @@ export const make = (schema: GraphQLSchema, options: { readonly explorer: boolea
     if (excess !== undefined) return badRequest(excess)
     if (!document.definitions.some((definition) => definition.kind === Kind.OPERATION_DEFINITION)) {
       return badRequest("The document has no operation")
+    }
+    // graphql's own rule about a subscription's fields throws at a variable there.
+    if (hasConditionalSubscription(document)) {
+      return badRequest("The field of a subscription takes neither @skip nor @include")
     }
     const errors = validate(schema, document, rules, { maxErrors: documentErrorsMax })
     return errors.length > 0 ? refuse(errors, "ValidationFailed") : { document, operations: new Map(), used: false }

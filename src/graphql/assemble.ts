@@ -40,13 +40,26 @@ const typeOf = (value: unknown, abstract: GraphQLAbstractType): string => {
 
 type Decode = (args: unknown) => unknown
 
+/** Where a text has NUL, which Postgres cannot take: the dotted path. */
+const pathOfNul = (value: unknown, path: string): string | undefined => {
+  if (typeof value === "string") return value.includes("\u0000") ? path : undefined
+  if (typeof value !== "object" || value === null) return undefined
+  for (const [name, inner] of Object.entries(value)) {
+    const found = pathOfNul(inner, path === "" ? name : `${path}.${name}`)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
 /** Decodes arguments, or throws ValidationFailed as graphql's error. */
 const decoder = (args: Schema.Schema.AnyNoContext | undefined): Decode => {
   if (args === undefined) return (given) => given
   const decode = ParseResult.decodeUnknownEither(args, { errors: "all", onExcessProperty: "error" })
   return (given) => {
     const decoded = decode(given)
-    if (Either.isRight(decoded)) return decoded.right
+    const nul = pathOfNul(given, "")
+    if (Either.isRight(decoded) && nul === undefined) return decoded.right
+    if (Either.isRight(decoded)) throw Failures.toGraphQLError(invalid(nul ?? "", "has the character NUL"))
     throw Failures.toGraphQLError(Failures.fromIssue(decoded.left))
   }
 }

@@ -1,5 +1,5 @@
 import type { DocumentNode, FragmentDefinitionNode, OperationDefinitionNode, SelectionSetNode } from "graphql"
-import { Kind } from "graphql"
+import { Kind, OperationTypeNode } from "graphql"
 
 /** Bounds of one document. What exceeds one is refused before it is validated. */
 export const tokensMax = 2_000
@@ -57,6 +57,29 @@ const sizeOf = (operation: OperationDefinitionNode, fragments: ReadonlyMap<strin
 
   const size = selections(operation.selectionSet)
   return { ...size, directives: size.directives + (operation.directives?.length ?? 0) }
+}
+
+/** Whether a subscription's root field depends on @skip or @include: then there may be nothing to subscribe to. */
+export const hasConditionalSubscription = (document: DocumentNode): boolean => {
+  const seen = new Set<string>()
+  const depends = ({ selections }: SelectionSetNode): boolean =>
+    selections.some((selection) => {
+      if (selection.directives?.some(({ name }) => name.value === "skip" || name.value === "include")) return true
+      if (selection.kind === Kind.FIELD) return false
+      if (selection.kind === Kind.INLINE_FRAGMENT) return depends(selection.selectionSet)
+      const name = selection.name.value
+      if (seen.has(name)) return false
+      seen.add(name)
+      return document.definitions.some(
+        (one) => one.kind === Kind.FRAGMENT_DEFINITION && one.name.value === name && depends(one.selectionSet)
+      )
+    })
+  return document.definitions.some(
+    (one) =>
+      one.kind === Kind.OPERATION_DEFINITION &&
+      one.operation === OperationTypeNode.SUBSCRIPTION &&
+      depends(one.selectionSet)
+  )
 }
 
 /** Why the document is too large, or undefined when it is not. Every operation in it counts. */

@@ -226,6 +226,7 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
       )
       const crashed = (error: unknown): void => {
         if (socket.state !== "open") return
+        if (isMisuse(error)) return close(socket, closeCodes.badRequest, error.message)
         Runtime.runFork(runtime, Effect.logError("A socket failed", error))
         close(socket, closeCodes.internal, "Something went wrong here")
       }
@@ -286,6 +287,10 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
       size: () => sockets.size
     }
   })
+
+/** graphql-ws throws at messages that only a server sends; so the client is told. */
+const isMisuse = (error: unknown): error is Error =>
+  error instanceof Error && /^Unexpected message of type \w{1,32} received$/.test(error.message)
 
 /** A stream as graphql-ws takes it: `return` ends it and closes what it holds open. */
 const iterate = <A>(stream: Stream.Stream<A, unknown>, runtime: Runtime.Runtime<never>): AsyncGenerator<A> => {

@@ -14,6 +14,7 @@ export const expiryCheckInterval = "30 seconds"
 
 /** Close codes: of graphql-transport-ws, and 1012 and 1013 of WebSocket itself. */
 export const closeCodes = {
+  badRequest: 4400,
   unauthorized: 4401,
   forbidden: 4403,
   internal: 4500,

@@ -62,6 +62,17 @@ describe("prepared documents", () => {
     expect(of.size()).toBe(0)
   })
 
+  test("a subscription whose field may be skipped is refused, and has always something to subscribe to", () => {
+    const of = prepared()
+    for (const query of [
+      "subscription { ticks @skip(if: true) }",
+      "subscription ($on: Boolean!) { ...F @include(if: $on) } fragment F on Subscription { ticks }",
+      "subscription { ...F } fragment F on Subscription { ... on Subscription { ticks @include(if: false) } }"
+    ])
+      expect(of.prepare(query, undefined)).toMatchObject({ errors: [{ extensions: { code: "BAD_REQUEST" } }] })
+    expect(ready(of, "subscription { ...F } fragment F on Subscription { ticks }").type as string).toBe("subscription")
+  })
+
   test("no more than the bound are kept, and what is used stays", () => {
     const of = prepared()
     const often = ready(of, "{ self { n } }")

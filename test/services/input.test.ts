@@ -69,6 +69,11 @@ describe("bad input gets a typed error", () => {
       "mutation($bio: String) { updateProfile(input: { bio: $bio }) { id } }",
       { bio: "a\u0000b" }
     ],
+    "a NUL in a handle that is looked up": ["VALIDATION_FAILED", '{ user(handle: "a\\u0000b") { id } }'],
+    "a NUL in a handle that signs in": [
+      "VALIDATION_FAILED",
+      'mutation { signIn(handle: "a\\u0000b", password: "long enough") { token } }'
+    ],
     "an unknown input field": ["VALIDATION_FAILED", 'mutation { updateProfile(input: { shoeSize: "46" }) { id } }'],
     "somebody else's interaction": [
       "NOT_FOUND",

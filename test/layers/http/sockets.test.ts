@@ -191,6 +191,7 @@ withLayer("WebSocket /graphql", server(), (it) => {
       const codes = yield* Effect.forEach(
         [
           { say: ["{"] },
+          { say: [init, `{"type":"next","id":"1","payload":{}}`] },
           { say: [init, init] },
           { say: [subscribe(1, query)] },
           { say: [new Uint8Array(3)] },
@@ -200,8 +201,8 @@ withLayer("WebSocket /graphql", server(), (it) => {
         closing,
         { concurrency: "unbounded" }
       )
-      expect(codes.map(({ code }) => code)).toEqual([4400, 4429, 4401, 1003, expect.any(Number), 4408])
-      expect([1006, 1009]).toContain(codes[4]!.code)
+      expect(codes.map(({ code }) => code)).toEqual([4400, 4400, 4429, 4401, 1003, expect.any(Number), 4408])
+      expect([1006, 1009]).toContain(codes[5]!.code)
       expect((yield* closing({ protocol: "graphql-ws" })).code).not.toBe(1000)
     }))
 
