@@ -160,7 +160,9 @@ const make = (shards: ClusterShards) =>
           return exit.value
         }
         if (shards.leftMillis === 0) return yield* exit
-        yield* Effect.logWarning(`The locks were not renewed; they last for ${shards.leftMillis} ms more`, exit.cause)
+        const left = shards.leftMillis
+        const shown = Number.isFinite(left) ? `they last for ${left} ms more` : "it holds none"
+        yield* Effect.logWarning(`This node did not renew its locks; ${shown}`, exit.cause)
         return keys
       })
 

@@ -4,11 +4,11 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import type { DatabaseUnavailable } from "../errors.ts"
 import { ActorSystem } from "./ActorSystem.ts"
 import type { Definition, Encoded } from "./Definition.ts"
+import * as Payload from "./Payload.ts"
 import * as SchemaVersion from "./SchemaVersion.ts"
 import * as Supervised from "./Supervised.ts"
 
@@ -99,9 +99,12 @@ const make = Effect.gen(function* () {
       returning r.actor, r.id, r.name, r.tag, r.payload, r.schema_version, r.due_at, r.every_millis, r.attempts`
   }).pipe(orUnavailable)
 
-  /** Only as it was taken: the actor may have set it anew while it was being reminded. */
+  /**
+   * Only as it was taken: the actor may have set it anew while it was being reminded. SQL may have written its time in
+   * microseconds, which a Date has not.
+   */
   const taken = (due: Due) =>
-    sql`actor = ${due.actor} and id = ${due.id} and name = ${due.name} and due_at = ${due.due_at}`
+    sql`actor = ${due.actor} and id = ${due.id} and name = ${due.name} and date_trunc('milliseconds', due_at) = ${due.due_at}`
 
   const delivered = (due: Due) =>
     Effect.gen(function* () {
@@ -138,8 +141,7 @@ const make = Effect.gen(function* () {
         const { payload, tag } = yield* SchemaVersion.forward<Encoded>(definition.migrations, due.schema_version, due)
         const rpc = definition.protocol.get(tag)
         if (rpc === undefined) return yield* Effect.dieMessage(`${due.actor} has no message ${tag}`)
-        const schema = rpc.payloadSchema as Schema.Schema<unknown, unknown>
-        return yield* system.ask(definition, due.id, tag, yield* Schema.decodeUnknown(schema)(payload))
+        return yield* system.ask(definition, due.id, tag, yield* Payload.decode(rpc, payload))
       })
       return yield* Effect.matchCauseEffect(ask, {
         onSuccess: () => delivered(due),
@@ -151,15 +153,12 @@ const make = Effect.gen(function* () {
   return Reminders.of({
     set: (definition, id, name, when, tag, payload) =>
       Effect.gen(function* () {
-        const rpc = definition.protocol.get(tag)!
-        const encoded = yield* Effect.orDie(
-          Schema.encode(rpc.payloadSchema as Schema.Schema<unknown, unknown>)(payload)
-        )
+        const encoded = yield* Payload.encode(definition.protocol.get(tag)!, payload)
         const due = dueOf(when, yield* Clock.currentTimeMillis)
         const every = when.every === undefined ? null : Math.max(1, Duration.toMillis(when.every))
         yield* sql`
           insert into actor_reminders (actor, id, name, tag, payload, schema_version, due_at, every_millis)
-          values (${definition.name}, ${id}, ${name}, ${tag}, ${JSON.stringify(encoded ?? null)}::text::jsonb,
+          values (${definition.name}, ${id}, ${name}, ${tag}, ${JSON.stringify(encoded)}::text::jsonb,
             ${SchemaVersion.written(definition.migrations)}, ${due}, ${every})
           on conflict (actor, id, name) do update set tag = excluded.tag, payload = excluded.payload,
             schema_version = excluded.schema_version, due_at = excluded.due_at, every_millis = excluded.every_millis, attempts = 0, leased_until = '-infinity'`

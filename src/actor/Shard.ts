@@ -1,5 +1,5 @@
-/** Shards of each group; the same on all nodes. */
-export const shardsPerGroup = 300
+/** Shards of each group, the same on all nodes: even over a few dozen of them, and a row each to renew every second. */
+export const shardsPerGroup = 100
 
 /**
  * The shard of an actor, 1 to `shardsPerGroup`: FNV-1a of its id. It stands beside each durable message, so it never

@@ -10,7 +10,7 @@ import * as Actor from "../../src/actor/Actor.ts"
 import { ActorSystem } from "../../src/actor/ActorSystem.ts"
 import * as Inbox from "../../src/actor/Inbox.ts"
 import * as Reminders from "../../src/actor/Reminders.ts"
-import { shardOf } from "../../src/actor/Shard.ts"
+import { shardOf, shardsPerGroup } from "../../src/actor/Shard.ts"
 import { it } from "../kit/effect.ts"
 import * as Postgres from "../kit/Postgres.ts"
 import { databaseAt, join, patiently, until } from "./nodes.ts"
@@ -61,7 +61,7 @@ it.live("two nodes share the actors, both reach all of them, and one that leaves
     yield* onA.tell(far).Add({ amount: 1 })
     expect(yield* onB.ask(far).Add({ amount: 0 })).toBe(6)
     const placement = yield* (yield* Effect.provide(ActorSystem, a.context)).placement
-    expect(placement.reduce((sum, { shards }) => sum + shards, 0)).toBe(300)
+    expect(placement.reduce((sum, { shards }) => sum + shards, 0)).toBe(shardsPerGroup)
     expect(new Set(placement.map(({ node }) => node))).toEqual(new Set([a.address, b.address]))
 
     // The one that leaves ends what it has begun; what waits behind it goes along with its actor.

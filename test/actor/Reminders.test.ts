@@ -15,6 +15,7 @@ import * as Postgres from "../kit/Postgres.ts"
 const Alarm = Actor.make("Alarm", {
   protocol: [
     Rpc.make("Ring", { payload: { note: Schema.String } }),
+    Rpc.make("Hush"),
     Rpc.make("Fail"),
     Rpc.make("Rung", { success: Schema.Array(Schema.String) })
   ]
@@ -25,6 +26,7 @@ const alarms = Alarm.toLayer(() =>
     const rung: Array<string> = []
     return {
       Ring: ({ note }) => Effect.sync(() => void rung.push(note)),
+      Hush: () => Effect.sync(() => void rung.push("hush")),
       Fail: () => Effect.die("cannot ring"),
       Rung: () => Effect.succeed(rung)
     }
@@ -92,6 +94,17 @@ withLayer("in Postgres", layer, (it) => {
       expect(yield* client.ask("c").Rung()).toEqual(["tick"])
       const [after] = yield* kept("c")
       expect(after!.dueAt).toEqual(before!.dueAt)
+    }))
+
+  it("one whose time SQL wrote to the microsecond, and one that carries nothing, are delivered once too", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const client = yield* Alarm.client
+      yield* set("e", "quiet", { at: new Date(0) }, "Hush")
+      yield* sql`update actor_reminders set due_at = '2020-01-01 00:00:00.123456Z' where id = 'e'`
+      yield* deliver
+      expect(yield* client.ask("e").Rung()).toEqual(["hush"])
+      expect(yield* kept("e")).toEqual([])
     }))
 
   it("one that fails is kept and tried again later", () =>
