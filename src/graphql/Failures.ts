@@ -89,6 +89,27 @@ export const presentCause = (cause: Cause.Cause<unknown>): Effect.Effect<GraphQL
   return error instanceof GraphQLError ? present(error) : internal(cause)
 }
 
+/** What graphql says is wrong with a value, in the forms that do not repeat it. */
+const reasons =
+  /Field "\w+" (?:is not defined by type "\w+"|of required type "[\w[\]!]+" was not provided)|\w+ cannot represent (?:an? |non-)[\w -]+(?=:| value)|Expected (?:value of )?(?:non-nullable )?type "[\w[\]!]+"(?: to be an object| not to be null)?/g
+
+/**
+ * A message of graphql without the value that it complains of, which may be a secret or somebody's words: what leaves
+ * also goes into other people's logs.
+ */
+export const withoutValue = (message: string): string => {
+  const variable = /^Variable "\$(\w+)" got invalid value /.exec(message)?.[1]
+  if (variable !== undefined) {
+    const place = message.match(/ at "[\w.[\]]+"(?=; )/g)?.at(-1) ?? ""
+    const reason = message.match(reasons)?.at(-1)
+    return `Variable "$${variable}" got an invalid value${place}${reason === undefined ? "" : `: ${reason}`}`
+  }
+  return message
+    .replace(/( cannot represent [\w -]+): .*$/s, "$1")
+    .replace(/^Value .* (does not exist in "\w+" enum)/s, "The value $1")
+    .replace(/^(Expected value of type "[^"]+"), found .*$/s, "$1")
+}
+
 /**
  * An error of an execution as it leaves: ours keep their code, a variable that does not fit its type is
  * VALIDATION_FAILED, and anything else is a defect: logged, and told without details.
@@ -100,7 +121,9 @@ export const present = (error: GraphQLError): Effect.Effect<GraphQLFormattedErro
     ...(path === undefined ? {} : { path })
   }
   if (typeof extensions?.["code"] === "string") return Effect.succeed({ message, ...place, extensions })
-  if (path === undefined) return Effect.succeed({ message, ...place, extensions: refusal("ValidationFailed") })
+  if (path === undefined) {
+    return Effect.succeed({ message: withoutValue(message), ...place, extensions: refusal("ValidationFailed") })
+  }
   return Effect.map(internal(causeOf(error.originalError ?? error)), (masked) => ({ ...masked, ...place }))
 }
 

@@ -150,7 +150,7 @@ export const make = (schema: GraphQLSchema, options: { readonly explorer: boolea
 
   const refuse = (errors: ReadonlyArray<GraphQLError>, tag: "ValidationFailed" | "BadRequest"): Refused => ({
     errors: errors.map(({ message, locations }) => ({
-      message: say(message),
+      message: say(Failures.withoutValue(message)),
       ...(locations === undefined ? {} : { locations }),
       extensions: Failures.refusal(tag)
     }))
