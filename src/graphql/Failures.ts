@@ -107,6 +107,7 @@ export const withoutValue = (message: string): string => {
   return message
     .replace(/( cannot represent [\w -]+): .*$/s, "$1")
     .replace(/^Value .* (does not exist in "\w+" enum)/s, "The value $1")
+    .replace(/((?:Block)?String) ".*"\.?$/s, "$1")
     .replace(/^(Expected value of type "[^"]+"), found .*$/s, "$1")
 }
 

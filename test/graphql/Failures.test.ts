@@ -62,6 +62,17 @@ describe("what graphql complains of", () => {
       for (const text of said(`{ f(${literal}) }`)) expect(text.toLowerCase()).not.toContain("hunter2")
   })
 
+  test("is told without the text that stands where none may", () => {
+    for (const query of [`{ "${canary}" }`, `{ f(n: 1) """${canary}""" }`]) {
+      expect(() => parse(query)).toThrow()
+      try {
+        parse(query)
+      } catch (error) {
+        expect(Failures.withoutValue((error as Error).message)).toMatch(/^Syntax Error: .*String$/)
+      }
+    }
+  })
+
   test("still says where and why", () => {
     const ask = (value: unknown) => said("query ($v: In) { f(in: $v) }", { v: value })
     expect(ask({ n: canary })).toEqual([

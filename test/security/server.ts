@@ -14,9 +14,10 @@ const idleSeconds = 2
 
 /** The runtime's server as programs have it, but for its patience. */
 const impatient: Effect.Effect<number, StartupError, Scope.Scope> = Effect.gen(function* () {
-  const { serve } = yield* Effect.promise(
-    (): Promise<typeof import("../../layers/http/Bun.ts")> | Promise<typeof import("../../layers/http/Node.ts")> =>
-      "Bun" in globalThis ? import("../../layers/http/Bun.ts") : import("../../layers/http/Node.ts")
+  const serve = yield* Effect.promise(async () =>
+    "Bun" in globalThis
+      ? (await import("../../layers/http/Bun.ts")).serve
+      : (await import("../../layers/http/Node.ts")).serve
   )
   const requests = yield* Requests.requests(
     ({ method }) => (method === "GET" ? answers.json(200, {}) : new WithBody(10_000, () => answers.json(200, {}))),
