@@ -148,10 +148,21 @@ const keysOf = (args: Schema.Schema.AnyNoContext | undefined): ReadonlyArray<str
     ? []
     : SchemaAST.getPropertySignatures(SchemaAST.encodedAST(args.ast)).map((property) => String(property.name))
 
+/** Whether a Schema lets keys through that it does not name: `__proto__` would be one of them. */
+const takesAnyKey = (ast: SchemaAST.AST): boolean => {
+  if (SchemaAST.isUnion(ast)) return ast.types.some(takesAnyKey)
+  if (SchemaAST.isTupleType(ast)) return [...ast.elements, ...ast.rest].some(({ type }) => takesAnyKey(type))
+  if (!SchemaAST.isTypeLiteral(ast)) return false
+  return ast.indexSignatures.length > 0 || ast.propertySignatures.some(({ type }) => takesAnyKey(type))
+}
+
 const differences = (name: string, target: GraphQLField<unknown, unknown>, source: Field | SubscriptionField) => {
   const taken = new Set(keysOf(source.args))
   const given = new Set(target.args.map((argument) => argument.name))
   return [
+    ...(source.args !== undefined && takesAnyKey(SchemaAST.encodedAST(source.args.ast))
+      ? [`${name} takes keys that its Schema does not name`]
+      : []),
     ...[...given].filter((argument) => !taken.has(argument)).map((argument) => `${name}(${argument}) has no Schema`),
     ...[...taken].filter((argument) => !given.has(argument)).map((argument) => `${name}(${argument}) is not in the SDL`)
   ]

@@ -71,4 +71,11 @@ describe("parts that do not fit do not start", () => {
     const extra = Schema.Struct({ id: Schema.String, depth: Schema.Int })
     refused([{ Query: { interaction: field(extra, () => Effect.void) } }], "Query.interaction(depth) is not in the SDL")
   })
+
+  test("arguments that take any key are refused: one of them is __proto__", () => {
+    const any = Schema.Record({ key: Schema.String, value: Schema.String })
+    const wide = Schema.Struct({ input: Schema.Array(Schema.Struct({ deeper: Schema.optional(any) })) })
+    const part: Part = { Mutation: { updateProfile: field(wide, () => null) } }
+    expect(() => assemble([part])).toThrow(/Mutation.updateProfile takes keys that its Schema does not name/)
+  })
 })

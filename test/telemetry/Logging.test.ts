@@ -13,9 +13,16 @@ test("production logs one JSON object a line with the program's name, and no sec
   const lines = printed({ NODE_ENV: "production" }).map((line) => JSON.parse(line) as Record<string, unknown>)
   expect(lines.map(({ logLevel, message }) => [logLevel, message])).toEqual([
     ["INFO", ["starting", { password: "<redacted>" }]],
-    ["WARN", "first\nsecond"]
+    ["WARN", "first\nsecond\r\u001b[31mred\u2028"]
   ])
   expect(lines[0]?.["annotations"]).toEqual({ service: "user", token: "<redacted>" })
+})
+
+test("what is logged cannot begin a line of its own, or steer a terminal", () => {
+  const lines = printed({ NODE_ENV: "production" })
+  expect(lines).toHaveLength(2)
+  // oxlint-disable-next-line no-control-regex
+  expect(lines.filter((line) => /[\u0000-\u001f\u007f]/.test(line))).toEqual([])
 })
 
 test("development logs text for people, debug included, and no secrets", () => {

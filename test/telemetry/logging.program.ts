@@ -10,5 +10,5 @@ const secret = Redacted.make("hunter2")
 Effect.gen(function* () {
   yield* Effect.logDebug("details")
   yield* Effect.logInfo("starting", { password: secret }).pipe(Effect.annotateLogs("token", secret))
-  yield* Effect.logWarning("first\nsecond")
+  yield* Effect.logWarning("first\nsecond\r\u001b[31mred\u2028")
 }).pipe(Effect.provide(Telemetry.layerRuntime("user").pipe(Layer.provide(Settings.layer))), Effect.runPromise)
