@@ -39,6 +39,8 @@ export interface Shape {
     readonly costMax: number
     /** `ALLOWED_HOSTS`: what Host may say, with its port, comma separated. Empty: any one host. */
     readonly allowedHosts: ReadonlyArray<string>
+    /** `REQUIRE_HTTPS`: whether only what came over https, to a trusted proxy, is answered. */
+    readonly requireHttps: boolean
     /** `TRUSTED_PROXIES`: addresses whose X-Forwarded-For is believed, comma separated. */
     readonly trustedProxies: ReadonlyArray<string>
     /** `ALLOWED_ORIGINS`: browser origins besides our own, comma separated. */
@@ -183,6 +185,7 @@ const shape = (preset: Preset): Config.Config<Shape> =>
       documents: Config.option(Variable.text("GRAPHQL_DOCUMENTS", "a file")),
       costMax: Variable.whole("MAX_COST", 1, 1_000_000_000, 20_000),
       allowedHosts: Variable.list("ALLOWED_HOSTS", "hosts such as example.org or example.org:8080", Variable.isHost),
+      requireHttps: Variable.flag("REQUIRE_HTTPS", false),
       trustedProxies: Variable.list(
         "TRUSTED_PROXIES",
         "addresses such as 10.0.0.1, with commas between",

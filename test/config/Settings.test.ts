@@ -67,6 +67,7 @@ const variables: ReadonlyArray<Variable> = [
     pick: (s) => s.http.allowedHosts,
     means: ["example.org", "api.example.org:8080"]
   },
+  { name: "REQUIRE_HTTPS", value: "on", pick: (s) => s.http.requireHttps, means: true },
   {
     name: "TRUSTED_PROXIES",
     value: "10.0.0.1, fd00::1",

@@ -256,6 +256,28 @@ withLayer(
         expect(headers.get("strict-transport-security")).toContain("max-age")
       }))
 
+    it("every answer with a body says its type, and its charset where it is text; none leads elsewhere", () =>
+      Effect.gen(function* () {
+        const asked: ReadonlyArray<Parameters<typeof send>[0]> = [
+          ...["/", "/graphiql", "/assets/graphiql.js", "/assets/graphiql.css", "/metrics", "/health", "/nowhere"].map(
+            (path) => ({ path })
+          ),
+          { search: "?query=%7Bnothing%7D" },
+          { method: "POST", body: "{" },
+          { method: "DELETE" },
+          { method: "POST", headers: { "content-type": "application/json" }, body: "{" },
+          { path: "/graphql/stream", method: "POST", headers: { "content-type": "application/json" }, body: "{" }
+        ]
+        for (const one of asked) {
+          const { headers, status, text } = yield* send({ ...one, redirect: "manual" })
+          expect(status < 300 || status >= 400).toBe(true)
+          expect(text).not.toBe("")
+          expect(headers.get("content-type")).toMatch(
+            /^(text\/.+; charset=utf-8|application\/[\w+-]+(; charset=utf-8)?)$/
+          )
+        }
+      }))
+
     it("a document that is known by its hash need not be sent again", () =>
       Effect.gen(function* () {
         const query = "{ queueStats { waitMillisP95 } }"
