@@ -143,7 +143,8 @@ const parsed = (value: string): URL | undefined => (URL.canParse(value) ? new UR
 export const isHttpUrl = (value: string): boolean => /^https?:$/.test(parsed(value)?.protocol ?? "")
 
 /** What a browser sends as Origin, such as `https://example.org`. */
-export const isOrigin = (value: string): boolean => parsed(value)?.origin === value && isHttpUrl(value)
+export const isOrigin = (value: string): boolean =>
+  parsed(value)?.origin === value && isHttpUrl(value) && !value.includes("*")
 
 /** An address such as `postgres://user:password@host:5432/name`. */
 export const isPostgresUrl = (value: string): boolean => /^postgres(ql)?:$/.test(parsed(value)?.protocol ?? "")

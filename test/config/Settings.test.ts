@@ -180,6 +180,15 @@ test("a small maximum takes the preset's minimum of the pool along", () => {
   expect(settingsOf({ NODE_ENV: "production", DB_POOL_SIZE: "2" }).database).toMatchObject({ poolMax: 2, poolMin: 2 })
 })
 
+test("an origin that is no origin, such as *, is refused at the start", () => {
+  for (const value of ["*", "https://*.example.org", "null", "example.org", "https://example.org/path"]) {
+    expect([value, Either.isLeft(read({ ALLOWED_ORIGINS: value }))]).toEqual([value, true])
+  }
+  for (const value of ["*", "example.org/path", "https://example.org", "Example.org"]) {
+    expect([value, Either.isLeft(read({ ALLOWED_HOSTS: value }))]).toEqual([value, true])
+  }
+})
+
 test("a secret in the settings is never printed", () => {
   const settings = settingsOf({ ...redis, REDIS_PASSWORD: "hidden", DATABASE_URL: url })
   for (const printed of [JSON.stringify(settings), String(settings.database.url), Bun.inspect(settings)]) {
