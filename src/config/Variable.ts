@@ -150,7 +150,7 @@ export const isOrigin = (value: string): boolean =>
 export const isPostgresUrl = (value: string): boolean => /^postgres(ql)?:$/.test(parsed(value)?.protocol ?? "")
 
 /** A host as the Host header names it: lower case, with the port where it is not the scheme's. */
-export const isHost = (value: string): boolean => parsed(`http://${value}`)?.host === value
+export const isHost = (value: string): boolean => parsed(`http://${value}`)?.host === value && !value.includes("*")
 
 /** An IPv4 or IPv6 address. */
 export const isAddress = (value: string): boolean =>
