@@ -11,8 +11,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as ActorSystem from "../../src/actor/ActorSystem.ts"
 import * as Cluster from "../../src/actor/Cluster.ts"
-import * as ClusterLocks from "../../src/actor/ClusterLocks.ts"
-import { lockExpiry } from "../../src/actor/ClusterShards.ts"
+import * as Locks from "../../src/actor/cluster/Locks.ts"
+import { lockExpiry } from "../../src/actor/cluster/Shards.ts"
 import { groupDefault } from "../../src/actor/Definition.ts"
 import { shardsPerGroup } from "../../src/actor/Shard.ts"
 
@@ -56,7 +56,7 @@ export const layer = (
       )
     ),
     Layer.provide(Layer.mergeAll(MessageStorage.layerNoop, layerSocketServer, RpcSerialization.layerMsgPack)),
-    Layer.provide(ClusterLocks.layer({ address: `${at.host}:${at.port}`, groups: at.groups ?? [groupDefault] })),
+    Layer.provide(Locks.layer({ address: `${at.host}:${at.port}`, groups: at.groups ?? [groupDefault] })),
     Layer.provide(sharding(at)),
     Layer.orDie
   )

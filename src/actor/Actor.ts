@@ -20,7 +20,7 @@ import {
   type WhenFull
 } from "./Definition.ts"
 import { Reminders, type When } from "./Reminders.ts"
-import type * as SchemaVersion from "./SchemaVersion.ts"
+import type * as SchemaVersion from "./durable/SchemaVersion.ts"
 import * as State from "./State.ts"
 import type { States } from "./States.ts"
 import * as Supervision from "./Supervision.ts"

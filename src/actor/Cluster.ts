@@ -16,13 +16,13 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ActorStopped } from "../errors.ts"
 import * as ActorSystem from "./ActorSystem.ts"
-import { ClusterLocks } from "./ClusterLocks.ts"
-import { codecsOf, type Envelope } from "./ClusterProtocol.ts"
-import * as ClusterRouter from "./ClusterRouter.ts"
-import * as ClusterServer from "./ClusterServer.ts"
-import { Shards } from "./ClusterShards.ts"
+import { ClusterLocks } from "./cluster/Locks.ts"
+import { codecsOf, type Envelope } from "./cluster/Protocol.ts"
+import * as Router from "./cluster/Router.ts"
+import * as Server from "./cluster/Server.ts"
+import { Shards } from "./cluster/Shards.ts"
 import type { Definition } from "./Definition.ts"
-import * as Payload from "./Payload.ts"
+import * as Payload from "./durable/Payload.ts"
 import { shardOf } from "./Shard.ts"
 
 /** Time that actors get to end what they are doing before their shard goes to another node. */
@@ -41,7 +41,7 @@ const traceOf = Effect.withFiberRuntime<Envelope["trace"]>((fiber) => {
 const bodyOf = ({ protocol }: Definition, tag: string, payload: unknown): Effect.Effect<unknown> =>
   Payload.encode(protocol.get(tag)!, payload)
 
-const moving = ({ name }: Definition) => new ActorStopped({ actor: name, retryAfterMillis: ClusterRouter.movingMillis })
+const moving = ({ name }: Definition) => new ActorStopped({ actor: name, retryAfterMillis: Router.movingMillis })
 
 const make = (options: Partial<ActorSystem.Options>) =>
   Effect.gen(function* () {
@@ -55,7 +55,7 @@ const make = (options: Partial<ActorSystem.Options>) =>
     const owns = (definition: Definition, id: string): boolean =>
       served.has(definition.name) && shards.holds(definition.group, shardOf(id))
 
-    const { links, router } = yield* ClusterRouter.make((definition) => served.has(definition.name))
+    const { links, router } = yield* Router.make((definition) => served.has(definition.name))
 
     const order = (
       definition: Definition,
@@ -99,7 +99,7 @@ const make = (options: Partial<ActorSystem.Options>) =>
           left === 0
             ? Effect.fail(moving(definition))
             : Effect.as(
-                Effect.delay(locks.read, ClusterRouter.movingMillis),
+                Effect.delay(locks.read, Router.movingMillis),
                 Stream.suspend(() => attempt(left - 1))
               )
         )
@@ -112,8 +112,7 @@ const make = (options: Partial<ActorSystem.Options>) =>
             if (Option.isNone(connected)) return again
             const envelope = { actor: definition.name, id, tag, wish: "ask", body } as const
             return connected.value.Open(trace === undefined ? envelope : { ...envelope, trace }).pipe(
-              (values) =>
-                ClusterServer.inChunks(values, (value) => Effect.orDie(Schema.decodeUnknown(codec.value)(value))),
+              (values) => Server.inChunks(values, (value) => Effect.orDie(Schema.decodeUnknown(codec.value)(value))),
               Stream.catchAllCause((cause): Stream.Stream<unknown, unknown> => {
                 const failure = Option.getOrUndefined(Cause.failureOption(cause))
                 if (failure?._tag === "Elsewhere") return again
@@ -150,7 +149,7 @@ const make = (options: Partial<ActorSystem.Options>) =>
     shards.handOver = disown(handOverMax)
     shards.cut = disown(Duration.zero)
 
-    yield* ClusterServer.serve({
+    yield* Server.serve({
       local,
       accepts: (actor, id) => {
         const definition = served.get(actor)

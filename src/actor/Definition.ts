@@ -3,7 +3,7 @@ import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type * as SchemaVersion from "./SchemaVersion.ts"
+import type * as SchemaVersion from "./durable/SchemaVersion.ts"
 import type * as Supervision from "./Supervision.ts"
 
 /** What to do with a message when the mailbox holds `capacity` already: fail, or let the sender wait. */

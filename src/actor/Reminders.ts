@@ -8,8 +8,8 @@ import { orUnavailable } from "../database/SqlErrors.ts"
 import type { DatabaseUnavailable } from "../errors.ts"
 import { ActorSystem } from "./ActorSystem.ts"
 import type { Definition, Encoded } from "./Definition.ts"
-import * as Payload from "./Payload.ts"
-import * as SchemaVersion from "./SchemaVersion.ts"
+import * as Payload from "./durable/Payload.ts"
+import * as SchemaVersion from "./durable/SchemaVersion.ts"
 import * as Supervised from "./Supervised.ts"
 
 /** When the actor is reminded: once after a time or at a date, or again and again. */

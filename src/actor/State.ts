@@ -4,9 +4,9 @@ import * as Schema from "effect/Schema"
 import * as Uuid from "../domain/Uuid.ts"
 import type { DatabaseUnavailable } from "../errors.ts"
 import type { Self } from "./Definition.ts"
-import * as SchemaVersion from "./SchemaVersion.ts"
+import * as SchemaVersion from "./durable/SchemaVersion.ts"
 import { States, type Snapshot } from "./States.ts"
-import { UnitOfWork } from "./UnitOfWork.ts"
+import { UnitOfWork } from "./durable/UnitOfWork.ts"
 
 /** How the state of an actor type is kept. */
 export interface Options<S, I> {

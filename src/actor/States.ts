@@ -6,7 +6,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import { DatabaseUnavailable, StaleOwner } from "../errors.ts"
-import * as Groups from "./Groups.ts"
+import * as Groups from "./durable/Groups.ts"
 
 /** The state as it was written last; `state` is null before the first write. */
 export interface Snapshot {

@@ -5,8 +5,8 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Actor from "../../src/actor/Actor.ts"
 import * as ActorSystem from "../../src/actor/ActorSystem.ts"
-import { deadLettersMax } from "../../src/actor/DeadLetters.ts"
-import { Tombstones, tombstonesMax } from "../../src/actor/Tombstones.ts"
+import { deadLettersMax } from "../../src/actor/local/DeadLetters.ts"
+import { Tombstones, tombstonesMax } from "../../src/actor/local/Tombstones.ts"
 import { it } from "../kit/effect.ts"
 
 test("the actors that failed first are forgotten first, and failing again keeps one", () => {

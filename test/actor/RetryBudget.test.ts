@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test"
-import { perSecondMin, RetryBudget, share, tokensMax } from "../../src/actor/RetryBudget.ts"
+import { perSecondMin, RetryBudget, share, tokensMax } from "../../src/actor/cluster/RetryBudget.ts"
 
 const spendAll = (budget: RetryBudget) => {
   let spent = 0

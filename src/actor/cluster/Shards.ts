@@ -1,8 +1,8 @@
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Placement } from "./ActorSystem.ts"
-import { shardsPerGroup } from "./Shard.ts"
+import type { Placement } from "../ActorSystem.ts"
+import { shardsPerGroup } from "../Shard.ts"
 
 /** Without a renewal for this long a lock is anybody's. */
 export const lockExpiry = Duration.seconds(3)

@@ -1,5 +1,5 @@
 import * as Cause from "effect/Cause"
-import * as Metrics from "../telemetry/Metrics.ts"
+import * as Metrics from "../../telemetry/Metrics.ts"
 import type { Message } from "./Message.ts"
 
 /** Dead letters kept; the oldest goes first. */

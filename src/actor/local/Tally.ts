@@ -1,4 +1,4 @@
-import * as Metrics from "../telemetry/Metrics.ts"
+import * as Metrics from "../../telemetry/Metrics.ts"
 
 /** What a type has done since it was registered, and what it holds now. */
 export interface Stats {

@@ -1,10 +1,10 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
-import { AskTimeout } from "../errors.ts"
-import { Alarm, type Due } from "./Alarm.ts"
-import type { Definition } from "./Definition.ts"
-import type { Outcome } from "./Message.ts"
+import { AskTimeout } from "../../errors.ts"
+import { Alarm, type Due } from "../local/Alarm.ts"
+import type { Definition } from "../Definition.ts"
+import type { Outcome } from "../local/Message.ts"
 
 /** Callers that wait for the reply of a durable message, in this process. */
 export const waitersMax = 50_000

@@ -6,15 +6,15 @@ import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
-import { StaleOwner } from "../errors.ts"
+import { StaleOwner } from "../../errors.ts"
 import { Alarm } from "./Alarm.ts"
 import type { Cell } from "./Cell.ts"
-import { isLater } from "./Definition.ts"
+import { isLater } from "../Definition.ts"
 import { closingRetryMillis, crashed, type Kind, stopped } from "./Kind.ts"
 import { LazyScope } from "./LazyScope.ts"
 import type { Mailboxes } from "./Mailboxes.ts"
 import type { Message, Outcome } from "./Message.ts"
-import * as Supervision from "./Supervision.ts"
+import * as Supervision from "../Supervision.ts"
 
 /** Drain fibers started inside each other before one is left to the scheduler: bounds the stack when actors ask on. */
 export const nestedMax = 16

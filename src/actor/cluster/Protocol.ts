@@ -2,8 +2,8 @@ import * as Rpc from "@effect/rpc/Rpc"
 import * as RpcGroup from "@effect/rpc/RpcGroup"
 import type * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
-import { ActorCrashed, ActorStopped, AskTimeout, Conflict, DatabaseUnavailable, MailboxFull } from "../errors.ts"
-import type { Definition } from "./Definition.ts"
+import { ActorCrashed, ActorStopped, AskTimeout, Conflict, DatabaseUnavailable, MailboxFull } from "../../errors.ts"
+import type { Definition } from "../Definition.ts"
 
 /**
  * What the sender wants: the reply, to know that a mailbox has it, the reply to a durable message, or only that the

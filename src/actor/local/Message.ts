@@ -1,7 +1,7 @@
 import type * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
 import type { Due } from "./Alarm.ts"
-import type { Behaviour } from "./Definition.ts"
+import type { Behaviour } from "../Definition.ts"
 
 /** How a message ended. */
 export type Outcome = Exit.Exit<unknown, unknown>

@@ -5,10 +5,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Context from "effect/Context"
-import type { ActorSystem } from "./ActorSystem.ts"
-import type { Behaviour, Definition } from "./Definition.ts"
-import type { Outcome } from "./Message.ts"
-import { ActivationOver } from "./Turns.ts"
+import type { ActorSystem } from "../ActorSystem.ts"
+import type { Behaviour, Definition } from "../Definition.ts"
+import type { Outcome } from "../local/Message.ts"
+import { ActivationOver } from "../local/Turns.ts"
 
 /** Time one actor may keep the others of its transaction waiting before it is left out of it. */
 export const patience = Duration.seconds(1)

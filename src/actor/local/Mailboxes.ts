@@ -5,7 +5,7 @@ import { Cell } from "./Cell.ts"
 import { CellMap } from "./CellMap.ts"
 import { closingRetryMillis, full, type Kind, stopped, timedOut } from "./Kind.ts"
 import type { Message, Outcome } from "./Message.ts"
-import * as Supervision from "./Supervision.ts"
+import * as Supervision from "../Supervision.ts"
 import { Tombstones } from "./Tombstones.ts"
 
 /** The actors of one type, and how a message gets in and out of their mailboxes. */

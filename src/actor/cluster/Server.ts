@@ -9,11 +9,11 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
-import type * as ActorSystem from "./ActorSystem.ts"
-import { type Codec, codecsOf, type Envelope, Nodes, type StreamFailure } from "./ClusterProtocol.ts"
-import type { Definition } from "./Definition.ts"
-import * as Payload from "./Payload.ts"
-import { Message, type Outcome, type Trace } from "./Message.ts"
+import type * as ActorSystem from "../ActorSystem.ts"
+import { type Codec, codecsOf, type Envelope, Nodes, type StreamFailure } from "./Protocol.ts"
+import type { Definition } from "../Definition.ts"
+import * as Payload from "../durable/Payload.ts"
+import { Message, type Outcome, type Trace } from "../local/Message.ts"
 
 /** What the server needs of the node. */
 export interface Served {

@@ -3,14 +3,14 @@ import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
-import { ActorStopped, AskTimeout } from "../errors.ts"
-import * as Metrics from "../telemetry/Metrics.ts"
-import { Alarm, type Due } from "./Alarm.ts"
-import * as ClusterLinks from "./ClusterLinks.ts"
-import { ClusterLocks } from "./ClusterLocks.ts"
-import type { Envelope } from "./ClusterProtocol.ts"
-import { Shards } from "./ClusterShards.ts"
-import type { Definition } from "./Definition.ts"
+import { ActorStopped, AskTimeout } from "../../errors.ts"
+import * as Metrics from "../../telemetry/Metrics.ts"
+import { Alarm, type Due } from "../local/Alarm.ts"
+import * as Links from "./Links.ts"
+import { ClusterLocks } from "./Locks.ts"
+import type { Envelope } from "./Protocol.ts"
+import { Shards } from "./Shards.ts"
+import type { Definition } from "../Definition.ts"
 import { RetryBudget } from "./RetryBudget.ts"
 
 /** Calls of one process to other nodes at the same time. */
@@ -45,7 +45,7 @@ export interface Order {
 type Resume = (effect: Effect.Effect<unknown, unknown>) => void
 
 /** An order under way. */
-class Call implements Due, ClusterLinks.Sending {
+class Call implements Due, Links.Sending {
   readonly order: Order
   readonly router: Router
   resume: Resume | undefined
@@ -93,7 +93,7 @@ const stopped = ({ name }: Definition) => Effect.fail(new ActorStopped({ actor: 
 
 interface Parts {
   readonly shards: Shards["Type"]
-  readonly links: ClusterLinks.ClusterLinks
+  readonly links: Links.Links
   readonly budget: RetryBudget
   readonly now: () => number
   readonly fork: (effect: Effect.Effect<unknown>) => void
@@ -211,7 +211,7 @@ export const make = (serves: (definition: Definition) => boolean) =>
   Effect.gen(function* () {
     const shards = yield* Shards
     const locks = yield* ClusterLocks
-    const links = yield* ClusterLinks.make
+    const links = yield* Links.make
     const runtime = yield* Effect.runtime<never>()
     const scope = yield* Effect.scope
     const clock = yield* Effect.clock

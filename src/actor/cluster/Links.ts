@@ -11,7 +11,7 @@ import * as FiberId from "effect/FiberId"
 import * as RcMap from "effect/RcMap"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
-import { batchMax, type Envelope, Nodes } from "./ClusterProtocol.ts"
+import { batchMax, type Envelope, Nodes } from "./Protocol.ts"
 
 /** Time a connection to another node may take to stand. */
 export const connectMax = Duration.seconds(1)
@@ -38,7 +38,7 @@ interface Outbox {
 }
 
 /** The connections to the other nodes. */
-export interface ClusterLinks {
+export interface Links {
   /** Sends the message to the node, together with all that go there in the same tick. */
   readonly send: (node: string, sending: Sending) => void
   /** The client of a node, for what is not a message. Fails when there is no connection to be had. */
@@ -62,7 +62,7 @@ const connect = (protocolTo: RpcClientProtocol["Type"], node: string) =>
     return client
   })
 
-export const make: Effect.Effect<ClusterLinks, never, RpcClientProtocol | Scope.Scope> = Effect.gen(function* () {
+export const make: Effect.Effect<Links, never, RpcClientProtocol | Scope.Scope> = Effect.gen(function* () {
   const protocolTo = yield* RpcClientProtocol
   const runtime = yield* Effect.runtime<never>()
   const scope = yield* Effect.scope

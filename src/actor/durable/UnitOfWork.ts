@@ -1,5 +1,5 @@
 import * as Context from "effect/Context"
-import type { Write } from "./States.ts"
+import type { Write } from "../States.ts"
 
 /**
  * Present while a durable message is handled: states that are set then are not written one by one but with all others of

@@ -2,7 +2,7 @@ import type * as Cause from "effect/Cause"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { Due } from "./Alarm.ts"
-import type { Behaviour } from "./Definition.ts"
+import type { Behaviour } from "../Definition.ts"
 import type { LazyScope } from "./LazyScope.ts"
 import type { Message } from "./Message.ts"
 

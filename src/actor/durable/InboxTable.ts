@@ -3,11 +3,11 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { orUnavailable, sqlState } from "../database/SqlErrors.ts"
+import { orUnavailable, sqlState } from "../../database/SqlErrors.ts"
 
-import { shardOf } from "./Shard.ts"
-import type { Write } from "./States.ts"
-import { ActivationOver } from "./Turns.ts"
+import { shardOf } from "../Shard.ts"
+import type { Write } from "../States.ts"
+import { ActivationOver } from "../local/Turns.ts"
 
 /** A durable message as it is sent. */
 export interface Sent {

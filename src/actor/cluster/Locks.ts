@@ -14,9 +14,9 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import { Baton } from "./Baton.ts"
-import { ClusterShards, lockExpiry, Shards } from "./ClusterShards.ts"
-import * as Groups from "./Groups.ts"
+import { Baton } from "../local/Baton.ts"
+import { ClusterShards, lockExpiry, Shards } from "./Shards.ts"
+import * as Groups from "../durable/Groups.ts"
 
 /** A node that gave no sign of life for this long gets no shards. Its locks are safe until they expire all the same. */
 export const silenceMax = Duration.millis(1_800)
