@@ -9,7 +9,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { RedisStore } from "connect-redis"
-import type { SessionData } from "express-session"
 import { createClient } from "redis"
 import { Store } from "../src/store/Store.ts"
 import { Endings } from "../src/session/Endings.ts"
@@ -90,14 +89,14 @@ const theirs = Effect.gen(function* () {
     role: "USER",
     createdAt: Date.now(),
     userAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:145.0)"
-  } as unknown as SessionData
+  }
   const ids = Array.from({ length: sessionsCount }, (_, n) =>
     Buffer.from(`session-${n}`.padEnd(24)).toString("base64url")
   )
   yield* Effect.promise(() => Promise.all(ids.map((id) => store.set(id, data))))
   const get = (n: number) => store.get(ids[n % sessionsCount]!)
   const getAndTouch = async (n: number): Promise<void> => {
-    const found = (await get(n)) as SessionData | null
+    const found = (await get(n)) as typeof data | null
     if (found === null) throw new Error("connect-redis lost a session")
     await store.touch(ids[n % sessionsCount]!, found)
   }

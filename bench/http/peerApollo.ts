@@ -10,7 +10,7 @@ interface Context {
   readonly load: ReturnType<typeof loader>
 }
 
-const server = new ApolloServer<Context>({
+const server = new ApolloServer({
   typeDefs: sdl,
   resolvers: {
     ...resolvers,

@@ -1,0 +1,12 @@
+// Peers are installed by `bun run bench` alone, so the types of their programs are checked without theirs.
+declare module "@apollo/server"
+declare module "@apollo/server/standalone"
+declare module "@envelop/core"
+declare module "@envelop/graphql-jit"
+declare module "connect-redis"
+declare module "dataloader"
+declare module "fastify"
+declare module "graphql-yoga"
+declare module "mercurius"
+declare module "rate-limiter-flexible"
+declare module "redis"
