@@ -82,7 +82,7 @@ const main = async (): Promise<number> => {
   const seed = whole("seed", values.seed, Date.now() % 2_147_483_647)
   if (values.url !== undefined && !isLoopback(values.url)) throw new Error(`--url ${values.url} is not on this machine`)
   process.stderr.write(`seed ${seed}\n`)
-  const env = { NODE_ENV: "production", ENABLE_RATE_LIMIT: "false", ENABLE_GRAPHIQL: "true" }
+  const env = { NODE_ENV: "production", ENABLE_RATE_LIMIT: "false", ENABLE_GRAPHIQL: "true", QUEUE_INTERVAL: "100" }
   const server = values.url === undefined ? await startServer(env) : undefined
   const url = (values.url ?? server!.url).replace(/\/$/, "")
   const admin = server === undefined ? undefined : await makeAdmin(url, server.dataDir)

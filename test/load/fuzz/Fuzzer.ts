@@ -24,6 +24,21 @@ const requestsPerSession = 60
 /** Findings after which it stops: most are the same one. */
 const findingsMax = 5
 
+const headersOf = (token: string | undefined): Readonly<Record<string, string>> => ({
+  "content-type": "application/json",
+  ...(token === undefined ? {} : { authorization: `Bearer ${token}` })
+})
+
+const join = `mutation { joinQueue(input: { clientKey: "fuzz", interests: ["tea"], languages: ["en"] }) { id } }`
+
+const belongings = `{
+  viewer {
+    user { id handle } ticket { id match { id } } sessions { id } restrictions { id }
+    interactions { edges { node { id participants { user { id } } messages { edges { node { id } } } } } }
+  }
+  moderationQueue { edges { node { id } } }
+}`
+
 export class Fuzzer {
   requests = 0
   readonly byWay: Record<string, number> = {}
@@ -55,7 +70,7 @@ export class Fuzzer {
         if (left-- <= 0) {
           token = await this.#signIn(worker % 4 === 3)
           left = requestsPerSession
-        }
+        } else if (left % 20 === 0) await this.#look(token)
         const chance = new Chance(this.#seed * 1_000_003 + this.#next++)
         const trial = Trial.around(this.#grammar.operation(chance), token, chance)
         const codes = await this.#try(trial)
@@ -65,13 +80,28 @@ export class Fuzzer {
     await Promise.all(Array.from({ length: workers }, (_, worker) => work(worker)))
   }
 
+  /** Asks for what the person has, so that its ids are used: by the person, and by the others. */
+  async #look(token: string | undefined): Promise<void> {
+    const asked = { query: belongings, variables: {}, kind: "query" } as const
+    const { answers } = await exchange(this.#url, Trial.make("post", headersOf(token), asked))
+    for (const text of answers) this.#values.learn(text)
+  }
+
+  /** Somebody new, who waits for a match with the other workers. */
+  async #guest(): Promise<string> {
+    const client = new Client(this.#url)
+    const { signInAsGuest } = await client.once<{ readonly signInAsGuest: { readonly token: string } }>(
+      "mutation { signInAsGuest { token viewer { user { id handle } } } }"
+    )
+    client.token = signInAsGuest.token
+    await client.once(join)
+    return signInAsGuest.token
+  }
+
   async #signIn(privileged: boolean): Promise<string | undefined> {
     try {
       if (privileged && this.#privileged !== undefined) return await this.#privileged()
-      const { signInAsGuest } = await new Client(this.#url).once<{
-        readonly signInAsGuest: { readonly token: string }
-      }>("mutation { signInAsGuest { token viewer { user { id handle } } } }")
-      return signInAsGuest.token
+      return await this.#guest()
     } catch (error) {
       if (error instanceof GraphqlFailure) return undefined
       throw error

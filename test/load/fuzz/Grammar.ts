@@ -93,8 +93,8 @@ class Writing {
     return this.#declarations.length === 0 ? "" : `(${this.#declarations.join(", ")})`
   }
 
-  #value(type: GraphQLInputType, name: string): string {
-    const value = this.#values.of(type, this.#chance, name)
+  #value(type: GraphQLInputType, place: ReadonlyArray<string>): string {
+    const value = this.#values.of(type, this.#chance, place)
     if (!this.#chance.in(0.6)) return this.#literal(value, type)
     const variable = `v${this.#declarations.length}`
     this.#declarations.push(`$${variable}: ${this.#chance.in(0.97) ? String(type) : "Boolean"}`)
@@ -117,8 +117,10 @@ class Writing {
     const chance = this.#chance
     const args = field.args
       .filter(({ type }) => (String(type).endsWith("!") ? chance.in(0.98) : chance.in(0.5)))
-      .map(({ name, type }) => `${name}: ${this.#value(type, name)}`)
-    const directive = chance.in(0.03) ? ` @${chance.of(["skip", "include", "nothing"])}(if: ${chance.in(0.9)})` : ""
+      .map(({ name, type }) => `${name}: ${this.#value(type, [field.name, name])}`)
+    const directive = chance.in(0.03)
+      ? ` @${chance.in(0.05) ? "nothing" : chance.of(["skip", "include"])}(if: ${chance.in(0.9)})`
+      : ""
     const type = getNamedType(field.type)
     const set = isCompositeType(type) ? ` ${this.#set(type, depth - 1)}` : ""
     return `${field.name}${args.length > 0 ? `(${args.join(", ")})` : ""}${directive}${set}`

@@ -55,6 +55,16 @@ const anything = (chance: Chance): unknown =>
     () => deep(1 + chance.below(40))
   ])()
 
+/** What an argument, or else its field, says of the ids that it takes. */
+const prefixes: ReadonlyArray<readonly [says: RegExp, prefix: string]> = [
+  [/interaction/i, "int_"],
+  [/user|subject|with|target/i, "usr_"],
+  [/message/i, "msg_"],
+  [/session/i, "ses_"],
+  [/report/i, "rep_"],
+  [/action/i, "act_"]
+]
+
 /** Values for arguments: mostly of their type and near its limits, now and then of another one. */
 export class Values {
   /** Ids that the server gave, of whoever's things they are. */
@@ -72,18 +82,19 @@ export class Values {
     if (into.push(value) > 200) into.shift()
   }
 
-  of(type: GraphQLInputType, chance: Chance, argument: string): unknown {
+  /** `place`: the names that lead to the argument, its own last. */
+  of(type: GraphQLInputType, chance: Chance, place: ReadonlyArray<string>): unknown {
     if (chance.in(0.03)) return anything(chance)
     if (!isNonNullType(type) && chance.in(0.2)) return null
     const bare = getNullableType(type)
     if (isListType(bare))
-      return Array.from({ length: chance.of([0, 1, 1, 2, 3, 60]) }, () => this.of(bare.ofType, chance, argument))
+      return Array.from({ length: chance.of([0, 1, 1, 2, 3, 60]) }, () => this.of(bare.ofType, chance, place))
     if (isEnumType(bare)) return chance.of(bare.getValues()).name
     if (isInputObjectType(bare)) {
       const fields = Object.values(bare.getFields()).filter(
         ({ type: of }) => chance.in(0.97) && (isNonNullType(of) || chance.in(0.6))
       )
-      const made = fields.map(({ name, type: of }) => [name, this.of(of, chance, name)])
+      const made = fields.map(({ name, type: of }) => [name, this.of(of, chance, [...place, name])])
       return Object.fromEntries(chance.in(0.02) ? [...made, ["unknown", 1]] : made)
     }
     switch (bare.name) {
@@ -94,14 +105,20 @@ export class Values {
       case "Boolean":
         return chance.in(0.5)
       case "ID":
-        return this.ids.length > 0 && chance.in(0.8) ? chance.of(this.ids) : this.#strangeId(chance)
+        return chance.in(0.9) ? this.#knownId(chance, place) : this.#strangeId(chance)
       case "DateTime":
         return chance.of(times)
       case "ClientKey":
         return chance.in(0.8) ? `key-${chance.below(1_000_000)}` : chance.of(texts)
       default:
-        return this.#text(chance, argument)
+        return this.#text(chance, place.at(-1) ?? "")
     }
+  }
+
+  #knownId(chance: Chance, place: ReadonlyArray<string>): string {
+    const prefix = place.flatMap((name) => prefixes.find(([says]) => says.test(name))?.[1] ?? []).at(-1)
+    const fitting = this.ids.filter((id) => prefix === undefined || chance.in(0.05) || id.startsWith(prefix))
+    return fitting.length === 0 ? this.#strangeId(chance) : chance.of(fitting)
   }
 
   #strangeId(chance: Chance): string {
