@@ -3,10 +3,13 @@
  * with a line.
  */
 import { createInterface } from "node:readline"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { Redis } from "ioredis"
+import { Store } from "../../src/store/Store.ts"
 import * as Nodes from "./nodes.ts"
 
 const port = Number(process.argv[2])
@@ -33,15 +36,31 @@ const program = Effect.gen(function* () {
       ),
       (all) => String(all.filter(Option.isSome).length)
     )
-  /** Reads the key again and again, near for the most part, until it is `value`; says when that was. */
-  const watch = (key: string, value: number) =>
+  const store = yield* Store
+  let told = Deferred.unsafeMake<number>(FiberId.none)
+  // After the cache itself, which has dropped the old value by then.
+  yield* store.follow("cache:numbers:", (change) => {
+    if (change._tag === "Changed") Deferred.unsafeDone(told, Effect.succeed(Nodes.wallMillis()))
+  })
+  /** Reads the key until it is near. */
+  const hold = (key: string) =>
     Effect.gen(function* () {
-      while (!Option.contains(yield* cache.get(key), value)) yield* Effect.sleep("1 millis")
-      return String(Nodes.wallMillis())
+      told = Deferred.unsafeMake<number>(FiberId.none)
+      yield* cache.get(key)
+      while ((yield* cache.stats).nearEntries === 0) yield* Effect.zipRight(Effect.sleep("1 millis"), cache.get(key))
+      return "held"
+    })
+  /** When the news had dropped what was held; the new value must be read then. */
+  const gone = (key: string, value: number) =>
+    Effect.gen(function* () {
+      const at = yield* Deferred.await(told)
+      if (!Option.contains(yield* cache.get(key), value))
+        return yield* Effect.dieMessage("the old value was still read")
+      return String(at)
     })
   const act = (line: string) => {
     const [what, key, value] = line.split(" ")
-    return what === "stampede" ? stampede(key!) : watch(key!, Number(value))
+    return what === "stampede" ? stampede(key!) : what === "hold" ? hold(key!) : gone(key!, Number(value))
   }
   console.log("ready")
   yield* Stream.fromAsyncIterable(createInterface({ input: process.stdin }), (error) => error).pipe(

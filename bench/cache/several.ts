@@ -56,7 +56,7 @@ export const stampede = async (port: number, processes: number, rounds: number, 
   return worst
 }
 
-/** From the moment one process begins to set a value until the others read it, milliseconds. */
+/** From the moment one process begins to set a value until the old one is gone from the others, milliseconds. */
 export const coherence = async (port: number, processes: number, rounds: number) => {
   const children = await Promise.all(Array.from({ length: processes - 1 }, () => start(port)))
   const runtime = Nodes.runtime(port)
@@ -65,9 +65,8 @@ export const coherence = async (port: number, processes: number, rounds: number)
     const cache = yield* Nodes.numbers(() => Effect.succeed(Option.none()))
     yield* cache.set("changing", 0)
     for (let round = 1; round <= rounds; round++) {
-      const seen = children.map((child) => child.ask(`watch changing ${round}`))
-      // Long enough for every child to hold the old value near.
-      yield* Effect.sleep("15 millis")
+      yield* Effect.promise(() => Promise.all(children.map((child) => child.ask("hold changing"))))
+      const seen = children.map((child) => child.ask(`gone changing ${round}`))
       const began = Nodes.wallMillis()
       yield* cache.set("changing", round)
       for (const at of yield* Effect.promise(() => Promise.all(seen))) samples.push(Number(at) - began)

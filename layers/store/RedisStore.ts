@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { type Redis, ReplyError } from "ioredis"
+import { Command, type Redis, ReplyError } from "ioredis"
 import type { StartupError } from "../../src/config/StartupError.ts"
 import { StoreUnavailable } from "../../src/errors.ts"
 import { type Script, Store, ttlMillis } from "../../src/store/Store.ts"
@@ -60,6 +60,15 @@ const caller = (redis: Redis, callMillis: number): Call => {
 }
 
 /**
+ * One command for many callers of a single Redis, at once: it carries what a pipeline would gather, and waiting for the
+ * end of the turn would only cost time. Behind commands that wait for that, so that none is overtaken.
+ */
+const send = (redis: Redis, name: string, args: ReadonlyArray<string>): Promise<unknown> =>
+  redis.autoPipelineQueueSize > 0
+    ? redis.call(name, [...args])
+    : (redis.sendCommand(new Command(name, [...args], { replyEncoding: "utf8" })) as Promise<unknown>)
+
+/**
  * Values by key, and how many keys were removed. In a cluster one command takes the keys of one server only: there each
  * key has its own, sent together. MGET also of one key, since a value of another kind is absent to it.
  */
@@ -72,7 +81,7 @@ const severalKeys = (redis: Redis, cluster: boolean) =>
           (await Promise.all(keys.map((key) => redis.del(key)))).reduce((sum, count) => sum + count, 0)
       }
     : {
-        values: (keys: ReadonlyArray<string>) => redis.mget(...keys),
+        values: (keys: ReadonlyArray<string>) => send(redis, "mget", keys) as Promise<Array<string | null>>,
         removed: (keys: ReadonlyArray<string>) => redis.del(...keys)
       }
 
@@ -185,17 +194,21 @@ const sets = (redis: Redis, call: Call) => ({
 
 const bound = (score: number): number | string => (score === Infinity ? "+inf" : score === -Infinity ? "-inf" : score)
 
-const runner = (redis: Redis, call: Call) => {
+const runner = (redis: Redis, call: Call, cluster: boolean) => {
   const shas = new WeakMap<object, string>()
+  const evaluate = (name: "evalsha" | "eval", code: string, keys: ReadonlyArray<string>, args: ReadonlyArray<string>) =>
+    cluster
+      ? (redis[name](code, keys.length, ...keys, ...args) as Promise<unknown>)
+      : send(redis, name, [code, String(keys.length), ...keys, ...args])
   return <Result>(script: Script<Result>, keys: ReadonlyArray<string>, args: ReadonlyArray<string>) => {
     const sha = shas.get(script) ?? createHash("sha1").update(script.lua).digest("hex")
     shas.set(script, sha)
-    const send = () =>
-      redis.evalsha(sha, keys.length, ...keys, ...args).catch((error: Error) => {
+    const run = () =>
+      evaluate("evalsha", sha, keys, args).catch((error: Error) => {
         if (!error.message.startsWith("NOSCRIPT")) throw error
-        return redis.eval(script.lua, keys.length, ...keys, ...args)
+        return evaluate("eval", script.lua, keys, args)
       })
-    return Effect.map(call(script.name, send), script.decode)
+    return Effect.map(call(script.name, run), script.decode)
   }
 }
 
@@ -248,7 +261,7 @@ export const make = (
       ...strings(redis, call, severalKeys(redis, address.cluster)),
       ...hashesAndLists(redis, call),
       ...sets(redis, call),
-      run: runner(redis, call),
+      run: runner(redis, call, address.cluster),
       publish: (channel, payload) => call("publish", () => publisher().publish(channel, payload)),
       subscribe: (channel) => channels.subscribe(channel),
       follow: (prefix, onChange) => tracking.follow(prefix, onChange),

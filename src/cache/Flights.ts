@@ -50,6 +50,8 @@ interface Task<K, A, E> {
   readonly stale: Stale<A> | undefined
 }
 
+type Missed<K, A, E> = readonly [Flight<K, A, E>, Exclude<Read<A>, { _tag: "Hit" }>]
+
 /** Side by side, without fibers where there is one. */
 const together = <B>(effects: ReadonlyArray<Effect.Effect<B>>): Effect.Effect<ReadonlyArray<B>> =>
   effects.length === 1 ? Effect.map(effects[0]!, (one) => [one]) : Effect.all(effects, { concurrency: "unbounded" })
@@ -246,18 +248,20 @@ export class Flights<K, A, I, E, R> {
     return Effect.gen(this, function* () {
       const started = yield* Clock.currentTimeMillis
       for (const flight of flights) flight.news = 0
+      const next: Array<Effect.Effect<void>> = []
+      const missed: Array<Missed<K, A, E>> = []
       const reads = yield* this.shelf.read(
         flights.map(({ key }) => key),
         started
       )
-      const next: Array<Effect.Effect<void>> = []
-      const missed: Array<readonly [Flight<K, A, E>, Exclude<Read<A>, { _tag: "Hit" }>]> = []
       let hits = 0
       for (const [index, flight] of flights.entries()) {
         const read = reads[index]!
         if (read._tag === "Hit") {
           hits++
           if (!flight.obsolete && flight.news === 0) this.shelf.keepRead(flight.key, read, started)
+          // Later callers read again: the key may change while the rest of this read goes on.
+          this.leave(flight)
           land(flight, Exit.succeed(read.value))
           if (read.due) next.push(this.refresh(flight.key, flight.input))
         } else if (read._tag === "Leased" && started < (flight.patientUntil ??= started + Duration.toMillis(leaseWait)))
@@ -287,9 +291,7 @@ export class Flights<K, A, I, E, R> {
   }
 
   /** Looks up what nobody else does; whoever was too late for the lease reads again. */
-  private claim(
-    missed: ReadonlyArray<readonly [Flight<K, A, E>, Exclude<Read<A>, { _tag: "Hit" }>]>
-  ): Effect.Effect<void> {
+  private claim(missed: ReadonlyArray<Missed<K, A, E>>): Effect.Effect<void> {
     return Effect.gen(this, function* () {
       const { lookup, lookupMany } = this.options
       if (lookup === undefined && lookupMany === undefined) {

@@ -39,6 +39,8 @@ export const ownKeysMax = 100_000
 export const closedRetryMillis = 1_000
 /** Calls in one script at most, so that no other caller of the store waits long for it. */
 export const callsMax = 256
+/** More calls of one turn go in two scripts, of which Redis runs one while this process judges the other. */
+export const halvedOver = 32
 /** Calls that wait for the store at most; beyond that it counts as away. */
 export const waitingMax = 10_000
 
@@ -126,7 +128,7 @@ const make = Effect.gen(function* () {
     return made
   }
 
-  const turn = new Turn<Call>(yield* FiberRef.get(FiberRef.currentScheduler), callsMax, (calls) => {
+  const run = (calls: ReadonlyArray<Call>): void => {
     const all = calls.map(({ charges }) => charges)
     const taken = store.run(Gcra.take, keysOf(all), Gcra.argsOf(all))
     Runtime.runFork(runtime, taken, { immediate: true }).addObserver((exit) => {
@@ -139,7 +141,8 @@ const make = Effect.gen(function* () {
         offset += charges.length
       }
     })
-  })
+  }
+  const turn = new Turn<Call>(yield* FiberRef.get(FiberRef.currentScheduler), callsMax, run, halvedOver)
 
   const refusedAt = (charges: ReadonlyArray<Charge>, now: number): Exit.Exit<never, RateLimited> | undefined => {
     let longest = 0
