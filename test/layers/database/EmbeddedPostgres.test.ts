@@ -138,6 +138,7 @@ it.live("after kill -9 the next start takes over and has everything that was ack
     const acknowledged = Number(/^acknowledged (\d+)$/.exec(last)?.[1])
     const socketFolder = socketFolderOf(dataDir)
     first.process.kill("SIGKILL")
+    yield* Effect.promise(() => first.process.exited)
     yield* withDatabase(
       dataDir,
       Effect.gen(function* () {
