@@ -56,7 +56,8 @@ class TrackedNode {
       if (news.status === "ready") news.ping().catch(() => news.status === "ready" && news.disconnect(true))
     }, heartbeatMillis)
     this.heartbeat.unref()
-    if (news.status === "wait") news.connect().catch(() => undefined)
+    // A cluster's client of one server connects at its first command only, which may be long in coming.
+    for (const client of [data, news]) if (client.status === "wait") client.connect().catch(() => undefined)
   }
 
   close(): void {
