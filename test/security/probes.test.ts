@@ -1,32 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { spawn, type ChildProcess } from "node:child_process"
 import { once } from "node:events"
-import { mkdir } from "node:fs/promises"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
+import { bundleForNode } from "../kit/bundle.ts"
 import { raw } from "./raw.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const source = "test/security/server.ts"
 
-/** Node 20 takes JavaScript only; packages stay where they are. */
-const bundled = async (): Promise<string> => {
-  const outdir = `${root}/node_modules/.cache/connect-security-test`
-  await mkdir(outdir, { recursive: true })
-  const built = await Bun.build({
-    entrypoints: [`${root}/${source}`],
-    outdir,
-    target: "node",
-    packages: "external",
-    naming: "server.mjs"
-  })
-  expect(built.success).toBe(true)
-  return `${outdir}/server.mjs`
-}
-
 const commands: Readonly<Record<string, () => Promise<ReadonlyArray<string>>>> = {
   bun: () => Promise.resolve([process.execPath, source]),
-  node: async () => ["node", await bundled()]
+  node: async () => ["node", await bundleForNode(source)]
 }
 
 const query = `{"query":"{ queueStats { waiting } }"}`

@@ -1,34 +1,19 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { spawn, type ChildProcess } from "node:child_process"
 import { once } from "node:events"
-import { mkdir } from "node:fs/promises"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { serverAudits } from "graphql-http"
 import { createClient as createEvents } from "graphql-sse"
 import { createClient } from "graphql-ws"
 import { WebSocket } from "ws"
+import { bundleForNode } from "../../kit/bundle.ts"
 
 const root = fileURLToPath(new URL("../../..", import.meta.url))
 const source = "test/layers/http/main.ts"
 
-/** Node 20 takes JavaScript only; packages stay where they are. */
-const bundled = async (): Promise<string> => {
-  const outdir = `${root}/node_modules/.cache/connect-http-test`
-  await mkdir(outdir, { recursive: true })
-  const built = await Bun.build({
-    entrypoints: [`${root}/${source}`],
-    outdir,
-    target: "node",
-    packages: "external",
-    naming: "main.mjs"
-  })
-  expect(built.success).toBe(true)
-  return `${outdir}/main.mjs`
-}
-
 const commands: Readonly<Record<string, () => Promise<ReadonlyArray<string>>>> = {
-  node: async () => ["node", await bundled()],
+  node: async () => ["node", await bundleForNode(source)],
   // The binary itself: signals do not pass through the launcher.
   deno: () => Promise.resolve([`${root}/node_modules/deno/deno`, "run", "-A", source])
 }
