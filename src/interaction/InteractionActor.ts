@@ -54,15 +54,7 @@ export const InteractionActor = Actor.make("Interaction", {
   ],
   reminders: ["Expire"],
   group: "interaction",
-  mailbox: { capacity: 256, whenFull: "fail" },
-  supervision: {
-    strategy: "restart",
-    intensity: 5,
-    window: "10 seconds",
-    backoff: { initial: "50 millis", max: "5 seconds" }
-  },
-  idle: "2 minutes",
-  askTimeout: "10 seconds"
+  mailbox: { capacity: 256 }
 })
 
 /** The reminder `Expire` of each interaction that goes on. It is set by the statement that makes the interaction. */

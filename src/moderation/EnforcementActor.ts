@@ -54,8 +54,7 @@ export const EnforcementActor = Actor.make("Enforcement", {
   ],
   reminders: ["Enforce"],
   group: "moderation",
-  idle: "10 seconds",
-  askTimeout: "10 seconds"
+  idle: "10 seconds"
 })
 
 const make = Effect.gen(function* () {

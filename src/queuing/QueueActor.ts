@@ -56,15 +56,8 @@ export const QueueActor = Actor.make("Queue", {
     )
   ],
   group: "queuing",
-  mailbox: { capacity: mailboxCapacity, whenFull: "fail" },
-  supervision: {
-    strategy: "restart",
-    intensity: 5,
-    window: "10 seconds",
-    backoff: { initial: "50 millis", max: "5 seconds" }
-  },
-  idle: Number.POSITIVE_INFINITY,
-  askTimeout: "10 seconds"
+  mailbox: { capacity: mailboxCapacity },
+  idle: Number.POSITIVE_INFINITY
 })
 
 /** Applies what other processes say. After a gap nobody knows what was said, so the index is compared at once. */

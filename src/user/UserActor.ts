@@ -43,15 +43,7 @@ export const UserActor = Actor.make("User", {
     Rpc.make("Leave").annotate(Actor.Idempotent, true)
   ],
   group: "user",
-  mailbox: { capacity: 256, whenFull: "fail" },
-  supervision: {
-    strategy: "restart",
-    intensity: 5,
-    window: "10 seconds",
-    backoff: { initial: "50 millis", max: "5 seconds" }
-  },
-  idle: "2 minutes",
-  askTimeout: "10 seconds"
+  mailbox: { capacity: 256 }
 })
 
 /** What a process says of a person. */

@@ -3,27 +3,6 @@ import type { Conversation } from "./conversations.ts"
 import type { Person, Said } from "./Person.ts"
 import { Reader } from "./Reader.ts"
 
-const send = /* GraphQL */ `
-  mutation Send($input: SendMessageInput!) {
-    sendMessage(input: $input) {
-      seq
-      clientKey
-      body
-      sender {
-        id
-      }
-    }
-  }
-`
-interface Sent {
-  readonly sendMessage: {
-    readonly seq: number
-    readonly clientKey: string
-    readonly body: string
-    readonly sender: { readonly id: string }
-  }
-}
-
 /** The other side has this long to see an acknowledged message before it counts as lost and the talk goes on. */
 const deliveryMillisMax = 30_000
 
@@ -86,12 +65,10 @@ export class Dialogue {
       onProgress()
     }
     const leaver = this.manner.chance() < 0.5 ? 0 : 1
-    await this.people[leaver].client
-      .call("mutation End($id: ID!) { endInteraction(interactionId: $id) { state } }", { id: this.interactionId })
-      .catch((error: unknown) => {
-        // An earlier try may have ended it without its answer coming through.
-        if (!(error instanceof GraphqlFailure) || error.code !== "INTERACTION_ENDED") throw error
-      })
+    await this.people[leaver].end(this.interactionId).catch((error: unknown) => {
+      // An earlier try may have ended it without its answer coming through.
+      if (!(error instanceof GraphqlFailure) || error.code !== "INTERACTION_ENDED") throw error
+    })
     await within(this.bothEnded, deliveryMillisMax)
     for (const reader of this.readers) reader.stop()
   }
@@ -111,12 +88,9 @@ export class Dialogue {
     if (dropping < 0.06) reader.drop()
     else if (dropping < 0.12) setTimeout(() => reader.drop(), this.manner.chance() * 10)
     try {
-      const { sendMessage } = await this.people[side].client.call<Sent>(send, {
-        input: { interactionId: this.interactionId, clientKey, body }
-      })
+      const said = await this.people[side].say(this.interactionId, clientKey, body)
       this.ackMillis.push(performance.now() - started)
-      const { sender, ...message } = sendMessage
-      this.acknowledged.push({ ...message, senderId: sender.id })
+      this.acknowledged.push(said)
     } catch (error) {
       if (!(error instanceof GraphqlFailure)) throw error
       this.waiting.delete(clientKey)

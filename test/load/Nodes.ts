@@ -8,6 +8,7 @@ import { freePort } from "../kit/ports.ts"
 import * as Postgres from "../kit/Postgres.ts"
 import * as Redis from "../kit/Redis.ts"
 import { type Server, startServer } from "../kit/server.ts"
+import { Misuse } from "./tool.ts"
 
 /** Nodes of one cluster at most: each is a whole program on this machine. */
 export const nodesMax = 9
@@ -20,9 +21,6 @@ interface Node {
   /** undefined while it is down. */
   server: Server | undefined
 }
-
-/** What this run cannot do without. */
-export class Missing extends Error {}
 
 const redisMissing = `--nodes needs redis-server (or valkey-server) on the PATH: the nodes tell each other through it what happens.
   Debian, Ubuntu: sudo apt-get install redis-server
@@ -52,7 +50,7 @@ export class Nodes {
 
   /** All nodes, ready. `report` is told what happens to them. */
   static async start(count: number, report: (what: string) => void): Promise<Nodes> {
-    if (!Redis.isInstalled()) throw new Missing(redisMissing)
+    if (!Redis.isInstalled()) throw new Misuse(redisMissing)
     const scope = await Effect.runPromise(Scope.make())
     const release = () => Effect.runPromise(Scope.close(scope, Exit.void))
     try {

@@ -37,6 +37,56 @@ interface Auth {
   readonly viewer: { readonly user: { readonly id: string } }
 }
 
+const sendMessage = /* GraphQL */ `
+  mutation Send($input: SendMessageInput!) {
+    sendMessage(input: $input) {
+      seq
+      clientKey
+      body
+      sender {
+        id
+      }
+    }
+  }
+`
+const messages = /* GraphQL */ `
+  query Messages($id: ID!, $first: Int!, $after: Cursor) {
+    interaction(id: $id) {
+      lastSeq
+      messages(first: $first, after: $after) {
+        edges {
+          node {
+            seq
+            clientKey
+            body
+            sender {
+              id
+            }
+          }
+        }
+        pageInfo {
+          hasNextPage
+          endCursor
+        }
+      }
+    }
+  }
+`
+interface Node extends Omit<Said, "senderId"> {
+  readonly sender: { readonly id: string } | null
+}
+interface Messages {
+  readonly interaction: {
+    readonly lastSeq: number
+    readonly messages: {
+      readonly edges: ReadonlyArray<{ readonly node: Node }>
+      readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string | null }
+    }
+  }
+}
+
+const saidOf = ({ sender, ...rest }: Node): Said => ({ ...rest, senderId: sender?.id ?? "" })
+
 const inbox = /* GraphQL */ `
   subscription Inbox {
     inbox {
@@ -70,6 +120,12 @@ type InboxEvent = {
 export interface Told {
   readonly interactionId: string
   readonly userIds: ReadonlyArray<string>
+}
+
+/** Everything that was said in an interaction, oldest first. */
+export interface History {
+  readonly lastSeq: number
+  readonly said: ReadonlyArray<Said>
 }
 
 /** A reader that stays on through lost connections: a new try after this long. */
@@ -158,6 +214,33 @@ export class Person {
   async join(clientKey = `join-${this.handle}`): Promise<void> {
     await this.client.call("mutation Join($input: JoinQueueInput!) { joinQueue(input: $input) { id state } }", {
       input: { clientKey, interests: this.interests }
+    })
+  }
+
+  /** Says it; the same key again is the same message. */
+  async say(interactionId: string, clientKey: string, body: string): Promise<Said> {
+    const input = { interactionId, clientKey, body }
+    const sent = await this.client.call<{ readonly sendMessage: Node }>(sendMessage, { input })
+    return saidOf(sent.sendMessage)
+  }
+
+  /** What the server has of an interaction, read page by page. */
+  async history(interactionId: string, pageSize: number): Promise<History> {
+    const said: Array<Said> = []
+    for (let after: string | null = null; ;) {
+      const { interaction }: Messages = await this.client.call(messages, { id: interactionId, first: pageSize, after })
+      said.push(...interaction.messages.edges.map(({ node }) => saidOf(node)))
+      after = interaction.messages.pageInfo.endCursor
+      const { lastSeq } = interaction
+      // More messages than numbers: a server that pages in circles is found out by what it has given so far.
+      if (!interaction.messages.pageInfo.hasNextPage || after === null || said.length > lastSeq)
+        return { lastSeq, said }
+    }
+  }
+
+  async end(interactionId: string): Promise<void> {
+    await this.client.call("mutation End($id: ID!) { endInteraction(interactionId: $id) { state } }", {
+      id: interactionId
     })
   }
 

@@ -26,22 +26,6 @@ const expected = new Set([
 /** A user in the queue waits this long for a match before the next command finds them without an interaction. */
 const matchMillisMax = 200
 
-const sendMessage = /* GraphQL */ `
-  mutation Send($input: SendMessageInput!) {
-    sendMessage(input: $input) {
-      seq
-      clientKey
-      body
-      sender {
-        id
-      }
-    }
-  }
-`
-interface Sent {
-  readonly sendMessage: Omit<Said, "senderId"> & { readonly sender: { readonly id: string } }
-}
-
 /** One virtual user of a plan: does one thing after the other, beside all other users. */
 export class VirtualUser {
   readonly person: Person
@@ -161,9 +145,7 @@ export class VirtualUser {
 
   private async deliver(part: Part, clientKey: string, body: string): Promise<void> {
     part.last = { clientKey, body }
-    const input = { interactionId: part.interactionId, clientKey, body }
-    const { sendMessage: sent } = await this.timed(this.person.client.call<Sent>(sendMessage, { input }))
-    const said = { seq: sent.seq, clientKey: sent.clientKey, body: sent.body, senderId: sent.sender.id }
+    const said = await this.timed(this.person.say(part.interactionId, clientKey, body))
     const before = part.acknowledged.find((other) => other.clientKey === clientKey)
     if (before === undefined) part.acknowledged.push(said)
     else if (before.seq !== said.seq)
@@ -208,11 +190,7 @@ export class VirtualUser {
     this.step("ending", async () => {
       const part = await this.part()
       if (part === undefined) return
-      await this.timed(
-        this.person.client.call("mutation End($id: ID!) { endInteraction(interactionId: $id) { state } }", {
-          id: part.interactionId
-        })
-      )
+      await this.timed(this.person.end(part.interactionId))
     })
   }
 

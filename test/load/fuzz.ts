@@ -6,6 +6,7 @@ import { Client, GraphqlFailure } from "../kit/Client.ts"
 import { runCommand } from "../kit/command.ts"
 import { startServer } from "../kit/server.ts"
 import { Fuzzer } from "./fuzz/Fuzzer.ts"
+import { Misuse, runTool, whole } from "./tool.ts"
 
 const help = `Sends generated requests to a server: valid ones of its schema and ones that are nearly so, over HTTP, streams
 of events and WebSockets, signed in or not.
@@ -47,12 +48,6 @@ const makeAdmin = async (url: string, dataDir: string): Promise<() => Promise<st
   }
 }
 
-const whole = (name: string, text: string | undefined, fallback: number): number => {
-  const n = text === undefined ? fallback : Number(text)
-  if (!Number.isInteger(n) || n < 0) throw new Error(`--${name} ${text} is not a whole number`)
-  return n
-}
-
 /** What the server says that it serves; the contract where it says nothing. */
 const schemaOf = async (url: string): Promise<GraphQLSchema> => {
   const query = getIntrospectionQuery()
@@ -78,9 +73,10 @@ const main = async (): Promise<number> => {
     process.stdout.write(help)
     return 0
   }
-  const seconds = whole("seconds", values.seconds, 60)
-  const seed = whole("seed", values.seed, Date.now() % 2_147_483_647)
-  if (values.url !== undefined && !isLoopback(values.url)) throw new Error(`--url ${values.url} is not on this machine`)
+  const seconds = whole("seconds", values.seconds, 60, 0)
+  const seed = whole("seed", values.seed, Date.now() % 2_147_483_647, 0)
+  if (values.url !== undefined && !isLoopback(values.url))
+    throw new Misuse(`--url ${values.url} is not on this machine`)
   process.stderr.write(`seed ${seed}\n`)
   const env = { NODE_ENV: "production", ENABLE_RATE_LIMIT: "false", ENABLE_GRAPHIQL: "true", QUEUE_INTERVAL: "100" }
   const server = values.url === undefined ? await startServer(env) : undefined
@@ -122,9 +118,4 @@ const main = async (): Promise<number> => {
   return findings.length === 0 && errors.length === 0 && alive ? 0 : 1
 }
 
-process.exit(
-  await main().catch((error: unknown) => {
-    process.stderr.write(`fuzz: ${error instanceof Error ? error.message : String(error)}\n`)
-    return 1
-  })
-)
+await runTool("fuzz", main)

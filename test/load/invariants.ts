@@ -4,54 +4,8 @@ import type { Part, VirtualUser } from "./VirtualUser.ts"
 /** Time for the readers to catch up with what the server says was the last number. */
 const catchUpMillisMax = 5_000
 
-const kept = /* GraphQL */ `
-  query Kept($id: ID!, $after: Cursor) {
-    interaction(id: $id) {
-      lastSeq
-      messages(first: 50, after: $after) {
-        edges {
-          node {
-            seq
-            clientKey
-            body
-            sender {
-              id
-            }
-          }
-        }
-        pageInfo {
-          hasNextPage
-          endCursor
-        }
-      }
-    }
-  }
-`
-interface Kept {
-  readonly interaction: {
-    readonly lastSeq: number
-    readonly messages: {
-      readonly edges: ReadonlyArray<{
-        readonly node: Omit<Said, "senderId"> & { readonly sender: { readonly id: string } }
-      }>
-      readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string | null }
-    }
-  }
-}
-
-const history = async (
-  user: VirtualUser,
-  id: string
-): Promise<{ readonly lastSeq: number; readonly said: ReadonlyArray<Said> }> => {
-  const said: Array<Said> = []
-  let after: string | null = null
-  for (;;) {
-    const { interaction }: Kept = await user.person.client.call<Kept>(kept, { id, after })
-    for (const { node } of interaction.messages.edges) said.push({ ...node, senderId: node.sender.id })
-    after = interaction.messages.pageInfo.endCursor
-    if (!interaction.messages.pageInfo.hasNextPage || after === null) return { lastSeq: interaction.lastSeq, said }
-  }
-}
+/** Messages in a page of the history. */
+const pageSize = 50
 
 const caughtUp = async (part: Part, lastSeq: number): Promise<boolean> => {
   for (const until = performance.now() + catchUpMillisMax; performance.now() < until;) {
@@ -68,7 +22,7 @@ const same = (a: Said, b: Said): boolean =>
 const judgePart = async (user: VirtualUser, part: Part): Promise<ReadonlyArray<string>> => {
   const where = `${user.person.handle} in ${part.interactionId}`
   const wrong: Array<string> = []
-  const { lastSeq, said } = await history(user, part.interactionId)
+  const { lastSeq, said } = await user.person.history(part.interactionId, pageSize)
   if (!(await caughtUp(part, lastSeq))) wrong.push(`${where}: the stream stopped at ${part.reader.seen} of ${lastSeq}`)
   for (const { after, got } of part.reader.wrong) wrong.push(`${where}: number ${got} came after ${after}`)
   for (const acknowledged of part.acknowledged)

@@ -4,6 +4,7 @@ import { startServer } from "../kit/server.ts"
 import { commands, type Model, type World } from "./commands.ts"
 import { judge } from "./invariants.ts"
 import { percentiles } from "./percentiles.ts"
+import { runTool, whole } from "./tool.ts"
 import { VirtualUser } from "./VirtualUser.ts"
 
 const help = `Load-tests the server with generated plans of virtual users and checks the invariants after each.
@@ -30,12 +31,6 @@ const runsWhileShrinking = 3
 const shrinkMillisMax = 30_000
 
 class Broken extends Error {}
-
-const whole = (name: string, text: string | undefined, fallback: number, least = 1): number => {
-  const n = text === undefined ? fallback : Number(text)
-  if (!Number.isInteger(n) || n < least) throw new Error(`--${name} ${text} is not a whole number of at least ${least}`)
-  return n
-}
 
 const tally = { plans: 0, commands: 0, requests: 0, acknowledged: 0, interactions: 0 }
 const latencies: Array<number> = []
@@ -149,9 +144,4 @@ const main = async (): Promise<number> => {
   return result.failed || missed.length > 0 ? 1 : 0
 }
 
-process.exit(
-  await main().catch((error: unknown) => {
-    process.stderr.write(`load: ${error instanceof Error ? error.message : String(error)}\n`)
-    return 1
-  })
-)
+await runTool("load", main)

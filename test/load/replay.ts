@@ -1,11 +1,11 @@
 import { parseArgs } from "node:util"
-import { GraphqlFailure } from "../kit/Client.ts"
 import { startServer } from "../kit/server.ts"
-import { BadFile, type Conversation, readConversations } from "./conversations.ts"
+import { type Conversation, readConversations } from "./conversations.ts"
 import { Dialogue } from "./Dialogue.ts"
-import { Missing, Nodes, nodesMax } from "./Nodes.ts"
+import { Nodes, nodesMax } from "./Nodes.ts"
 import { percentiles, seeded } from "./percentiles.ts"
 import { Person, type Told } from "./Person.ts"
+import { Misuse, runTool, whole } from "./tool.ts"
 import { type Verdict, verifyDelivery, verifyHistory, verifyMatches } from "./verify.ts"
 
 const help = `Plays a file of conversations through the public API and checks that nothing is lost, doubled, reordered or changed.
@@ -240,14 +240,6 @@ class Replay {
   }
 }
 
-const count = (name: string, text: string | undefined, fallback: number, least = 1): number => {
-  if (text === undefined) return fallback
-  const n = Number(text)
-  if (!Number.isInteger(n) || n < least)
-    throw new BadFile(`--${name} ${text} is not a whole number of at least ${least}`)
-  return n
-}
-
 /** What a replay runs against. */
 interface Servers {
   readonly urls: Options["urls"]
@@ -263,15 +255,15 @@ const serversOf = async (values: {
   readonly "kill-every"?: string | undefined
 }): Promise<Servers> => {
   if (values.nodes === undefined) {
-    if (values["kill-every"] !== undefined) throw new BadFile("--kill-every goes with --nodes")
+    if (values["kill-every"] !== undefined) throw new Misuse("--kill-every goes with --nodes")
     const server = values.url === undefined ? await startServer() : undefined
     const url = (values.url ?? server!.url).replace(/\/$/, "")
     return { urls: () => url, begin: () => undefined, summary: () => ({}), stop: async () => server?.stop() }
   }
-  if (values.url !== undefined) throw new BadFile("--nodes starts its own servers: it does not go with --url")
-  const seconds = count("kill-every", values["kill-every"], 5, 0)
-  const size = count("nodes", values.nodes, 3)
-  if (size > nodesMax) throw new BadFile(`--nodes ${size} is more than ${nodesMax}`)
+  if (values.url !== undefined) throw new Misuse("--nodes starts its own servers: it does not go with --url")
+  const seconds = whole("kill-every", values["kill-every"], 5, 0)
+  const size = whole("nodes", values.nodes, 3)
+  if (size > nodesMax) throw new Misuse(`--nodes ${size} is more than ${nodesMax}`)
   const nodes = await Nodes.start(size, (what) =>
     process.stderr.write(`${process.stderr.isTTY ? "\r\u001b[K" : ""}${what}\n`)
   )
@@ -301,12 +293,12 @@ const main = async (): Promise<number> => {
     process.stdout.write(help)
     return 0
   }
-  if (values.file === undefined) throw new BadFile(`--file PATH is needed\n\n${help}`)
+  if (values.file === undefined) throw new Misuse(`--file PATH is needed\n\n${help}`)
   const all = readConversations(values.file)
-  const conversations = all.slice(0, count("interactions", values.interactions, all.length))
-  const seed = count("seed", values.seed, 1)
-  const concurrency = count("concurrency", values.concurrency, 8)
-  const paceMillis = count("pace", values.pace, 150, 0)
+  const conversations = all.slice(0, whole("interactions", values.interactions, all.length))
+  const seed = whole("seed", values.seed, 1)
+  const concurrency = whole("concurrency", values.concurrency, 8)
+  const paceMillis = whole("pace", values.pace, 150, 0)
   const servers = await serversOf(values)
   try {
     const replay = new Replay({ conversations, urls: servers.urls, seed, concurrency, paceMillis })
@@ -336,18 +328,4 @@ const main = async (): Promise<number> => {
 // The servers are in groups of their own: without a word from us they would outlive a Ctrl-C.
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1))
 
-process.exit(
-  await main().catch((error: unknown) => {
-    const misused = error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")
-    const unexpected = !(
-      misused ||
-      error instanceof BadFile ||
-      error instanceof Missing ||
-      error instanceof GraphqlFailure
-    )
-    process.stderr.write(`replay: ${error instanceof Error ? error.message : String(error)}\n`)
-    if (misused) process.stderr.write("bun run replay --help says what there is.\n")
-    if (unexpected && error instanceof Error) process.stderr.write(`${error.stack}\n`)
-    return 1
-  })
-)
+await runTool("replay", main)

@@ -48,56 +48,6 @@ export const verifyDelivery = (verdict: Verdict, dialogue: Dialogue): void => {
   }
 }
 
-interface MessagesPage {
-  readonly interaction: {
-    readonly messages: {
-      readonly edges: ReadonlyArray<{
-        readonly node: Omit<Said, "senderId"> & { readonly sender: { readonly id: string } | null }
-      }>
-      readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string | null }
-    }
-  } | null
-}
-
-const messagesQuery = /* GraphQL */ `
-  query Messages($id: ID!, $after: Cursor) {
-    interaction(id: $id) {
-      messages(first: 20, after: $after) {
-        edges {
-          node {
-            seq
-            clientKey
-            body
-            sender {
-              id
-            }
-          }
-        }
-        pageInfo {
-          hasNextPage
-          endCursor
-        }
-      }
-    }
-  }
-`
-
-/** All pages, bounded by what was said plus one page. */
-const readAll = async (person: Person, interactionId: string, most: number): Promise<ReadonlyArray<Said>> => {
-  const all: Array<Said> = []
-  let after: string | null = null
-  do {
-    const { interaction }: MessagesPage = await person.client.call<MessagesPage>(messagesQuery, {
-      id: interactionId,
-      after
-    })
-    if (interaction === null) return all
-    for (const { node } of interaction.messages.edges) all.push({ ...node, senderId: node.sender?.id ?? "" })
-    after = interaction.messages.pageInfo.hasNextPage ? interaction.messages.pageInfo.endCursor : null
-  } while (after !== null && all.length <= most + 20)
-  return all
-}
-
 const searchQuery = /* GraphQL */ `
   query Search($text: String!, $id: ID!, $after: Cursor) {
     searchMessages(text: $text, interactionId: $id, first: 50, after: $after) {
@@ -150,6 +100,9 @@ const found = async (person: Person, interactionId: string, said: Said): Promise
   return false
 }
 
+/** Messages in a page of the history: few, so that most interactions take several. */
+const pageSize = 20
+
 /** Messages of each interaction that are searched for. */
 const searchesPerInteraction = 3
 
@@ -157,7 +110,7 @@ const searchesPerInteraction = 3
 export const verifyHistory = async (verdict: Verdict, dialogue: Dialogue, chance: () => number): Promise<void> => {
   const { acknowledged, conversation, interactionId } = dialogue
   const reader = dialogue.people[chance() < 0.5 ? 0 : 1]
-  const kept = await readAll(reader, interactionId, acknowledged.length)
+  const { said: kept } = await reader.history(interactionId, pageSize)
   const spoken = acknowledged.map((said) => ({
     ...said,
     body: conversation.messages[Number(said.clientKey.slice(5))]!.text
