@@ -1,9 +1,11 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import type * as SqlClient from "@effect/sql/SqlClient"
 import type * as Statement from "@effect/sql/Statement"
+import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import type { SessionId, UserId } from "../domain/Ids.ts"
 import type { EndReason, Role, Session } from "./Session.ts"
 import * as Token from "./Token.ts"
@@ -61,13 +63,15 @@ interface Limits {
 const after = (now: Date, ...durations: ReadonlyArray<Duration.Duration>): Date =>
   new Date(now.getTime() + Math.min(...durations.map(Duration.toMillis)))
 
-interface New {
+export interface New {
   readonly id: SessionId
   readonly userId: UserId
   readonly hash: string
   readonly userAgent: Option.Option<string>
   /** A session of the same user that ends as this one begins. */
-  readonly replacing: SessionId | undefined
+  readonly replacing?: SessionId | undefined
+  /** What the user's password was found right by, where one was asked for. */
+  readonly passwordHash?: Redacted.Redacted | undefined
   readonly now: Date
 }
 
@@ -92,17 +96,22 @@ export type Outcome =
   | { readonly _tag: "Made"; readonly session: Session; readonly ended: ReadonlyArray<readonly [EndReason, EndedRow]> }
   | { readonly _tag: "Banned"; readonly until: Date | null }
   | { readonly _tag: "Full" }
+  /** The password was another one when it was found right. */
+  | { readonly _tag: "Outdated" }
 
 /**
  * The user's row is locked first, so that of many sign-ins at once each sees the sessions of those before it, and what
- * ended all of them: there are never more than `perUserMax`, and none after a ban, whatever the schedule.
+ * ended all of them: there are never more than `perUserMax`, and none after a ban or by a password that has been
+ * changed, whatever the schedule.
  */
 export const insert = (sql: Sql, limits: Limits, made: New): Effect.Effect<Outcome, SqlError> =>
   sql.withTransaction(
     Effect.gen(function* () {
-      const { hash, id, now, replacing, userAgent, userId } = made
-      const [user] = yield* sql<{ role: number }>`select role from users where id = ${userId} for update`
+      const { hash, id, now, passwordHash, replacing, userAgent, userId } = made
+      const [user] = yield* sql<{ role: number; password_hash: string | null }>`
+        select role, password_hash from users where id = ${userId} for update`
       if (user === undefined) return yield* Effect.dieMessage(`Session for a user that does not exist: ${userId}`)
+      if (passwordHash !== undefined && Redacted.value(passwordHash) !== user.password_hash) return { _tag: "Outdated" }
       const expires = after(now, limits.idle, limits.absolute)
       const agent = Option.getOrNull(userAgent)
       const rows = yield* sql<Inserted>`
@@ -212,17 +221,57 @@ export const endOne = (sql: Sql, userId: UserId, sessionId: SessionId, reason: E
   where id = ${sessionId}::uuid and user_id = ${userId}::uuid and ended_at is null and expires_at > ${now}
   returning id, user_id, token_hash, created_at`
 
+/** Ends those that there are. A sign-in that waits for the user's row is not among them: whoever calls this has that lock. */
+const endEach = (
+  sql: Sql,
+  userId: UserId,
+  reason: EndReason,
+  except: SessionId | undefined,
+  now: Date
+) => sql<EndedRow>`
+  update sessions set ended_at = ${now}, end_reason = ${reason}
+  where user_id = ${userId}::uuid and ended_at is null and id is distinct from ${except ?? null}::uuid
+  returning id, user_id, token_hash, created_at`
+
 /** Takes the same lock as `insert`: a sign-in that began before is ended too. */
 export const endAll = (sql: Sql, userId: UserId, reason: EndReason, except: SessionId | undefined, now: Date) =>
   sql.withTransaction(
     Effect.zipRight(
       sql`select 1 from users where id = ${userId}::uuid for update`,
-      sql<EndedRow>`
-        update sessions set ended_at = ${now}, end_reason = ${reason}
-        where user_id = ${userId}::uuid and ended_at is null and id is distinct from ${except ?? null}::uuid
-        returning id, user_id, token_hash, created_at`
+      endEach(sql, userId, reason, except, now)
     )
   )
+
+/**
+ * A new session in place of all that there are, in one transaction with `change`, which must write the user's row: then
+ * no sign-in comes between. Without a new session nothing is changed and none ends.
+ */
+export const replaceAll = <E>(
+  sql: Sql,
+  limits: Limits,
+  change: Effect.Effect<void, E>,
+  reason: EndReason,
+  made: New
+): Effect.Effect<Outcome, E | SqlError> =>
+  sql
+    .withTransaction(
+      Effect.gen(function* () {
+        yield* change
+        const ended = yield* endEach(sql, made.userId, reason, undefined, made.now)
+        const outcome = yield* insert(sql, limits, made)
+        if (outcome._tag !== "Made") return yield* new Undone({ outcome })
+        return { ...outcome, ended: ended.map((row) => [reason, row] as const) }
+      })
+    )
+    .pipe(
+      Effect.catchIf(
+        (error): error is Undone => error instanceof Undone,
+        ({ outcome }) => Effect.succeed(outcome)
+      )
+    )
+
+/** Rolls a transaction back that made no session. */
+class Undone extends Data.Error<{ readonly outcome: Outcome }> {}
 
 /** Ends some of all sessions, a bounded number; those of `except` stay. */
 export const endSome = (sql: Sql, reason: EndReason, except: UserId, now: Date) => sql<EndedRow>`

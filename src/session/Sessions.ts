@@ -9,6 +9,7 @@ import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as Supervised from "../actor/Supervised.ts"
 import { Broadcast } from "../broadcast/Broadcast.ts"
@@ -17,7 +18,14 @@ import { Settings } from "../config/Settings.ts"
 import { Database } from "../database/Database.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import * as Ids from "../domain/Ids.ts"
-import { Conflict, type DatabaseUnavailable, NotFound, Restricted, type SessionExpired } from "../errors.ts"
+import {
+  Conflict,
+  type DatabaseUnavailable,
+  InvalidCredentials,
+  NotFound,
+  Restricted,
+  type SessionExpired
+} from "../errors.ts"
 import { Store } from "../store/Store.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Endings } from "./Endings.ts"
@@ -40,16 +48,30 @@ export class Sessions extends Context.Tag("@connect/Sessions")<
   Sessions,
   {
     /**
-     * A new session, with the user's role of now. `token` (256 random bits, base64url) is shown this once; `replacing`
-     * ends in the same step. Restricted for someone banned, whenever the ban came; Conflict at the limit.
+     * A new session, with the user's role of now; `replacing` ends in the same step. Restricted for someone banned,
+     * whenever the ban came; Conflict at the limit; InvalidCredentials when the password has been changed since
+     * `passwordHash` was read.
      */
     readonly create: (
       userId: Ids.UserId,
-      options: { readonly userAgent: Option.Option<string>; readonly replacing?: Ids.SessionId }
-    ) => Effect.Effect<
-      { readonly token: string; readonly session: Session },
-      Restricted | Conflict | DatabaseUnavailable
-    >
+      options: {
+        readonly userAgent: Option.Option<string>
+        readonly replacing?: Ids.SessionId
+        readonly passwordHash?: Redacted.Redacted
+      }
+    ) => Effect.Effect<Begun, Refused>
+    /**
+     * A new session in place of all others, which end with the reason, in one transaction with `change`: that writes the
+     * user's row, and may fail. All of it happens or nothing.
+     */
+    readonly replaceAll: <E>(
+      userId: Ids.UserId,
+      options: {
+        readonly reason: EndReason
+        readonly userAgent: Option.Option<string>
+        readonly change: Effect.Effect<void, E>
+      }
+    ) => Effect.Effect<Begun, E | Refused>
     /** The session of a token; extends its idle time now and then. Restricted when it ended by a ban that is in force. */
     readonly load: (token: string) => Effect.Effect<Session, SessionExpired | Restricted | DatabaseUnavailable>
     /** What this process knows of a token, without a fiber or an allocation; undefined: `load` must say. */
@@ -77,6 +99,15 @@ export class Sessions extends Context.Tag("@connect/Sessions")<
     readonly stats: Effect.Effect<Stats>
   }
 >() {}
+
+/** A session that has just been made. `token` (256 random bits, base64url) is shown this once. */
+export interface Begun {
+  readonly token: string
+  readonly session: Session
+}
+
+/** Why no session begins. */
+type Refused = Restricted | Conflict | InvalidCredentials | DatabaseUnavailable
 
 /** `active` in the database, or as last known while it is away; the others since this process started. */
 export interface Stats {
@@ -223,6 +254,17 @@ const listening = (sql: SqlClient.SqlClient, endings: Endings, forget: () => voi
     return (session: Session) => endings.wait(session.id, check([session.id]))
   })
 
+const refusal = (outcome: Exclude<SessionRows.Outcome, { readonly _tag: "Made" }>, perUserMax: number) => {
+  switch (outcome._tag) {
+    case "Banned":
+      return new Restricted({ kind: "BAN", expiresAt: outcome.until })
+    case "Full":
+      return new Conflict({ message: `There are ${perUserMax} sessions already: end one first` })
+    case "Outdated":
+      return new InvalidCredentials()
+  }
+}
+
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const { session: limits } = yield* Settings
@@ -231,6 +273,26 @@ const make = Effect.gen(function* () {
   const loading = yield* Loading.make(sql, endings)
   const { figures, finish } = yield* ending(sql, endings)
   const ended = yield* listening(sql, endings, loading.forget)
+  const begin = <E>(
+    userId: Ids.UserId,
+    userAgent: Option.Option<string>,
+    insert: (made: SessionRows.New) => Effect.Effect<SessionRows.Outcome, E>
+  ) =>
+    Effect.gen(function* () {
+      const token = yield* Token.make
+      const id = yield* Ids.make(Ids.SessionId)
+      const agent = Option.map(userAgent, tidy)
+      const outcome = yield* insert({ id, userId, hash: Token.hash(token), userAgent: agent, now: yield* now })
+      if (outcome._tag !== "Made") return yield* refusal(outcome, limits.perUserMax)
+      figures.created++
+      yield* Metric.increment(Metrics.sessionsCreated)
+      for (const [reason, rows] of Object.entries(Arr.groupBy(outcome.ended, ([reason]) => reason)))
+        yield* finish(
+          rows.map(([, one]) => one),
+          reason as EndReason
+        )
+      return { token, session: outcome.session }
+    }).pipe(orUnavailable)
   let active = 0
   const count = yield* Effect.flatMap(now, (at) => SessionRows.countLive(sql, at)).pipe(
     Effect.flatMap((counted) => Metric.set(Metrics.sessionsActive, (active = counted))),
@@ -238,24 +300,10 @@ const make = Effect.gen(function* () {
     Effect.cachedWithTTL(countEvery)
   )
   return Sessions.of({
-    create: (userId, { replacing, userAgent }) =>
-      Effect.gen(function* () {
-        const token = yield* Token.make
-        const hash = Token.hash(token)
-        const row = { id: yield* Ids.make(Ids.SessionId), userId, hash, replacing, now: yield* now }
-        const outcome = yield* SessionRows.insert(sql, limits, { ...row, userAgent: Option.map(userAgent, tidy) })
-        if (outcome._tag === "Banned") return yield* new Restricted({ kind: "BAN", expiresAt: outcome.until })
-        if (outcome._tag === "Full")
-          return yield* new Conflict({ message: `There are ${limits.perUserMax} sessions already: end one first` })
-        figures.created++
-        yield* Metric.increment(Metrics.sessionsCreated)
-        for (const [reason, rows] of Object.entries(Arr.groupBy(outcome.ended, ([reason]) => reason)))
-          yield* finish(
-            rows.map(([, one]) => one),
-            reason as EndReason
-          )
-        return { token, session: outcome.session }
-      }).pipe(orUnavailable),
+    create: (userId, { passwordHash, replacing, userAgent }) =>
+      begin(userId, userAgent, (made) => SessionRows.insert(sql, limits, { ...made, passwordHash, replacing })),
+    replaceAll: (userId, { change, reason, userAgent }) =>
+      begin(userId, userAgent, (made) => SessionRows.replaceAll(sql, limits, change, reason, made)),
     load: loading.load,
     known: loading.known,
     list: (userId) => orUnavailable(Effect.flatMap(now, (at) => SessionRows.list(sql, userId, at))),

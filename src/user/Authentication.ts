@@ -9,12 +9,12 @@ import { ContentRejected } from "../errors.ts"
 import { field, type Part, plain, type RequestContext, viewer } from "../graphql/Part.ts"
 import * as Rules from "../moderation/Rules.ts"
 import { RateLimiter, rules } from "../rate/RateLimiter.ts"
-import { Sessions, type Session } from "../session/Sessions.ts"
+import { type Begun, Sessions, type Session } from "../session/Sessions.ts"
 import { Email } from "./Email.ts"
 import { NewHandle } from "./Handles.ts"
 import { ClaimedPassword, NewPassword } from "./Passwords.ts"
 import { ProfileInput } from "./User.ts"
-import { type Account, Users } from "./Users.ts"
+import { type Account, type Proven, Users } from "./Users.ts"
 
 /** What `AuthPayload` resolves from; the viewer of a sign-in is its new session. */
 interface AuthPayload {
@@ -56,6 +56,11 @@ export const refuseUnfit = (profile: ProfileInput, handle?: string): Effect.Effe
     { discard: true }
   )
 
+const signedIn = ({ session, token }: Begun, request: RequestContext): AuthPayload => {
+  request.setSessionCookie(Option.some({ value: token, expiresAt: session.expiresAt }))
+  return { token, expiresAt: session.expiresAt, viewer: session }
+}
+
 /** Signing up, in and out: the mutations that make, change and end sessions. */
 export const mutations = Effect.gen(function* () {
   const users = yield* Users
@@ -63,16 +68,15 @@ export const mutations = Effect.gen(function* () {
   const limiter = yield* RateLimiter
 
   /** Who signs in again gets a new session for the old one; somebody else's session in the request is not touched. */
-  const begin = (account: Account, request: RequestContext) =>
-    Effect.gen(function* () {
-      const before = Option.filter(request.session, ({ userId }) => userId === account.user.id)
-      const { token, session } = yield* sessions.create(account.user.id, {
-        userAgent: request.userAgent,
-        ...Option.match(before, { onNone: () => ({}), onSome: ({ id }) => ({ replacing: id }) })
-      })
-      request.setSessionCookie(Option.some({ value: token, expiresAt: session.expiresAt }))
-      return { token, expiresAt: session.expiresAt, viewer: session } satisfies AuthPayload
+  const begin = (account: Account | Proven, request: RequestContext) => {
+    const before = Option.filter(request.session, ({ userId }) => userId === account.user.id)
+    const created = sessions.create(account.user.id, {
+      userAgent: request.userAgent,
+      ...("passwordHash" in account ? { passwordHash: account.passwordHash } : {}),
+      ...Option.match(before, { onNone: () => ({}), onSome: ({ id }) => ({ replacing: id }) })
     })
+    return Effect.map(created, (begun) => signedIn(begun, request))
+  }
 
   const end = (session: Session) =>
     Effect.catchTag(sessions.revoke(session.userId, session.id, "signed_out"), "NotFound", () => Effect.void)
@@ -89,10 +93,10 @@ export const mutations = Effect.gen(function* () {
   const changePassword = (session: Session, { current, next }: typeof ChangePassword.Type, request: RequestContext) =>
     Effect.gen(function* () {
       yield* limiter.consume({ rule: rules.signIn, key: `user:${session.userId}` })
-      yield* users.changePassword(session.userId, current, next)
-      yield* sessions.revokeAll(session.userId, "password_changed")
-      const account = yield* users.account(session.userId)
-      return yield* begin(account, { ...request, session: Option.none() })
+      const change = yield* users.changePassword(session.userId, current, next)
+      const { userAgent } = request
+      const begun = yield* sessions.replaceAll(session.userId, { change, reason: "password_changed", userAgent })
+      return signedIn(begun, request)
     })
 
   return {

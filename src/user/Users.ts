@@ -5,7 +5,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Redacted from "effect/Redacted"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Cache from "../cache/Cache.ts"
 import { Tags } from "../cache/Tags.ts"
@@ -32,6 +32,11 @@ export interface Account {
   readonly user: User
   readonly role: Role
   readonly email: string | null
+}
+
+/** An account whose password was given. The session that it gets begins by this hash, or not at all. */
+export interface Proven extends Account {
+  readonly passwordHash: Redacted.Redacted
 }
 
 /** The people of the application: profiles (cached), accounts and passwords. */
@@ -61,7 +66,7 @@ export class Users extends Context.Tag("@connect/Users")<
     readonly authenticate: (
       handle: string,
       password: Redacted.Redacted
-    ) => Effect.Effect<Account, InvalidCredentials | Overloaded | DatabaseUnavailable>
+    ) => Effect.Effect<Proven, InvalidCredentials | Overloaded | DatabaseUnavailable>
     readonly account: (id: UserId) => Effect.Effect<Account, NotFound | DatabaseUnavailable>
     readonly updateProfile: (id: UserId, change: ProfileInput) => Effect.Effect<User, NotFound | DatabaseUnavailable>
     /** Whether it is them at the keyboard. A guest, who has no password, is believed; Forbidden when it was not given. */
@@ -69,12 +74,18 @@ export class Users extends Context.Tag("@connect/Users")<
       id: UserId,
       password: Redacted.Redacted | undefined
     ) => Effect.Effect<void, InvalidCredentials | Forbidden | Overloaded | DatabaseUnavailable>
-    /** Sets the next password if `current` is right and nobody changed it meanwhile. Sessions are the caller's. */
+    /**
+     * If `current` is right, the effect that sets the next password if nobody has changed it meanwhile. It is to be run
+     * in the transaction that ends the sessions.
+     */
     readonly changePassword: (
       id: UserId,
       current: Redacted.Redacted,
       next: Redacted.Redacted
-    ) => Effect.Effect<void, InvalidCredentials | Overloaded | DatabaseUnavailable>
+    ) => Effect.Effect<
+      Effect.Effect<void, InvalidCredentials | DatabaseUnavailable>,
+      InvalidCredentials | Overloaded | DatabaseUnavailable
+    >
   }
 >() {}
 
@@ -94,6 +105,11 @@ interface AccountRow extends UserRow {
 }
 
 const toAccount = (row: AccountRow): Account => ({ user: toUser(row), role: toRole(row.role), email: row.email })
+
+const toProven = (row: AccountRow & { readonly hash: string }): Proven => ({
+  ...toAccount(row),
+  passwordHash: Redacted.make(row.hash)
+})
 
 export const layer = Layer.scoped(
   Users,
@@ -187,6 +203,9 @@ export const layer = Layer.scoped(
         return { ...found, hash: found.hash }
       })
 
+    const byPassword = (handle: string, password: Redacted.Redacted) =>
+      Effect.flatMap(secret(sql`users.handle = ${handle}`), (found) => proven(found, password))
+
     const byIds = (ids: ReadonlyArray<UserId>) =>
       Effect.map(profiles.getMany(ids), (found) => found as ReadonlyMap<UserId, User>)
 
@@ -234,9 +253,12 @@ export const layer = Layer.scoped(
       }),
 
       authenticate: Effect.fn("Users.authenticate")(function* (handle, password) {
-        const found = yield* proven(yield* secret(sql`users.handle = ${handle}`), password)
-        if (needsRehash(found.hash)) yield* replaceHash(found.id, found.hash, yield* passwords.hash(password))
-        return toAccount(found)
+        const found = yield* byPassword(handle, password)
+        if (!needsRehash(found.hash)) return toProven(found)
+        const hash = yield* passwords.hash(password)
+        if (yield* replaceHash(found.id, found.hash, hash)) return toProven({ ...found, hash })
+        // Another sign-in has renewed it, or it is not the password any more.
+        return toProven(yield* byPassword(handle, password))
       }),
 
       account: Effect.fn("Users.account")(function* (id) {
@@ -271,8 +293,12 @@ export const layer = Layer.scoped(
 
       changePassword: Effect.fn("Users.changePassword")(function* (id, current, next) {
         const found = yield* proven(yield* secret(sql`users.id = ${id}`), current)
-        const changed = yield* replaceHash(id, found.hash, yield* passwords.hash(next))
-        if (!changed) return yield* new InvalidCredentials()
+        const hash = yield* passwords.hash(next)
+        return Effect.filterOrFail(
+          replaceHash(id, found.hash, hash),
+          (changed) => changed,
+          () => new InvalidCredentials()
+        ).pipe(Effect.asVoid)
       })
     }
   })
