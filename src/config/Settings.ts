@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import type * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
+import * as Network from "../request/Network.ts"
 import * as Variable from "./Variable.ts"
 
 /** The three presets of `NODE_ENV`. Without it, development. */
@@ -41,7 +42,7 @@ export interface Shape {
     readonly allowedHosts: ReadonlyArray<string>
     /** `REQUIRE_HTTPS`: whether only what came over https, to a trusted proxy, is answered. */
     readonly requireHttps: boolean
-    /** `TRUSTED_PROXIES`: addresses whose X-Forwarded-For is believed, comma separated. */
+    /** `TRUSTED_PROXIES`: addresses and networks whose X-Forwarded-For is believed, comma separated. */
     readonly trustedProxies: ReadonlyArray<string>
     /** `ALLOWED_ORIGINS`: browser origins besides our own, comma separated. */
     readonly allowedOrigins: ReadonlyArray<string>
@@ -188,8 +189,8 @@ const shape = (preset: Preset): Config.Config<Shape> =>
       requireHttps: Variable.flag("REQUIRE_HTTPS", false),
       trustedProxies: Variable.list(
         "TRUSTED_PROXIES",
-        "addresses such as 10.0.0.1, with commas between",
-        Variable.isAddress
+        "addresses and networks such as 10.0.0.1 or 10.0.0.0/8, with commas between",
+        (text) => Network.read(text) !== undefined
       ),
       allowedOrigins: Variable.list("ALLOWED_ORIGINS", "origins such as https://example.org", Variable.isOrigin),
       drainTimeout: Variable.millis("DRAIN_TIMEOUT", production(preset) ? "25 seconds" : "5 seconds"),

@@ -151,7 +151,3 @@ export const isPostgresUrl = (value: string): boolean => /^postgres(ql)?:$/.test
 
 /** A host as the Host header names it: lower case, with the port where it is not the scheme's. */
 export const isHost = (value: string): boolean => parsed(`http://${value}`)?.host === value && !value.includes("*")
-
-/** An IPv4 or IPv6 address. */
-export const isAddress = (value: string): boolean =>
-  /^\d{1,3}(\.\d{1,3}){3}$/.test(value) || (value.includes(":") && URL.canParse(`http://[${value}]`))

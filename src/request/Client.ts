@@ -1,6 +1,7 @@
 import * as Option from "effect/Option"
 import { Forbidden } from "../errors.ts"
 import type { Incoming } from "./Incoming.ts"
+import * as Network from "./Network.ts"
 
 /** A longer User-Agent is cut: it is kept with the session. */
 export const userAgentCharactersMax = 256
@@ -14,31 +15,39 @@ export interface Trust {
   readonly allowedOrigins: ReadonlyArray<string>
 }
 
-/** IPv4 in IPv6's clothes is IPv4, so that both count as the same address. */
-const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, "")
+/** The networks of `trustedProxies`, read once. */
+const networksOf = new WeakMap<ReadonlyArray<string>, ReadonlyArray<Network.Network>>()
 
-const isTrusted = (address: string, trust: Trust): boolean => trust.trustedProxies.includes(address)
+const isTrusted = (address: string, { trustedProxies }: Trust): boolean => {
+  if (trustedProxies.length === 0) return false
+  let networks = networksOf.get(trustedProxies)
+  if (networks === undefined) {
+    networks = trustedProxies.flatMap((text) => Network.read(text) ?? [])
+    networksOf.set(trustedProxies, networks)
+  }
+  return Network.includes(networks, address)
+}
 
 /**
- * The client's address: the socket's, or the last one in X-Forwarded-For that no trusted proxy owns when the socket
- * belongs to one. The header of anybody else is not read: it says whatever its sender likes.
+ * Where the client is: the socket's address, or the last one in X-Forwarded-For that no trusted proxy owns when the
+ * socket belongs to one; of an IPv6 the /64. The header of anybody else is not read: it says whatever its sender likes.
  */
 export const addressOf = (incoming: Incoming, trust: Trust): string => {
-  let address = plainAddress(incoming.peer)
-  if (trust.trustedProxies.length === 0 || !isTrusted(address, trust)) return address
-  const hops = (incoming.header("x-forwarded-for") ?? "").split(",").map((hop) => plainAddress(hop.trim()))
-  for (let hop = hops.pop(); hop !== undefined && /^[\da-f.:]{3,45}$/i.test(hop); hop = hops.pop()) {
-    address = hop
-    if (!isTrusted(address, trust)) break
+  let address = incoming.peer
+  if (isTrusted(address, trust)) {
+    const hops = (incoming.header("x-forwarded-for") ?? "").split(",")
+    for (let hop = Network.forwarded(hops.pop()!); hop !== undefined; hop = Network.forwarded(hops.pop() ?? "")) {
+      address = hop
+      if (!isTrusted(address, trust)) break
+    }
   }
-  return address
+  return Network.subscriber(address)
 }
 
 /** Whether the client speaks https, to us or to a trusted proxy before us. */
 export const isSecure = (incoming: Incoming, trust: Trust): boolean =>
   incoming.secure ||
-  (isTrusted(plainAddress(incoming.peer), trust) &&
-    incoming.header("x-forwarded-proto")?.split(",")[0]?.trim() === "https")
+  (isTrusted(incoming.peer, trust) && incoming.header("x-forwarded-proto")?.split(",")[0]?.trim() === "https")
 
 /**
  * Whether a page of this origin may use the viewer's cookie: our own origin, or one of the settings. Without an Origin

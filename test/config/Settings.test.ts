@@ -70,9 +70,9 @@ const variables: ReadonlyArray<Variable> = [
   { name: "REQUIRE_HTTPS", value: "on", pick: (s) => s.http.requireHttps, means: true },
   {
     name: "TRUSTED_PROXIES",
-    value: "10.0.0.1, fd00::1",
+    value: "10.0.0.1, fd00::/8",
     pick: (s) => s.http.trustedProxies,
-    means: ["10.0.0.1", "fd00::1"]
+    means: ["10.0.0.1", "fd00::/8"]
   },
   {
     name: "ALLOWED_ORIGINS",

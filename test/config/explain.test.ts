@@ -36,7 +36,7 @@ const wrong: ReadonlyArray<readonly [name: string, value: string, line: string]>
   [
     "TRUSTED_PROXIES",
     "proxy",
-    'TRUSTED_PROXIES: expected addresses such as 10.0.0.1, with commas between, not "proxy"'
+    'TRUSTED_PROXIES: expected addresses and networks such as 10.0.0.1 or 10.0.0.0/8, with commas between, not "proxy"'
   ],
   [
     "QUEUE_WIDEN",

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test"
 import * as Option from "effect/Option"
 import * as Client from "../../src/request/Client.ts"
 import type { Incoming } from "../../src/request/Incoming.ts"
+import * as Network from "../../src/request/Network.ts"
 import { negotiate } from "../../src/request/mediaType.ts"
 
 const incoming = (headers: Readonly<Record<string, string>>, peer = "192.0.2.1"): Incoming => ({
@@ -23,7 +24,59 @@ test("the address is the socket's; X-Forwarded-For counts from the right, as far
   expect(addressOf("6.6.6.6, 203.0.113.1, 10.0.0.2", "::ffff:10.0.0.1")).toBe("203.0.113.1")
   expect(addressOf("203.0.113.1, <script>", "10.0.0.1")).toBe("10.0.0.1")
   expect(addressOf("", "10.0.0.1")).toBe("10.0.0.1")
-  expect(addressOf("2001:db8::1", "10.0.0.1")).toBe("2001:db8::1")
+  expect(addressOf("2001:db8::1", "10.0.0.1")).toBe("2001:db8:0:0::/64")
+})
+
+test("a trusted proxy may be any address of a network, of IPv4 and of IPv6", () => {
+  const networks = { ...trust, trustedProxies: ["10.1.0.0/20", "192.0.2.128/25", "fd00:0:0:10::/60", "::1"] }
+  const addressOf = (peer: string) => Client.addressOf(incoming({ "x-forwarded-for": "203.0.113.1" }, peer), networks)
+  for (const peer of [
+    "10.1.0.0",
+    "10.1.15.255",
+    "::ffff:10.1.2.3",
+    "192.0.2.255",
+    "fd00::1f:0:0:0:1",
+    "fd00:0:0:10::",
+    "::1"
+  ])
+    expect([peer, addressOf(peer)]).toEqual([peer, "203.0.113.1"])
+  for (const peer of ["10.1.16.0", "10.0.255.255", "192.0.2.127"]) expect(addressOf(peer)).toBe(peer)
+  for (const peer of ["fd00:0:0:20::", "::2", "::ffff:11.1.2.3", "", "unix:"])
+    expect([peer, addressOf(peer)]).not.toEqual([peer, "203.0.113.1"])
+  expect(Client.isSecure(incoming({ "x-forwarded-proto": "https" }, "fd00:0:0:1a::7"), networks)).toBe(true)
+  expect(Client.isSecure(incoming({ "x-forwarded-proto": "https" }, "fd00:0:0:2a::7"), networks)).toBe(false)
+})
+
+test("a client of IPv6 is its /64, a port that a proxy adds is no part of it", () => {
+  const addressOf = (forwarded: string) =>
+    Client.addressOf(incoming({ "x-forwarded-for": forwarded }, "10.0.0.1"), trust)
+  const own = Client.addressOf(incoming({}, "2001:db8:0:1:aaaa:bbbb:cccc:dddd"), trust)
+  expect(own).toBe("2001:db8:0:1::/64")
+  for (const same of ["2001:DB8:0:1::", "2001:db8::1:0:0:0:9", "[2001:db8:0:1::5]:443", "2001:db8:0:1::7%eth0"])
+    expect([same, addressOf(same)]).toEqual([same, own])
+  expect(addressOf("2001:db8:0:2::1")).toBe("2001:db8:0:2::/64")
+  expect(addressOf("203.0.113.1:50312")).toBe("203.0.113.1")
+  expect(addressOf("::ffff:203.0.113.1")).toBe("203.0.113.1")
+})
+
+test("what is no address is none, and ends the way back through the proxies", () => {
+  const addressOf = (forwarded: string) =>
+    Client.addressOf(incoming({ "x-forwarded-for": forwarded }, "10.0.0.1"), trust)
+  for (const no of [
+    "unknown",
+    "1.2.3",
+    "1.2.3.256",
+    "01.2.3.4",
+    ":",
+    ":::",
+    "1::2::3",
+    "1:2:3:4:5:6:7:8:9",
+    "12345::",
+    "_x"
+  ])
+    expect([no, addressOf(`6.6.6.6, ${no}, 10.0.0.2`)]).toEqual([no, "10.0.0.2"])
+  for (const no of ["10.0.0.0/33", "fd00::/129", "10.0.0.0/", "proxy", "10.0.0.1/8/8", "::/x"])
+    expect([no, Network.read(no)]).toEqual([no, undefined])
 })
 
 test("an origin is ours when it is the host that was asked, by the scheme that was used", () => {
