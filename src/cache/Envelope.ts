@@ -90,7 +90,9 @@ export const codec = <A, I>(schema: Schema.Schema<A, I>, compressOver: number, s
                 .map(decodeURIComponent)
       }
     },
-    lease: (): string => `l${stamp()};`
+    lease: (): string => `l${stamp()};`,
+    /** UTF-16 units of the value as JSON. */
+    units: (value: Option.Option<A>): number => (Option.isNone(value) ? 0 : JSON.stringify(encode(value.value)).length)
   }
 }
 

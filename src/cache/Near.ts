@@ -16,6 +16,14 @@ export interface NearEntry<A> {
   /** When it is to be looked up ahead of time; Infinity: not, or that has begun. */
   refreshAt: number
   used: boolean
+  /** What it counts for against `bytesMax`. */
+  readonly bytes: number
+}
+
+/** Bounds of what is kept in this process: values, and bytes as `set` says them. */
+export interface Bounds {
+  readonly entriesMax: number
+  readonly bytesMax: number
 }
 
 /** How long a value may be kept, in milliseconds of the Clock. */
@@ -24,18 +32,19 @@ export type Times = Readonly<Pick<NearEntry<never>, "until" | "staleUntil" | "re
 const noTags: ReadonlyArray<string> = []
 
 /**
- * Values in this process, at most `entriesMax`. A hit only sets a flag; at the bound the oldest entry that was not used
- * since it was last passed over goes (second chance), which keeps what is read often without moving it at every read.
+ * Values in this process, within the bounds. A hit only sets a flag; at a bound the oldest entry that was not used since
+ * it was last passed over goes (second chance), which keeps what is read often without moving it at every read.
  */
 export class Near<A> {
   private readonly entries = new Map<string, NearEntry<A>>()
   /** The keys of a tag that are here. */
   private readonly tagged = new Map<string, Set<string>>()
-  private readonly entriesMax: number
+  private bytes = 0
+  private readonly bounds: Bounds
   private readonly onEvict: () => void
 
-  constructor(entriesMax: number, onEvict: () => void) {
-    this.entriesMax = entriesMax
+  constructor(bounds: Bounds, onEvict: () => void) {
+    this.bounds = bounds
     this.onEvict = onEvict
   }
 
@@ -62,21 +71,25 @@ export class Near<A> {
     return entry !== undefined && entry.staleUntil > nowMillis ? entry : undefined
   }
 
-  set(key: string, value: Option.Option<A>, times: Times, tags: ReadonlyArray<string> = noTags): void {
+  /** One that is larger than all may be together is not kept. */
+  set(key: string, value: Option.Option<A>, times: Times, tags = noTags, bytes = 0): void {
     this.delete(key)
-    this.entries.set(key, { value, effect: Exit.succeed(value), read: undefined, ...times, tags, used: false })
+    if (bytes > this.bounds.bytesMax) return
+    this.entries.set(key, { value, effect: Exit.succeed(value), read: undefined, ...times, tags, used: false, bytes })
+    this.bytes += bytes
     for (const tag of tags) {
       const keys = this.tagged.get(tag)
       if (keys === undefined) this.tagged.set(tag, new Set([key]))
       else keys.add(key)
     }
-    if (this.entries.size > this.entriesMax) this.evict()
+    while (this.entries.size > this.bounds.entriesMax || this.bytes > this.bounds.bytesMax) this.evict()
   }
 
   delete(key: string): void {
     const entry = this.entries.get(key)
     if (entry === undefined) return
     this.entries.delete(key)
+    this.bytes -= entry.bytes
     entry.until = -Infinity
     for (const tag of entry.tags) {
       const keys = this.tagged.get(tag)
@@ -93,6 +106,7 @@ export class Near<A> {
     for (const entry of this.entries.values()) entry.until = -Infinity
     this.entries.clear()
     this.tagged.clear()
+    this.bytes = 0
   }
 
   private evict(): void {

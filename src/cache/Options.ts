@@ -36,7 +36,12 @@ export interface Options<K, A, I, E, R> {
   readonly schema: Schema.Schema<A, I>
   readonly ttl: Duration.DurationInput
   /** Values kept in this process. Absent: every read asks the store. */
-  readonly near?: { readonly entriesMax: number; readonly ttl: Duration.DurationInput }
+  readonly near?: {
+    readonly entriesMax: number
+    /** Together, as JSON in UTF-16 units. Absent: values of one kind are of one size, and their number bounds them. */
+    readonly bytesMax?: number
+    readonly ttl: Duration.DurationInput
+  }
   /** For this long after `ttl` the old value is served when the lookup fails. */
   readonly grace?: Duration.DurationInput
   /**

@@ -94,7 +94,8 @@ export class Shelf<K, A, I> {
     this.figures = figures(options.name, () => this.near?.size ?? 0)
     this.count = this.figures.count
     this.nearHit = this.figures.nearHit
-    this.near = options.near && new Near<A>(options.near.entriesMax, () => this.count("evictions"))
+    const bounds = options.near && { bytesMax: Infinity, ...options.near }
+    this.near = bounds && new Near<A>(bounds, () => this.count("evictions"))
   }
 
   get owes(): ReadonlyArray<string> {
@@ -120,7 +121,7 @@ export class Shelf<K, A, I> {
   /** Serves a stale value for a little while, so that a failing lookup is not asked by everyone. */
   keepStale(key: string, { staleUntil, value }: Stale<A>, now: number): void {
     const until = Math.min(now + Duration.toMillis(graceBackoff), staleUntil)
-    this.near?.set(key, value, { until, staleUntil, refreshAt: Infinity })
+    this.near?.set(key, value, { until, staleUntil, refreshAt: Infinity }, noTags, this.bytesOf(value))
   }
 
   /** In the order of the keys. */
@@ -234,7 +235,11 @@ export class Shelf<K, A, I> {
     const until = Math.min(now + kept, freshUntil)
     const grace = Option.isSome(value) ? this.grace : 0
     const times: Times = { until, staleUntil: freshUntil + grace, refreshAt: this.refreshTime(value, freshUntil) }
-    this.near?.set(key, value, times, tags)
+    this.near?.set(key, value, times, tags, this.bytesOf(value))
+  }
+
+  private bytesOf(value: Option.Option<A>): number {
+    return this.options.near?.bytesMax === undefined ? 0 : this.codec.units(value)
   }
 
   private refreshTime(value: Option.Option<A>, freshUntil: number): number {

@@ -77,7 +77,7 @@ export abstract class Call<A> implements Expiring {
   }
 
   answer(outcome: Outcome<DriverResult>): void {
-    if (this.isOver) return
+    if (this.isOver) return this.asker.watch.ended()
     this.over()
     const told = this.asker.watch.end(outcome)
     this.asker.resume(

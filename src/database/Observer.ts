@@ -36,6 +36,8 @@ export interface Watch {
   readonly end: (outcome: Outcome<DriverResult>) => Effect.Effect<DriverResult, SqlError>
   /** Its caller left. */
   readonly leave: () => void
+  /** It ended after its caller had left, or had been told that the time is over. */
+  readonly ended: () => void
 }
 
 /** Times, counts and logs every statement. Values of parameters never leave it. */
@@ -105,6 +107,8 @@ export const make = ({ clock, log, plans, slowMillis, writes }: ObserverOptions)
       this.left = true
       interrupted.unsafeUpdate(1, [])
     }
+
+    ended(): void {}
   }
 
   class Writing extends Timed {
@@ -124,8 +128,13 @@ export const make = ({ clock, log, plans, slowMillis, writes }: ObserverOptions)
 
     override end(outcome: Outcome<DriverResult>): Effect.Effect<DriverResult, SqlError> {
       // Whether a statement that failed has written nothing is not known when its connection broke.
-      writes.wrote(this.tables, this.transaction)
+      this.ended()
       return super.end(outcome)
+    }
+
+    // It was to be cancelled, which may have come too late.
+    override ended(): void {
+      writes.wrote(this.tables, this.transaction)
     }
   }
 

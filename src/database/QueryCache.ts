@@ -14,8 +14,8 @@ import { Settings } from "../config/Settings.ts"
 import type { Store } from "../store/Store.ts"
 import { Database } from "./Database.ts"
 
-/** Results of one statement kept in a process, by its parameters. */
-export const resultsNearMax = 1_000
+/** Results of one statement kept in a process, by its parameters: so many, and so large together as JSON. */
+export const near = { entriesMax: 1_000, bytesMax: 4 * 1_048_576 } as const
 
 export interface Options<Args extends ReadonlyArray<unknown>, A, I, E> {
   /** What is read, such as `waiting`: names the keys and the metrics of its cache. */
@@ -101,7 +101,7 @@ const make = Effect.gen(function* () {
         key: (args: Args) => JSON.stringify(args),
         schema,
         ttl,
-        near: { entriesMax: resultsNearMax, ttl },
+        near: { ...near, ttl },
         tags: tags.by(() => tagged),
         lookup: (args) => Effect.asSome(statement(...args))
       }).pipe(Effect.provide(context))

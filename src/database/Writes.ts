@@ -9,8 +9,8 @@ const write =
 
 const known = new Map<string, ReadonlyArray<string>>()
 
-/** The letters that a statement which writes begins with. */
-const begins = /^\s*[iudmwt]/i
+/** The letters that a statement which writes begins with, behind comments. */
+const begins = /^\s*(?:(?:--[^\n]*\n|\/\*[\s\S]*?\*\/)\s*)*[iudmwt]/i
 
 /**
  * The tables that a statement writes, by its text: those of its CTEs too, but not what triggers and cascades write.

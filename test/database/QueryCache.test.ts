@@ -1,5 +1,6 @@
 import { expect } from "bun:test"
 import * as SqlClient from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -57,6 +58,43 @@ withLayer("with the query cache", settled(true), (within) => {
       expect(runs()).toBe(4)
       yield* sql`with gone as (delete from one where id = 7 returning 1) select count(*) from gone`
       expect(yield* count(0)).toBe(1)
+    })
+  )
+
+  within("every way to write a table forgets what was read from it", () =>
+    Effect.gen(function* () {
+      const { count, runs, sql } = yield* counting("ways")
+      const rows = [{ id: 11, body: "b" }]
+      const write = (text: string) => sql.unsafe(text)
+      const ways: Readonly<Record<string, Effect.Effect<unknown, SqlError>>> = {
+        template: sql`insert into ways values (${1}, ${"a"})`,
+        helper: sql`insert into ways ${sql.insert(rows)}`,
+        identifier: sql`update ${sql("ways")} set body = 'c'`,
+        values: sql`update public.ways set body = 'd' returning id`.values,
+        raw: sql`update "ways" set body = 'e'`.raw,
+        unprepared: sql`update ways w set body = 'f'`.unprepared,
+        unsafe: write("UPDATE ONLY ways SET body = 'g'"),
+        upsert: write("insert into ways values (1, 'h') on conflict (id) do update set body = excluded.body"),
+        "within a with": write("with gone as (delete from ways where id = 1 returning id) select * from gone"),
+        merge: write(
+          "merge into ways using (values (3)) as v (n) on id = n when not matched then insert values (n, 'i')"
+        ),
+        "behind a comment": write("/* why */ -- and how\n delete from ways where id = 3"),
+        transaction: sql.withTransaction(sql`delete from ways where id = 11`),
+        savepoint: sql.withTransaction(sql.withTransaction(sql`insert into ways values (5, 'j')`)),
+        "one that is rolled back": Effect.ignore(
+          sql.withTransaction(Effect.zipRight(sql`delete from ways`, Effect.fail("no")))
+        ),
+        "one that fails": Effect.ignore(sql`insert into ways values (5, 'again')`),
+        truncate: write("truncate table ways")
+      }
+      for (const [way, effect] of Object.entries(ways)) {
+        yield* count(0)
+        const before = runs()
+        yield* effect
+        yield* count(0)
+        expect([way, runs() - before]).toEqual([way, 1])
+      }
     })
   )
 
