@@ -68,8 +68,8 @@ export interface New {
   readonly userId: UserId
   readonly hash: string
   readonly userAgent: Option.Option<string>
-  /** A session of the same user that ends as this one begins. */
-  readonly replacing?: SessionId | undefined
+  /** What ends as this one begins: one of the user's sessions, as `rotated`, or all of them, for this reason. */
+  readonly replacing?: SessionId | { readonly all: EndReason } | undefined
   /** What the user's password was found right by, where one was asked for. */
   readonly passwordHash?: Redacted.Redacted | undefined
   readonly now: Date
@@ -114,11 +114,13 @@ export const insert = (sql: Sql, limits: Limits, made: New): Effect.Effect<Outco
       if (passwordHash !== undefined && Redacted.value(passwordHash) !== user.password_hash) return { _tag: "Outdated" }
       const expires = after(now, limits.idle, limits.absolute)
       const agent = Option.getOrNull(userAgent)
+      const all = typeof replacing === "object"
+      const replaced = typeof replacing === "string" ? replacing : null
       const rows = yield* sql<Inserted>`
         with ban as (${banOf(sql, sql`${userId}::uuid`, now)}), live as (
           select id, row_number() over (order by last_used_at desc, id desc) as place from sessions
           where user_id = ${userId}::uuid and ended_at is null and expires_at > ${now}
-            and id is distinct from ${replacing ?? null}::uuid
+            and id is distinct from ${replaced}::uuid and not ${all}::boolean
         ), made as (
           insert into sessions
             (id, user_id, token_hash, created_at, last_used_at, expires_at, absolute_expires_at, user_agent)
@@ -129,9 +131,10 @@ export const insert = (sql: Sql, limits: Limits, made: New): Effect.Effect<Outco
           returning id
         ), ended as (
           update sessions s set ended_at = ${now},
-            end_reason = case when s.id = ${replacing ?? null}::uuid then 'rotated' else 'limit' end
+            end_reason = case when ${all}::boolean then ${all ? replacing.all : null}::text
+              when s.id = ${replaced}::uuid then 'rotated' else 'limit' end
           where exists (select 1 from made) and s.user_id = ${userId}::uuid and s.ended_at is null
-            and (s.id = ${replacing ?? null}::uuid
+            and (${all}::boolean or s.id = ${replaced}::uuid
               or s.id in (select id from live where place >= ${limits.perUserMax}::int))
           returning s.id, s.user_id, s.token_hash, s.created_at, s.end_reason
         )
@@ -221,47 +224,38 @@ export const endOne = (sql: Sql, userId: UserId, sessionId: SessionId, reason: E
   where id = ${sessionId}::uuid and user_id = ${userId}::uuid and ended_at is null and expires_at > ${now}
   returning id, user_id, token_hash, created_at`
 
-/** Ends those that there are. A sign-in that waits for the user's row is not among them: whoever calls this has that lock. */
-const endEach = (
-  sql: Sql,
-  userId: UserId,
-  reason: EndReason,
-  except: SessionId | undefined,
-  now: Date
-) => sql<EndedRow>`
-  update sessions set ended_at = ${now}, end_reason = ${reason}
-  where user_id = ${userId}::uuid and ended_at is null and id is distinct from ${except ?? null}::uuid
-  returning id, user_id, token_hash, created_at`
-
 /** Takes the same lock as `insert`: a sign-in that began before is ended too. */
 export const endAll = (sql: Sql, userId: UserId, reason: EndReason, except: SessionId | undefined, now: Date) =>
   sql.withTransaction(
     Effect.zipRight(
       sql`select 1 from users where id = ${userId}::uuid for update`,
-      endEach(sql, userId, reason, except, now)
+      sql<EndedRow>`
+        update sessions set ended_at = ${now}, end_reason = ${reason}
+        where user_id = ${userId}::uuid and ended_at is null and id is distinct from ${except ?? null}::uuid
+        returning id, user_id, token_hash, created_at`
     )
   )
 
 /**
- * A new session in place of all that there are, in one transaction with `change`, which must write the user's row: then
- * no sign-in comes between. Without a new session nothing is changed and none ends.
+ * `insert` in one transaction with `change`, which must write the user's row: then no sign-in comes between. Without a
+ * new session nothing is changed and none ends.
  */
-export const replaceAll = <E>(
+export const insertWith = <E>(
   sql: Sql,
   limits: Limits,
   change: Effect.Effect<void, E>,
-  reason: EndReason,
   made: New
 ): Effect.Effect<Outcome, E | SqlError> =>
   sql
     .withTransaction(
-      Effect.gen(function* () {
-        yield* change
-        const ended = yield* endEach(sql, made.userId, reason, undefined, made.now)
-        const outcome = yield* insert(sql, limits, made)
-        if (outcome._tag !== "Made") return yield* new Undone({ outcome })
-        return { ...outcome, ended: ended.map((row) => [reason, row] as const) }
-      })
+      Effect.zipRight(
+        change,
+        Effect.filterOrFail(
+          insert(sql, limits, made),
+          ({ _tag }) => _tag === "Made",
+          (outcome) => new Undone({ outcome })
+        )
+      )
     )
     .pipe(
       Effect.catchIf(

@@ -303,7 +303,9 @@ const make = Effect.gen(function* () {
     create: (userId, { passwordHash, replacing, userAgent }) =>
       begin(userId, userAgent, (made) => SessionRows.insert(sql, limits, { ...made, passwordHash, replacing })),
     replaceAll: (userId, { change, reason, userAgent }) =>
-      begin(userId, userAgent, (made) => SessionRows.replaceAll(sql, limits, change, reason, made)),
+      begin(userId, userAgent, (made) =>
+        SessionRows.insertWith(sql, limits, change, { ...made, replacing: { all: reason } })
+      ),
     load: loading.load,
     known: loading.known,
     list: (userId) => orUnavailable(Effect.flatMap(now, (at) => SessionRows.list(sql, userId, at))),
