@@ -1,12 +1,11 @@
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { Settings } from "../config/Settings.ts"
 import { Store } from "../store/Store.ts"
+import { AtHand, type Source } from "./AtHand.ts"
 import * as Drainer from "./Drainer.ts"
 import { Flights } from "./Flights.ts"
 import { batchInterval, behindMax, behindTries, type Options, type Stats } from "./Options.ts"
@@ -52,16 +51,16 @@ const forget = <K, A, I, E, R>({ flights, shelf }: Parts<K, A, I, E, R>, keys: R
   }
 }
 
-/** A hit is a look at a Map and at the clock: no span, no fiber, nothing made. */
+/** A hit is a look at a Map and at the clock. */
 const reading = <K, A, I, E, R>({ behind, flights, options, shelf }: Parts<K, A, I, E, R>) => {
   const near = (key: string, now: number): NearEntry<A> | undefined => {
     const hit = shelf.near?.fresh(key, now)
     if (hit !== undefined) shelf.nearHit()
     return hit
   }
-  const ahead = (hit: NearEntry<A>, key: string, input: K): Effect.Effect<Option.Option<A>> => {
+  const ahead = (hit: NearEntry<A>, key: string, input: K): Effect.Effect<void> => {
     hit.refreshAt = Infinity
-    return Effect.zipRight(flights.refresh(key, input), hit.effect)
+    return flights.refresh(key, input)
   }
   const waiting = (key: string): Option.Option<A> | undefined => {
     const entry = behind.get(key)
@@ -69,31 +68,25 @@ const reading = <K, A, I, E, R>({ behind, flights, options, shelf }: Parts<K, A,
     shelf.nearHit()
     return Option.some(entry[1])
   }
-  const read = (input: K, key: string): Effect.Effect<Option.Option<A>, E> =>
-    Effect.withFiberRuntime((fiber) => {
-      const now = nowOf(fiber)
-      const hit = near(key, now)
-      if (hit !== undefined) return hit.refreshAt <= now ? ahead(hit, key, input) : hit.effect
+  const source: Source<K, Option.Option<A>, E> = {
+    peek: (input) => {
+      const now = shelf.now()
+      const hit = shelf.near?.fresh(options.key(input), now)
+      if (hit === undefined || hit.refreshAt <= now) return undefined
+      shelf.nearHit()
+      return hit.exit
+    },
+    read: (input) => {
+      const key = options.key(input)
+      const hit = near(key, shelf.now())
+      if (hit !== undefined) return Effect.zipRight(ahead(hit, key, input), hit.exit)
       const own = waiting(key)
       return own === undefined ? flights.get(key, input) : Effect.succeed(own)
-    })
-  const readNear = (entry: NearEntry<A>, input: K, key: string): Effect.Effect<Option.Option<A>, E> =>
-    Effect.withFiberRuntime((fiber) => {
-      const now = nowOf(fiber)
-      if (entry.until <= now) return read(input, key)
-      entry.used = true
-      shelf.nearHit()
-      return entry.refreshAt <= now ? ahead(entry, key, input) : entry.effect
-    })
-  const get = (input: K): Effect.Effect<Option.Option<A>, E> => {
-    const key = options.key(input)
-    const entry = shelf.near?.peek(key)
-    if (entry === undefined) return read(input, key)
-    return (entry.read ??= readNear(entry, input, key)) as Effect.Effect<Option.Option<A>, E>
+    }
   }
   const getMany = (inputs: ReadonlyArray<K>): Effect.Effect<ReadonlyMap<string, A>, E> =>
-    Effect.withFiberRuntime((fiber) => {
-      const now = nowOf(fiber)
+    Effect.suspend(() => {
+      const now = shelf.now()
       const found = new Map<string, A>()
       const away = new Map<string, K>()
       const due: Array<Effect.Effect<unknown>> = []
@@ -101,7 +94,7 @@ const reading = <K, A, I, E, R>({ behind, flights, options, shelf }: Parts<K, A,
         const key = options.key(input)
         const hit = near(key, now)
         if (hit !== undefined && hit.refreshAt <= now) due.push(ahead(hit, key, input))
-        const value = hit?.value ?? waiting(key)
+        const value = hit?.exit.value ?? waiting(key)
         if (value === undefined) away.set(key, input)
         else if (Option.isSome(value)) found.set(key, value.value)
       }
@@ -112,17 +105,14 @@ const reading = <K, A, I, E, R>({ behind, flights, options, shelf }: Parts<K, A,
         return found
       })
     })
-  return { get, getMany }
+  return { get: (input: K) => new AtHand(source, input), getMany }
 }
-
-const nowOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): number =>
-  (fiber.currentDefaultServices.unsafeMap.get(Clock.Clock.key) as Clock.Clock).unsafeCurrentTimeMillis()
 
 /** Near first: what is heard of the key after that is newer than this value. */
 const keep = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, key: string, input: K, value: A): Effect.Effect<void> =>
-  Effect.map(Clock.currentTimeMillis, (now) => {
+  Effect.sync(() => {
     forget(parts, [key])
-    parts.shelf.keep(key, input, Option.some(value), now, true)
+    parts.shelf.keep(key, input, Option.some(value), true)
   })
 
 const invalidate = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, keys: ReadonlyArray<string>): Effect.Effect<void> => {
@@ -195,7 +185,7 @@ const follow = <K, A, I, E, R>({ flights, options, shelf }: Parts<K, A, I, E, R>
 }
 
 /**
- * A cache for as long as the scope lives. `Settings.cache.compression` decides whether values over `compressOver` are
+ * A cache for as long as the scope lives; its values age by the clock it is made under. `Settings.cache.compression` decides whether values over `compressOver` are
  * compressed. At shutdown what waits for its batch is written.
  */
 export const make = <K, A, I, E = never, R = never>(
@@ -209,7 +199,8 @@ export const make = <K, A, I, E = never, R = never>(
     const nonce = yield* Effect.all([Random.nextIntBetween(0, 2 ** 31), Random.nextIntBetween(0, 2 ** 31)])
     const instance = nonce.map((n) => n.toString(36)).join("")
     let stamps = 0
-    const shelf = new Shelf<K, A, I>(options, store, () => `${instance}-${stamps++}`, compression)
+    const clock = yield* Effect.clock
+    const shelf = new Shelf<K, A, I>(options, store, clock, () => `${instance}-${stamps++}`, compression)
     const flights = new Flights(options, shelf, scope, context)
     const parts: Parts<K, A, I, E, R> = { options, shelf, flights, behind: new Map() }
     const batches = Drainer.make(scope, batchInterval, Effect.provide(pass(parts), context))

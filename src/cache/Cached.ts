@@ -75,7 +75,7 @@ const remembered = <A, E, R>(
     const found = memo.near.fresh(key, clock.unsafeCurrentTimeMillis())
     if (found !== undefined) {
       labels.hit()
-      return Effect.map(found.effect, Option.getOrThrow)
+      return Effect.map(found.exit, Option.getOrThrow)
     }
     const flying = memo.flights.get(key)
     if (flying !== undefined)
@@ -129,7 +129,7 @@ export const cacheable =
     const labels = { hit: () => hits.unsafeUpdate(1, []), miss: () => misses.unsafeUpdate(1, []) }
     const memoOf = (self: This): Memo<A, E> => {
       const made = {
-        near: new Near<A>(nearMax, () => evictions.unsafeUpdate(1, [])),
+        near: new Near<A>({ entriesMax: nearMax, bytesMax: Infinity }, () => evictions.unsafeUpdate(1, [])),
         flights: new Map<string, Deferred.Deferred<Option.Option<Exit.Exit<A, E>>>>()
       }
       memos.set(self, made)

@@ -1,5 +1,4 @@
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -8,7 +7,8 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import { flightsMax, leasePoll, leaseWait, lookupConcurrency, type Options, refreshesMax } from "./Options.ts"
-import type { Lease, Read, Shelf, Stale } from "./Shelf.ts"
+import type { Stale } from "./Near.ts"
+import type { Lease, Read, Shelf } from "./Shelf.ts"
 
 type Found<A, E> = Exit.Exit<Option.Option<A>, E>
 
@@ -113,7 +113,7 @@ export class Flights<K, A, I, E, R> {
     found: Array<Option.Option<A> | undefined>
   ): Effect.Effect<void> {
     return Effect.gen(this, function* () {
-      const started = yield* Clock.currentTimeMillis
+      const started = this.shelf.now()
       const before = this.changes
       const reads = yield* this.shelf.read(
         keys.map(([key]) => key),
@@ -130,7 +130,7 @@ export class Flights<K, A, I, E, R> {
       }
       if (hits === 0) return
       this.shelf.count("storeHits", hits)
-      this.shelf.seconds((yield* Clock.currentTimeMillis) - started)
+      this.shelf.seconds(this.shelf.now() - started)
     })
   }
 
@@ -168,7 +168,7 @@ export class Flights<K, A, I, E, R> {
       const flight = this.make(key, input)
       this.refreshing.set(key, flight)
       const renew = Effect.gen(this, function* () {
-        const [read] = yield* this.shelf.read([key], yield* Clock.currentTimeMillis)
+        const [read] = yield* this.shelf.read([key], this.shelf.now())
         if (read?._tag !== "Hit" || !read.due) return
         const lease = yield* this.shelf.lease(key, read.header)
         if (typeof lease === "object") yield* this.find([{ flight, lease, stale: undefined }])
@@ -246,7 +246,7 @@ export class Flights<K, A, I, E, R> {
 
   private fly(flights: ReadonlyArray<Flight<K, A, E>>, last: boolean): Effect.Effect<void> {
     return Effect.gen(this, function* () {
-      const started = yield* Clock.currentTimeMillis
+      const started = this.shelf.now()
       for (const flight of flights) flight.news = 0
       const next: Array<Effect.Effect<void>> = []
       const missed: Array<Missed<K, A, E>> = []
@@ -271,7 +271,7 @@ export class Flights<K, A, I, E, R> {
       if (hits > 0) this.shelf.count("storeHits", hits)
       if (missed.length > 0) next.push(this.claim(missed))
       if (next.length > 0) yield* together(next)
-      if (last) this.shelf.seconds((yield* Clock.currentTimeMillis) - started)
+      if (last) this.shelf.seconds(this.shelf.now() - started)
     }).pipe(
       Effect.onExit((exit) =>
         last ? Effect.sync(() => this.end(flights, Exit.isFailure(exit) ? exit.cause : Cause.empty)) : Effect.void
@@ -306,7 +306,7 @@ export class Flights<K, A, I, E, R> {
       )
       const tasks: Array<Task<K, A, E>> = []
       const late: Array<Flight<K, A, E>> = []
-      const now = yield* Clock.currentTimeMillis
+      const now = this.shelf.now()
       for (const [index, [flight, read]] of missed.entries()) {
         const lease = leases[index]
         const stale = read._tag === "Away" ? undefined : read.stale
@@ -357,29 +357,28 @@ export class Flights<K, A, I, E, R> {
 
   /** Answers the callers first; the store is filled after that, while later callers still find this read. */
   private settle(tasks: ReadonlyArray<Task<K, A, E>>, found: ReadonlyArray<Found<A, E>>): Effect.Effect<void> {
-    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    return Effect.suspend(() => {
       const ends: Array<Effect.Effect<unknown>> = []
       for (const [index, task] of tasks.entries()) {
         const exit = found[index]!
         const { flight, lease } = task
-        const answer = Exit.isSuccess(exit) ? exit : this.staleOr(exit, task, now)
+        const answer = Exit.isSuccess(exit) ? exit : this.staleOr(exit, task)
         // Nothing keeps a failure or an unkept absence: whoever comes after this moment looks up again.
         if (Exit.isFailure(answer) || !this.shelf.keeps(answer.value)) this.leave(flight)
         land(flight, answer)
         const kept = Exit.isSuccess(exit) && !flight.obsolete
-        if (lease !== undefined)
-          ends.push(kept ? this.fill(flight, lease, exit.value, now) : this.release(flight, lease))
-        else if (kept) this.shelf.keep(flight.key, flight.input, exit.value, now, false)
+        if (lease !== undefined) ends.push(kept ? this.fill(flight, lease, exit.value) : this.release(flight, lease))
+        else if (kept) this.shelf.keep(flight.key, flight.input, exit.value, false)
       }
       return ends.length === 0 ? Effect.void : Effect.asVoid(together(ends))
     })
   }
 
   /** Near too, unless something was heard of the key meanwhile: it may have been changed again. */
-  private fill(flight: Flight<K, A, E>, lease: Lease, value: Option.Option<A>, now: number): Effect.Effect<void> {
+  private fill(flight: Flight<K, A, E>, lease: Lease, value: Option.Option<A>): Effect.Effect<void> {
     flight.news = 0
-    return Effect.map(this.shelf.settle(flight.key, flight.input, lease, value, now), (filled) => {
-      if (filled && !flight.obsolete && flight.news === 0) this.shelf.keep(flight.key, flight.input, value, now, true)
+    return Effect.map(this.shelf.settle(flight.key, flight.input, lease, value), (filled) => {
+      if (filled && !flight.obsolete && flight.news === 0) this.shelf.keep(flight.key, flight.input, value, true)
       this.heard(flight.key)
     })
   }
@@ -388,11 +387,12 @@ export class Flights<K, A, I, E, R> {
     return Effect.map(this.shelf.release(flight.key, lease), () => this.heard(flight.key))
   }
 
-  private staleOr(failure: Found<A, E>, { flight, stale }: Task<K, A, E>, now: number): Found<A, E> {
+  private staleOr(failure: Found<A, E>, { flight, stale }: Task<K, A, E>): Found<A, E> {
+    const now = this.shelf.now()
     const old = stale ?? this.shelf.near?.stale(flight.key, now)
     if (old === undefined || old.staleUntil <= now || this.shelf.grace === 0 || flight.obsolete) return failure
     this.shelf.count("stale")
-    this.shelf.keepStale(flight.key, old, now)
+    this.shelf.keepStale(flight.key, old)
     return Exit.succeed(old.value)
   }
 }

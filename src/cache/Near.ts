@@ -1,16 +1,11 @@
 import * as Exit from "effect/Exit"
-import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 
 /** One value of the near cache: fresh until `until`, fit to be served when the lookup fails until `staleUntil`. */
 export interface NearEntry<A> {
-  readonly value: Option.Option<A>
-  /** The value as an Effect made once. */
-  readonly effect: Effect.Effect<Option.Option<A>>
-  /** What a cache makes of its first hit, so that the next ones make nothing: it looks whether the entry still counts. */
-  read: Effect.Effect<Option.Option<A>, unknown> | undefined
-  /** -Infinity: it was dropped. */
-  until: number
+  /** The value as it is answered, made once. */
+  readonly exit: Exit.Success<Option.Option<A>, never>
+  readonly until: number
   readonly staleUntil: number
   readonly tags: ReadonlyArray<string>
   /** When it is to be looked up ahead of time; Infinity: not, or that has begun. */
@@ -18,6 +13,12 @@ export interface NearEntry<A> {
   used: boolean
   /** What it counts for against `bytesMax`. */
   readonly bytes: number
+}
+
+/** A value past its time that may still be served when the lookup fails. */
+export interface Stale<A> {
+  readonly value: Option.Option<A>
+  readonly staleUntil: number
 }
 
 /** Bounds of what is kept in this process: values, and bytes as `set` says them. */
@@ -52,11 +53,6 @@ export class Near<A> {
     return this.entries.size
   }
 
-  /** The entry, fresh or not. */
-  peek(key: string): NearEntry<A> | undefined {
-    return this.entries.get(key)
-  }
-
   /** The fresh entry, or undefined. */
   fresh(key: string, nowMillis: number): NearEntry<A> | undefined {
     const entry = this.entries.get(key)
@@ -65,17 +61,19 @@ export class Near<A> {
     return entry
   }
 
-  /** An entry that may be past its time but not past its grace. */
-  stale(key: string, nowMillis: number): NearEntry<A> | undefined {
+  /** What may be past its time but not past its grace. */
+  stale(key: string, nowMillis: number): Stale<A> | undefined {
     const entry = this.entries.get(key)
-    return entry !== undefined && entry.staleUntil > nowMillis ? entry : undefined
+    if (entry === undefined || entry.staleUntil <= nowMillis) return undefined
+    return { value: entry.exit.value, staleUntil: entry.staleUntil }
   }
 
   /** One that is larger than all may be together is not kept. */
   set(key: string, value: Option.Option<A>, times: Times, tags = noTags, bytes = 0): void {
     this.delete(key)
     if (bytes > this.bounds.bytesMax) return
-    this.entries.set(key, { value, effect: Exit.succeed(value), read: undefined, ...times, tags, used: false, bytes })
+    const exit = Exit.succeed(value) as Exit.Success<Option.Option<A>, never>
+    this.entries.set(key, { exit, ...times, tags, used: false, bytes })
     this.bytes += bytes
     for (const tag of tags) {
       const keys = this.tagged.get(tag)
@@ -90,7 +88,6 @@ export class Near<A> {
     if (entry === undefined) return
     this.entries.delete(key)
     this.bytes -= entry.bytes
-    entry.until = -Infinity
     for (const tag of entry.tags) {
       const keys = this.tagged.get(tag)
       keys?.delete(key)
@@ -103,7 +100,6 @@ export class Near<A> {
   }
 
   clear(): void {
-    for (const entry of this.entries.values()) entry.until = -Infinity
     this.entries.clear()
     this.tagged.clear()
     this.bytes = 0

@@ -1,4 +1,4 @@
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -6,15 +6,9 @@ import type { StoreUnavailable } from "../errors.ts"
 import { type Store, ttlMillis } from "../store/Store.ts"
 import * as Envelope from "./Envelope.ts"
 import { type Count, figures } from "./Figures.ts"
-import { Near, type Times } from "./Near.ts"
+import { Near, type Stale, type Times } from "./Near.ts"
 import { graceBackoff, leaseTtl, owedMax, type Options, type Stats, untrackedTtl } from "./Options.ts"
 import { tagTtl } from "./Tags.ts"
-
-/** A value past its time that may still be served when the lookup fails. */
-export interface Stale<A> {
-  readonly value: Option.Option<A>
-  readonly staleUntil: number
-}
 
 /** What the store had for a key: a value, or what a lookup needs to know to put one there. */
 export type Read<A> =
@@ -62,6 +56,7 @@ export class Shelf<K, A, I> {
   following = false
   private readonly options: Options<K, A, I, unknown, unknown>
   private readonly store: typeof Store.Service
+  private readonly clock: Clock.Clock
   private readonly ttl: number
   private readonly nearTtl: number
   private readonly negativeTtl: number
@@ -74,11 +69,13 @@ export class Shelf<K, A, I> {
   constructor(
     options: Options<K, A, I, unknown, unknown>,
     store: typeof Store.Service,
+    clock: Clock.Clock,
     stamp: () => string,
     compress: boolean
   ) {
     this.options = options
     this.store = store
+    this.clock = clock
     this.prefix = `cache:${options.name}:`
     const longest = options.tags === undefined ? Number.MAX_SAFE_INTEGER / 4 : Duration.toMillis(tagTtl) / 2
     this.ttl = Math.min(ttlMillis(options.ttl) ?? Infinity, longest)
@@ -102,14 +99,20 @@ export class Shelf<K, A, I> {
     return [...this.owed]
   }
 
+  /** Milliseconds of the clock that the values age by. */
+  now(): number {
+    return this.clock.unsafeCurrentTimeMillis()
+  }
+
   /** Whether such a value is kept at all: absence is not, without `negativeTtl`. */
   keeps(value: Option.Option<A>): boolean {
     return this.lifetime(value)[0] > 0
   }
 
   /** In this process only. `confirmed`: the store has it too, so that its changes will be heard of. */
-  keep(key: string, input: K, value: Option.Option<A>, now: number, confirmed: boolean): void {
+  keep(key: string, input: K, value: Option.Option<A>, confirmed: boolean): void {
     const [ttl] = this.lifetime(value)
+    const now = this.now()
     if (ttl > 0 && this.near !== undefined) this.put(key, value, now + ttl, this.tagsOf(input, value), now, confirmed)
   }
 
@@ -119,8 +122,8 @@ export class Shelf<K, A, I> {
   }
 
   /** Serves a stale value for a little while, so that a failing lookup is not asked by everyone. */
-  keepStale(key: string, { staleUntil, value }: Stale<A>, now: number): void {
-    const until = Math.min(now + Duration.toMillis(graceBackoff), staleUntil)
+  keepStale(key: string, { staleUntil, value }: Stale<A>): void {
+    const until = Math.min(this.now() + Duration.toMillis(graceBackoff), staleUntil)
     this.near?.set(key, value, { until, staleUntil, refreshAt: Infinity }, noTags, this.bytesOf(value))
   }
 
@@ -163,9 +166,9 @@ export class Shelf<K, A, I> {
   }
 
   /** Puts what a lookup found into the store, unless the key has changed since the lease. True when it is there. */
-  settle(key: string, input: K, lease: Lease, value: Option.Option<A>, now: number): Effect.Effect<boolean> {
+  settle(key: string, input: K, lease: Lease, value: Option.Option<A>): Effect.Effect<boolean> {
     const [ttl, grace] = this.lifetime(value)
-    const [before, after] = this.codec.encode(value, now + ttl, this.tagsOf(input, value))
+    const [before, after] = this.codec.encode(value, this.now() + ttl, this.tagsOf(input, value))
     const text = before + lease.bornAt + after
     this.figures.size(text.length)
     return this.end(key, [lease.text, text, String(Math.ceil(ttl + grace))])
@@ -178,7 +181,8 @@ export class Shelf<K, A, I> {
 
   /** Into the store, without a lookup. */
   write(entries: ReadonlyArray<readonly [key: string, input: K, value: A]>): Effect.Effect<void> {
-    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    return Effect.suspend(() => {
+      const now = this.now()
       const keys = entries.map(([key]) => key)
       const texts = entries.map(([, input, value]) => {
         const some = Option.some(value)
