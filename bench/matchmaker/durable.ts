@@ -143,7 +143,7 @@ export const latency = (waiting: number, perSecond: number, seconds: number) =>
     const millis: Array<number> = []
     const one = (userId: UserId, n: number) =>
       Effect.gen(function* () {
-        const signals = yield* broadcast.subscribe<InboxSignal>(inboxTopic(userId))
+        const signals = yield* Broadcast.signals<InboxSignal>(broadcast, inboxTopic(userId))
         yield* Effect.sleep(Duration.millis((n * 1_000) / perSecond))
         const startedAt = performance.now()
         const interests = [`pair-${n >> 1}`]

@@ -1,13 +1,13 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
 import type { Redis } from "ioredis"
-import { Outlet } from "../../src/broadcast/Outlet.ts"
-import { channelBufferMax, type Delivery } from "../../src/store/Store.ts"
+import type { Delivery } from "../../src/store/Store.ts"
+
+type Heard = (delivery: Delivery) => void
 
 interface Channel {
   readonly name: string
-  readonly outlets: Set<Outlet<Delivery>>
+  readonly listeners: Set<Heard>
   readonly waiting: Set<() => void>
   /** Redis has confirmed the subscription on the connection in use. */
   active: boolean
@@ -40,7 +40,7 @@ export class RedisChannels {
   constructor(redis: Redis) {
     this.redis = redis
     redis.on("message", (name: string, payload: string) => {
-      for (const outlet of this.channels.get(name)?.outlets ?? []) outlet.offer({ _tag: "Message", payload })
+      for (const heard of this.channels.get(name)?.listeners ?? []) heard({ _tag: "Message", payload })
     })
     redis.on("ready", () => {
       for (const channel of this.channels.values()) {
@@ -60,22 +60,21 @@ export class RedisChannels {
     clearInterval(this.heartbeat)
   }
 
-  subscribe(name: string): Effect.Effect<Stream.Stream<Delivery>, never, Scope.Scope> {
+  subscribe(name: string, heard: Heard): Effect.Effect<void, never, Scope.Scope> {
     return Effect.acquireRelease(
       Effect.suspend(() => {
-        const outlet = new Outlet<Delivery>(channelBufferMax, gap)
         const channel = this.channels.get(name) ?? this.open(name)
-        channel.outlets.add(outlet)
-        return Effect.as(channel.active ? Effect.void : this.confirmed(channel), outlet)
+        channel.listeners.add(heard)
+        return channel.active ? Effect.void : this.confirmed(channel)
       }),
-      (outlet) => Effect.sync(() => this.leave(name, outlet))
-    ).pipe(Effect.map((outlet) => outlet.stream))
+      () => Effect.sync(() => this.leave(name, heard))
+    )
   }
 
   private open(name: string): Channel {
     const channel = {
       name,
-      outlets: new Set<Outlet<Delivery>>(),
+      listeners: new Set<Heard>(),
       waiting: new Set<() => void>(),
       active: false,
       missed: false
@@ -101,10 +100,10 @@ export class RedisChannels {
     })
   }
 
-  private leave(name: string, outlet: Outlet<Delivery>): void {
+  private leave(name: string, heard: Heard): void {
     const channel = this.channels.get(name)
-    channel?.outlets.delete(outlet)
-    if (channel === undefined || channel.outlets.size > 0) return
+    channel?.listeners.delete(heard)
+    if (channel === undefined || channel.listeners.size > 0) return
     this.channels.delete(name)
     if (this.redis.status === "ready") this.redis.unsubscribe(name).catch(() => undefined)
   }
@@ -129,7 +128,7 @@ export class RedisChannels {
 
   private confirm(channel: Channel): void {
     channel.active = true
-    if (channel.missed) for (const outlet of channel.outlets) outlet.miss()
+    if (channel.missed) for (const heard of channel.listeners) heard(gap)
     channel.missed = false
     for (const done of channel.waiting) done()
   }

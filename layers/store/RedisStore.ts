@@ -263,7 +263,7 @@ export const make = (
       ...sets(redis, call),
       run: runner(redis, call, address.cluster),
       publish: (channel, payload) => call("publish", () => publisher().publish(channel, payload)),
-      subscribe: (channel) => channels.subscribe(channel),
+      subscribe: (channel, heard) => channels.subscribe(channel, heard),
       follow: (prefix, onChange) => tracking.follow(prefix, onChange),
       ping: Effect.map(Effect.timed(call("ping", () => redis.ping())), ([duration]) => duration)
     })

@@ -1,64 +1,65 @@
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
+import * as Metrics from "../telemetry/Metrics.ts"
+import type { Signal } from "./Topics.ts"
+
+/** Messages waiting for one subscriber; beyond that the oldest are dropped and the subscriber sees one `Gap`. */
+export const subscriberBufferMax = 256
+
+const none: ReadonlyArray<never> = []
+const gap: Signal<never> = { _tag: "Gap" }
+const ignore = (): void => undefined
 
 /**
- * What waits for one subscriber: at most `capacity` messages. Offering never waits; beyond the bound the oldest go and
- * the subscriber sees one `gap` before what is left. A gap is shown first because whoever sees it refills from the
- * database, which already holds all that was lost until then.
+ * What waits for one subscriber: at most `subscriberBufferMax` messages, and one Gap before them. Offering never waits;
+ * beyond the bound the oldest go. The Gap is first because whoever sees it refills from the database, which already holds
+ * all that was lost until then.
  */
 export class Outlet<A> {
-  private readonly capacity: number
-  private readonly gap: A
-  private waiting: Array<A> = []
+  private waiting: Array<Signal<A>> | undefined
   private missed = false
-  private readonly onDrop: () => void
-  private resume: ((effect: Effect.Effect<ReadonlyArray<A>>) => void) | undefined
+  private wake: () => void
 
-  constructor(capacity: number, gap: A, onDrop: () => void = () => undefined) {
-    this.capacity = capacity
-    this.gap = gap
-    this.onDrop = onDrop
+  /** `wake` is called after each offer. */
+  constructor(wake: () => void = ignore) {
+    this.wake = wake
   }
 
-  offer(message: A): void {
-    if (this.waiting.length >= this.capacity) {
+  offer(signal: Signal<A>): void {
+    if (signal._tag === "Gap") this.missed = true
+    else this.push(signal)
+    this.wake()
+  }
+
+  /** Everything that waits. */
+  drain(): ReadonlyArray<Signal<A>> {
+    const waiting = this.waiting ?? none
+    this.waiting = undefined
+    if (!this.missed) return waiting
+    this.missed = false
+    return [gap, ...waiting]
+  }
+
+  /** Everything that waits, at least one signal. Takes the place of `wake`; one subscriber takes at a time. */
+  get take(): Effect.Effect<ReadonlyArray<Signal<A>>> {
+    return Effect.async((resume) => {
+      if (this.missed || this.waiting !== undefined) return resume(Effect.succeed(this.drain()))
+      this.wake = () => {
+        this.wake = ignore
+        resume(Effect.succeed(this.drain()))
+      }
+      return Effect.sync(() => {
+        this.wake = ignore
+      })
+    })
+  }
+
+  private push(message: Signal<A>): void {
+    this.waiting ??= []
+    if (this.waiting.length >= subscriberBufferMax) {
       this.waiting.shift()
       this.missed = true
-      this.onDrop()
+      Metrics.broadcastDropped.unsafeUpdate(1, none)
     }
     this.waiting.push(message)
-    this.wake()
-  }
-
-  /** Tells the subscriber that messages may have been missed. */
-  miss(): void {
-    this.missed = true
-    this.wake()
-  }
-
-  /** Everything that waits, at least one; one subscriber takes at a time. */
-  readonly take: Effect.Effect<ReadonlyArray<A>> = Effect.async<ReadonlyArray<A>>((resume) => {
-    if (this.missed || this.waiting.length > 0) return resume(Effect.succeed(this.drain()))
-    this.resume = resume
-    return Effect.sync(() => {
-      if (this.resume === resume) this.resume = undefined
-    })
-  })
-
-  /** Never ends by itself. */
-  readonly stream: Stream.Stream<A> = Stream.flattenIterables(Stream.repeatEffect(this.take))
-
-  private drain(): ReadonlyArray<A> {
-    const all = this.missed ? [this.gap, ...this.waiting] : this.waiting
-    this.waiting = []
-    this.missed = false
-    return all
-  }
-
-  private wake(): void {
-    const resume = this.resume
-    if (resume === undefined) return
-    this.resume = undefined
-    resume(Effect.succeed(this.drain()))
   }
 }

@@ -6,7 +6,6 @@ import * as Queue from "effect/Queue"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import * as Supervised from "../actor/Supervised.ts"
 import type { Delivery, Store } from "../store/Store.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
@@ -85,14 +84,13 @@ const receiver = (store: typeof Store.Service, origin: string, topics: Topics) =
     if (wire.length === 1) topics.miss(topic)
     else topics.deliver(topic, wire[1])
   }
-  const run = (topic: string, ready: Deferred.Deferred<void>) =>
+  const subscribe = (topic: string, { ready, scope }: Listening) =>
     Effect.gen(function* () {
-      const stream = yield* store.subscribe(channel(topic))
+      const subscribed = store.subscribe(channel(topic), (delivery) => receive(topic, delivery))
+      yield* Scope.extend(subscribed, scope)
       // Not the first try: what was sent since the listeners were told to go on is lost to them.
       if (!(yield* Deferred.succeed(ready, undefined))) topics.miss(topic)
-      yield* Stream.runForEach(stream, (delivery) => Effect.sync(() => receive(topic, delivery)))
     }).pipe(
-      Effect.scoped,
       Effect.tapError(() => Deferred.succeed(ready, undefined)),
       Effect.retry(Schedule.spaced(resubscribePause)),
       Effect.orDie
@@ -106,7 +104,7 @@ const receiver = (store: typeof Store.Service, origin: string, topics: Topics) =
       }
       const made = { ready: yield* Deferred.make<void>(), scope: yield* Scope.make(), listeners: 1 }
       listening.set(topic, made)
-      yield* Effect.forkIn(Effect.interruptible(run(topic, made.ready)), made.scope)
+      yield* Effect.forkIn(Effect.interruptible(subscribe(topic, made)), made.scope)
       return made
     })
   const leave = (topic: string, joined: Listening) =>

@@ -1,9 +1,6 @@
-import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
-import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import type { ExecutionResult, GraphQLSchema } from "graphql"
 import { OperationTypeNode } from "graphql"
 import type { Shape } from "../config/Settings.ts"
@@ -11,21 +8,14 @@ import { QueryCount } from "../database/QueryCount.ts"
 import { BadRequest, errors } from "../errors.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as Failures from "./Failures.ts"
+import type { Wake } from "./Feed.ts"
 import type { RequestContext } from "./Part.ts"
 import * as Persisted from "./Persisted.ts"
 import type { Operation, Refused, Variables } from "./Prepared.ts"
 import * as Documents from "./Prepared.ts"
 import * as QueryBudget from "./QueryBudget.ts"
 import * as Run from "./Run.ts"
-
-/** A stream of a subscription that could not begin or went wrong: its first error, as graphql-ws takes it. */
-export class SubscriptionFailed extends Error {
-  readonly extensions: unknown
-  constructor(error: { readonly message: string; readonly extensions?: unknown }) {
-    super(error.message)
-    this.extensions = error.extensions
-  }
-}
+import { type Reader, Subscription, SubscriptionFailed } from "./Subscription.ts"
 
 /** The operations of one schema, over whatever transport they come. */
 export interface Operations {
@@ -38,12 +28,13 @@ export interface Operations {
   ) => Operation | Refused
   /** Runs a query or a mutation: measured, counted, its errors as they may leave. */
   readonly run: (operation: Operation, variables: Variables, request: RequestContext) => Effect.Effect<ExecutionResult>
-  /** The answers of a subscription, one an event. What it holds open closes with the scope. */
+  /** Begins a subscription: its reader has the answers, one an event, until it closes it. */
   readonly subscribe: (
     operation: Operation,
     variables: Variables,
-    request: RequestContext
-  ) => Effect.Effect<Stream.Stream<ExecutionResult, SubscriptionFailed>, SubscriptionFailed, Scope.Scope>
+    request: RequestContext,
+    reader: Reader
+  ) => Subscription
 }
 
 const ok = "ok"
@@ -62,10 +53,6 @@ const countErrors = (result: ExecutionResult): void => {
 
 const failed = (result: ExecutionResult): SubscriptionFailed =>
   new SubscriptionFailed(result.errors?.[0] ?? { message: "The subscription did not begin" })
-
-/** Ends the answers with what the subscription's stream failed with; a defect goes to the log. */
-const streamFailed = (cause: Cause.Cause<unknown>): Stream.Stream<never, SubscriptionFailed> =>
-  Stream.fromEffect(Effect.flatMap(Failures.presentCause(cause), (error) => Effect.fail(new SubscriptionFailed(error))))
 
 /**
  * A span for the operation where traces are on. One that is not sampled turns them off for all that it runs: then the
@@ -151,11 +138,11 @@ export const make = (
       })
     })
 
-  const subscribe: Operations["subscribe"] = (operation, variables, request) =>
+  const open = (operation: Operation, variables: Variables, request: RequestContext, wake: Wake) =>
     Effect.gen(function* () {
       const scope = yield* Effect.scope
-      const source = yield* Run.execute(request, (of) => operation.source(of, variables), { scope })
-      if (!("stream" in source)) {
+      const source = yield* Run.execute(request, (of) => operation.source(of, variables), { opening: { scope, wake } })
+      if (!("feed" in source)) {
         const told = yield* Run.presented(source)
         countErrors(told)
         Metrics.series(Metrics.requests, operation.type, codeOfResult(told)).unsafeUpdate(1, [])
@@ -167,17 +154,21 @@ export const make = (
         Effect.sync(() => field.unsafeModify(1, [])),
         () => Effect.sync(() => field.unsafeModify(-1, []))
       )
-      // Loaders keep what they have read, so every event has its own.
-      const answer = (event: unknown) =>
-        Effect.flatMap(
-          Run.execute({ ...request, memo: new Map() }, (of) => operation.execute(of, variables, event)),
-          Run.presented
-        )
-      return source.stream.pipe(Stream.mapEffect(answer), Stream.catchAllCause(streamFailed))
-    }).pipe(
-      Effect.catchAllDefect((defect) =>
-        Effect.flatMap(Failures.internal(Cause.die(defect)), (error) => Effect.fail(new SubscriptionFailed(error)))
-      )
+      return source.feed
+    })
+
+  const subscribe: Operations["subscribe"] = (operation, variables, request, reader) =>
+    new Subscription(
+      {
+        open: (wake) => open(operation, variables, request, wake),
+        // Loaders keep what they have read, so every event has its own.
+        answer: (event) =>
+          Effect.flatMap(
+            Run.execute({ ...request, memo: new Map() }, (of) => operation.execute(of, variables, event)),
+            Run.presented
+          )
+      },
+      reader
     )
 
   const find: Operations["find"] = (asked) => {

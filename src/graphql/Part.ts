@@ -5,6 +5,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { ConnectError, DatabaseUnavailable, Restricted, SessionExpired } from "../errors.ts"
 import { Unauthenticated } from "../errors.ts"
+import * as Feed from "./Feed.ts"
 import type { Session } from "../session/Sessions.ts"
 
 /** What a resolver knows of its request. */
@@ -34,14 +35,13 @@ export interface Field {
   readonly resolve: (parent: never, args: never, request: RequestContext) => Resolved<unknown>
 }
 
-/** A root field of `Subscription`: a stream that is active when the Effect returns; its scope ends with the client's. */
+/** A root field of `Subscription`: a feed that is active when the Effect returns; its scope ends with the client's. */
 export interface SubscriptionField {
   readonly args?: Schema.Schema.AnyNoContext
-  readonly subscribe: (
-    args: never,
-    request: RequestContext
-  ) => Effect.Effect<Stream.Stream<unknown, ConnectError>, ConnectError, Scope.Scope>
+  readonly subscribe: (args: never, request: RequestContext, wake: Feed.Wake) => Opening
 }
+
+type Opening = Effect.Effect<Feed.Feed<unknown, ConnectError>, ConnectError, Scope.Scope>
 
 /**
  * One service's part of the schema: resolvers by type and field. A root field is served where some part resolves it, and
@@ -67,14 +67,23 @@ export const plain = <P>(resolve: (parent: P, request: RequestContext) => Resolv
   resolve: (parent: P, _: unknown, request) => resolve(parent, request)
 })
 
-/** A subscription with typed arguments. */
+/** A subscription with typed arguments: what many wait for at once. `wake` says that there is something to take. */
+export const feed = <A, I>(
+  args: Schema.Schema<A, I>,
+  subscribe: (args: A, request: RequestContext, wake: Feed.Wake) => Opening
+): SubscriptionField => ({ args, subscribe })
+
+/** A subscription with typed arguments from a Stream, which keeps a fiber for as long as somebody is subscribed. */
 export const subscription = <A, I>(
   args: Schema.Schema<A, I>,
   subscribe: (
     args: A,
     request: RequestContext
   ) => Effect.Effect<Stream.Stream<unknown, ConnectError>, ConnectError, Scope.Scope>
-): SubscriptionField => ({ args, subscribe })
+): SubscriptionField =>
+  feed(args, (given, request, wake) =>
+    Effect.flatMap(subscribe(given, request), (stream) => Feed.fromStream(stream, wake))
+  )
 
 /**
  * The viewer's session; SessionExpired for a token that is no good (any more), Restricted for one that a ban ended,

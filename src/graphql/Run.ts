@@ -13,6 +13,7 @@ import { currentQueryCount } from "../database/QueryCount.ts"
 import * as Batcher from "../request/Batcher.ts"
 import * as Deadline from "../request/Deadline.ts"
 import * as Failures from "./Failures.ts"
+import type { Wake } from "./Feed.ts"
 import type { RequestContext } from "./Part.ts"
 
 /** The context value of one execution: who asks, and where the Effects of its resolvers run. */
@@ -24,8 +25,14 @@ export interface Run {
   /** `runtime` by field: there the statements of a field are counted under its name, and the deadline is in force. */
   readonly fields: Map<string, Runtime.Runtime<never>>
   readonly budget: Budget | undefined
-  /** Where a subscription keeps what it holds open. */
-  readonly scope: Scope.Scope | undefined
+  /** The subscription that this execution opens. */
+  readonly opening: Opening | undefined
+}
+
+/** Where a subscription keeps what it holds open, and what tells it that there is something to take. */
+export interface Opening {
+  readonly scope: Scope.Scope
+  readonly wake: Wake
 }
 
 /** What one operation may use, and has used. `deadline`: milliseconds since the epoch. */
@@ -121,7 +128,7 @@ const awaited = <A>(promise: PromiseLike<A>, run: Run): Effect.Effect<A> =>
 export const execute = <A extends object>(
   request: RequestContext,
   start: (run: Run) => A | PromiseLike<A>,
-  { budget, scope }: { readonly budget?: Budget; readonly scope?: Scope.Scope } = {}
+  { budget, opening }: { readonly budget?: Budget; readonly opening?: Opening } = {}
 ): Effect.Effect<A> =>
   Effect.withFiberRuntime((fiber, status) => {
     const run: Run = {
@@ -134,7 +141,7 @@ export const execute = <A extends object>(
       pending: new Set(),
       fields: new Map(),
       budget,
-      scope
+      opening
     }
     const result = start(run)
     return isPromise(result) ? awaited(result, run) : Effect.succeed(result)

@@ -4,13 +4,14 @@ import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
 import type { GraphQLAbstractType, GraphQLField, GraphQLSchema } from "graphql"
 import { buildASTSchema, isAbstractType, isObjectType, isScalarType } from "graphql"
 import type { NodeType } from "../domain/Ids.ts"
 import * as Ids from "../domain/Ids.ts"
+import type { ConnectError } from "../errors.ts"
 import { invalid } from "../errors.ts"
 import * as Failures from "./Failures.ts"
+import type { Feed } from "./Feed.ts"
 import * as CacheTags from "./CacheTags.ts"
 import type { Field, Part, RequestContext, SubscriptionField } from "./Part.ts"
 import { field } from "./Part.ts"
@@ -19,9 +20,9 @@ import { scalars } from "./scalars.ts"
 import type { Resolvable } from "./servedSchema.ts"
 import { contractNames, resolvable, servedSchema } from "./servedSchema.ts"
 
-/** What a subscription's root field gives to graphql: async iterable in name only, read as a Stream. */
+/** What a subscription's root field gives to graphql: async iterable in name only, read as a Feed. */
 export interface Source extends AsyncIterable<never> {
-  readonly stream: Stream.Stream<unknown, unknown>
+  readonly feed: Feed<unknown, ConnectError>
 }
 
 /** The type of what `node` found: rows do not carry their type's name. */
@@ -78,10 +79,11 @@ const bindSubscription = (name: string, target: GraphQLField<unknown, Run.Run>, 
   const decode = decoder(source.args)
   target.resolve = (event) => event
   target.subscribe = (_, args, run) => {
-    if (run.scope === undefined) throw new Error("A subscription runs without a scope")
+    if (run.opening === undefined) throw new Error("A subscription runs without a scope")
+    const { scope, wake } = run.opening
     const opened = Effect.map(
-      Scope.extend(source.subscribe(decode(args) as never, run.request), run.scope),
-      (stream): Source => ({ stream, [Symbol.asyncIterator]: notIterated })
+      Scope.extend(source.subscribe(decode(args) as never, run.request, wake), scope),
+      (feed): Source => ({ feed, [Symbol.asyncIterator]: notIterated })
     )
     return Run.settle(run, name, opened)
   }
@@ -89,7 +91,7 @@ const bindSubscription = (name: string, target: GraphQLField<unknown, Run.Run>, 
 
 /** graphql only looks whether it could iterate. */
 const notIterated = (): never => {
-  throw new Error("A Source is read through its stream")
+  throw new Error("A Source is read through its feed")
 }
 
 const node = (nodes: NonNullable<Part["nodes"]>): Field =>

@@ -1,13 +1,12 @@
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
-import { Broadcast, type Signal } from "../broadcast/Broadcast.ts"
+import { Broadcast, outlet, type Signal } from "../broadcast/Broadcast.ts"
 import type { InteractionId, UserId } from "../domain/Ids.ts"
 import type { DatabaseUnavailable, NotFound, ValidationFailed } from "../errors.ts"
 import { invalid } from "../errors.ts"
+import type { Feed, Taken, Wake } from "../graphql/Feed.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import type { EphemeralEvent, EventSignal, NumberedEvent } from "./Event.ts"
 import { topic } from "./Event.ts"
@@ -36,9 +35,10 @@ export interface Request {
  * no part; ValidationFailed for an `afterSeq` that is not between 0 and the newest event.
  */
 export type Subscribe = (
-  request: Request
+  request: Request,
+  wake: Wake
 ) => Effect.Effect<
-  Stream.Stream<InteractionEvent, DatabaseUnavailable>,
+  Feed<InteractionEvent, DatabaseUnavailable>,
   NotFound | ValidationFailed | DatabaseUnavailable,
   Scope.Scope
 >
@@ -46,65 +46,97 @@ export type Subscribe = (
 const isNumbered = (event: EventSignal): event is NumberedEvent =>
   event._tag !== "Typing" && event._tag !== "ReadReceipt"
 
-const delivered = (event: NumberedEvent): Effect.Effect<NumberedEvent> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    Effect.as(Metric.update(Metrics.deliverySeconds, Math.max(0, now - Date.parse(event.at)) / 1_000), event)
+type Events = ReadonlyArray<InteractionEvent>
+
+/** Where one reader stands. */
+class Following {
+  private readonly viewerId: UserId
+  position: number
+  /** Whether there is something in the database that the reader has not been told. */
+  isBehind = true
+  isCaughtUp = false
+  isOver: boolean
+
+  constructor({ afterSeq, viewerId }: Request, isOver: boolean) {
+    this.viewerId = viewerId
+    this.position = afterSeq
+    this.isOver = isOver
+  }
+
+  /** Stored events above the position: a full page has another behind it. */
+  replayed(page: ReadonlyArray<NumberedEvent>): Events {
+    for (const event of page) this.advance(event)
+    this.isBehind = page.length === replayPageMax
+    if (this.isBehind || this.isCaughtUp) return page
+    this.isCaughtUp = true
+    return [...page, { _tag: "CaughtUp", seq: this.position }]
+  }
+
+  /** What of this is to be told at once. What is numbered and comes after a hole is left to the database. */
+  heard(signals: ReadonlyArray<Signal<EventSignal>>): Events {
+    return signals.flatMap((signal): Events => {
+      if (signal._tag === "Gap") this.isBehind = true
+      else if (!isNumbered(signal.message)) return this.isOwnTyping(signal.message) ? [] : [signal.message]
+      else if (signal.message.seq > this.position + 1) this.isBehind = true
+      else if (signal.message.seq === this.position + 1 && !this.isBehind) return [this.advance(signal.message)]
+      return []
+    })
+  }
+
+  taken(values: Events, otherwise: "again" | "wait"): Taken<InteractionEvent> {
+    return { values, next: this.isBehind ? "again" : this.isOver ? "end" : otherwise }
+  }
+
+  private advance(event: NumberedEvent): NumberedEvent {
+    this.position = event.seq
+    if (event._tag === "InteractionEnded") this.isOver = true
+    return event
+  }
+
+  private isOwnTyping(event: EphemeralEvent): boolean {
+    return event._tag === "Typing" && event.userId === this.viewerId
+  }
+}
+
+/** How long what is told live took since it was numbered. */
+const measure = (events: Events): Effect.Effect<Events> =>
+  Effect.clockWith((clock) =>
+    Effect.sync(() => {
+      const now = clock.unsafeCurrentTimeMillis()
+      for (const event of events) {
+        if ("at" in event) Metrics.deliverySeconds.unsafeUpdate(Math.max(0, now - Date.parse(event.at)) / 1_000, [])
+      }
+      return events
+    })
   )
 
 export const make: Effect.Effect<Subscribe, never, Interactions | Broadcast> = Effect.gen(function* () {
   const interactions = yield* Interactions
   const broadcast = yield* Broadcast
 
-  return ({ afterSeq, interactionId, viewerId }) =>
+  const read = (interactionId: InteractionId, following: Following) =>
+    Effect.suspend(() => interactions.events(interactionId, following.position)).pipe(
+      Effect.retry(patience),
+      Effect.map((page) => following.replayed(page))
+    )
+
+  return (request, wake) =>
     Effect.gen(function* () {
+      const { afterSeq, interactionId, viewerId } = request
       if (afterSeq < 0) return yield* invalid("afterSeq", "is below 0")
       // Registered before the first read: what is committed after that read arrives here.
-      const signals = yield* broadcast.subscribe<EventSignal>(topic(interactionId))
+      const signals = yield* outlet<EventSignal>(broadcast, topic(interactionId), wake)
       const interaction = yield* interactions.find(interactionId, viewerId)
       if (afterSeq > interaction.lastSeq) return yield* invalid("afterSeq", "is above the newest event")
-
-      let position = afterSeq
-      const advance = (event: NumberedEvent): NumberedEvent => {
-        position = event.seq
-        return event
-      }
-
-      /** Everything stored above the position, page by page. */
-      const stored: Stream.Stream<NumberedEvent, DatabaseUnavailable> = Stream.flattenIterables(
-        Stream.takeUntil(
-          Stream.repeatEffect(
-            Effect.suspend(() => interactions.events(interactionId, position)).pipe(
-              Effect.retry(patience),
-              Effect.map((page) => page.map(advance))
-            )
-          ),
-          (page) => page.length < replayPageMax
-        )
+      const following = new Following(request, interaction.state === "ENDED")
+      const stored = Effect.map(read(interactionId, following), (events) => following.taken(events, "again"))
+      const refill = Effect.zipRight(Metric.increment(Metrics.eventRefills), stored)
+      const live = Effect.map(
+        Effect.suspend(() => measure(following.heard(signals.drain()))),
+        (events) => following.taken(events, "wait")
       )
-
-      const refill = Stream.concat(Stream.drain(Stream.fromEffect(Metric.increment(Metrics.eventRefills))), stored)
-
-      const live = (signal: Signal<EventSignal>): Stream.Stream<InteractionEvent, DatabaseUnavailable> => {
-        if (signal._tag === "Gap") return refill
-        const event = signal.message
-        if (!isNumbered(event)) {
-          return event._tag === "Typing" && event.userId === viewerId ? Stream.empty : Stream.succeed(event)
-        }
-        if (event.seq <= position) return Stream.empty
-        return event.seq === position + 1 ? Stream.fromEffect(delivered(advance(event))) : refill
+      return {
+        take: Effect.suspend(() => (!following.isBehind ? live : following.isCaughtUp ? refill : stored))
       }
-
-      const caughtUp = Stream.sync((): InteractionEvent => ({ _tag: "CaughtUp", seq: position }))
-      // One that had ended before has been told in full with the replay.
-      const following =
-        interaction.state === "ENDED"
-          ? Stream.empty
-          : Stream.flatMap(signals, live).pipe(Stream.takeUntil(({ _tag }) => _tag === "InteractionEnded"))
-      let ended = false
-      const replay = Stream.tap(stored, ({ _tag }) => Effect.sync(() => (ended ||= _tag === "InteractionEnded")))
-      return Stream.concat(
-        Stream.concat<InteractionEvent, DatabaseUnavailable, never, InteractionEvent, never, never>(replay, caughtUp),
-        Stream.suspend(() => (ended ? Stream.empty : following))
-      )
     })
 })

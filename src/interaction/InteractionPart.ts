@@ -7,7 +7,7 @@ import type { Broadcast } from "../broadcast/Broadcast.ts"
 import * as Ids from "../domain/Ids.ts"
 import { NotFound } from "../errors.ts"
 import * as Batcher from "../request/Batcher.ts"
-import { field, memo, type Part, plain, type RequestContext, subscription, viewer } from "../graphql/Part.ts"
+import { feed, field, memo, type Part, plain, type RequestContext, viewer } from "../graphql/Part.ts"
 import type { Session } from "../session/Sessions.ts"
 import * as UserLoader from "../user/UserLoader.ts"
 import type { Users } from "../user/Users.ts"
@@ -109,8 +109,10 @@ export const part: Effect.Effect<Part, never, Interactions | Users | Broadcast |
       Query: { interaction: field(One, ({ id }, request) => find(id, request)) },
       Mutation: yield* mutations,
       Subscription: {
-        interactionEvents: subscription(Subscribe, ({ afterSeq, interactionId }, request) =>
-          Effect.flatMap(viewer(request), ({ userId }) => subscribe({ interactionId, viewerId: userId, afterSeq }))
+        interactionEvents: feed(Subscribe, ({ afterSeq, interactionId }, request, wake) =>
+          Effect.flatMap(viewer(request), ({ userId }) =>
+            subscribe({ interactionId, viewerId: userId, afterSeq }, wake)
+          )
         )
       },
       types: yield* types,

@@ -7,7 +7,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Supervised from "../actor/Supervised.ts"
-import { Broadcast } from "../broadcast/Broadcast.ts"
+import { Broadcast, signals } from "../broadcast/Broadcast.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import type { UserId } from "../domain/Ids.ts"
 import { type DatabaseUnavailable, Restricted } from "../errors.ts"
@@ -89,7 +89,7 @@ const make = Effect.gen(function* () {
     known.delete(userId)
   }
 
-  const changed = yield* broadcast.subscribe<RestrictionsChanged>("moderation")
+  const changed = yield* signals<RestrictionsChanged>(broadcast, "moderation")
   yield* Supervised.fork({
     name: "restriction signals",
     effect: Stream.runForEach(changed, (signal) =>

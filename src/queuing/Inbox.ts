@@ -4,10 +4,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
-import { Broadcast, type Signal } from "../broadcast/Broadcast.ts"
+import { Broadcast, outlet, type Signal } from "../broadcast/Broadcast.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import type { DatabaseUnavailable, NotFound } from "../errors.ts"
+import type { Feed, Taken, Wake } from "../graphql/Feed.ts"
 import { Interactions } from "../interaction/Interactions.ts"
 import type { Action } from "../moderation/Action.ts"
 import { type ActionRow, columns as actionColumns, fromRow as actionFromRow } from "../moderation/ActionRow.ts"
@@ -26,6 +26,20 @@ export type InboxEvent =
 /** Matches that one stream remembers having shown, so that an announcement repeated is not an event repeated. */
 export const shownMax = 64
 
+/** The matches that a stream has shown. */
+class Shown {
+  private matches: Set<string> | undefined
+
+  isNew(event: InboxEvent): boolean {
+    if (event._tag !== "MatchFound") return true
+    const matches = (this.matches ??= new Set())
+    if (matches.has(event.match.id)) return false
+    matches.add(event.match.id)
+    if (matches.size > shownMax) for (const oldest of matches) return matches.delete(oldest)
+    return true
+  }
+}
+
 /** What concerns one person, on every device. */
 export class Inbox extends Context.Tag("@connect/Inbox")<
   Inbox,
@@ -36,8 +50,9 @@ export class Inbox extends Context.Tag("@connect/Inbox")<
      * after SessionRevoked.
      */
     readonly events: (
-      session: Session
-    ) => Effect.Effect<Stream.Stream<InboxEvent, DatabaseUnavailable>, never, Scope.Scope>
+      session: Session,
+      wake: Wake
+    ) => Effect.Effect<Feed<InboxEvent, DatabaseUnavailable>, never, Scope.Scope>
   }
 >() {}
 
@@ -102,23 +117,34 @@ where a.id = ${signal.actionId}::uuid and a.subject_id = ${userId}::uuid`.pipe(
     }
   }
 
-  const events = (session: Session) =>
-    Effect.map(broadcast.subscribe<InboxSignal>(inboxTopic(session.userId)), (signals) => {
-      const matches = new Set<string>()
-      const isNew = (event: InboxEvent): boolean => {
-        if (event._tag !== "MatchFound") return true
-        if (matches.has(event.match.id)) return false
-        matches.add(event.match.id)
-        if (matches.size > shownMax) for (const oldest of matches) return matches.delete(oldest)
-        return true
+  const show = (session: Session, signal: Signal<InboxSignal>) =>
+    signal._tag === "Gap" ? current(session) : load(session, signal.message)
+
+  const events = (session: Session, wake: Wake) =>
+    Effect.gen(function* () {
+      const signals = yield* outlet<InboxSignal>(broadcast, inboxTopic(session.userId), wake)
+      // Whatever happened before now was missed.
+      signals.offer({ _tag: "Gap" })
+      let revoked: InboxEvent | undefined
+      yield* sessions.whenEnded(session, (reason) => {
+        revoked = { _tag: "SessionRevoked", reason }
+        wake()
+      })
+      const matches = new Shown()
+      const taken = (shown: ReadonlyArray<Option.Option<InboxEvent>>): Taken<InboxEvent> => {
+        const all = shown.flatMap(Option.toArray).filter((event) => matches.isNew(event))
+        const last = all.findIndex(({ _tag }) => _tag === "SessionRevoked")
+        if (last >= 0) return { values: all.slice(0, last + 1), next: "end" }
+        return revoked === undefined ? { values: all, next: "wait" } : { values: [...all, revoked], next: "end" }
       }
-      const revoked = Effect.map(sessions.ended(session), (reason): InboxEvent => ({ _tag: "SessionRevoked", reason }))
-      return Stream.concat(Stream.succeed<Signal<InboxSignal>>({ _tag: "Gap" }), signals).pipe(
-        Stream.mapEffect((signal) => (signal._tag === "Gap" ? current(session) : load(session, signal.message))),
-        Stream.filterMap(Option.filter(isNew)),
-        Stream.merge(Stream.fromEffect(revoked)),
-        Stream.takeUntil(({ _tag }) => _tag === "SessionRevoked")
-      )
+      return {
+        take: Effect.suspend(() =>
+          Effect.map(
+            Effect.forEach(signals.drain(), (signal) => show(session, signal)),
+            taken
+          )
+        )
+      }
     })
 
   return Inbox.of({ events })

@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import * as Actor from "../actor/Actor.ts"
 import { ActorSystem } from "../actor/ActorSystem.ts"
 import * as Supervised from "../actor/Supervised.ts"
-import { Broadcast, type Signal } from "../broadcast/Broadcast.ts"
+import { Broadcast, type Signal, signals } from "../broadcast/Broadcast.ts"
 import { Settings } from "../config/Settings.ts"
 import * as Ids from "../domain/Ids.ts"
 import { TicketId, UserId } from "../domain/Ids.ts"
@@ -95,14 +95,14 @@ const behaviour = Effect.gen(function* () {
   const turn = yield* Effect.makeSemaphore(1)
   const pass = turn.withPermits(1)(Reconciliation.pass(lobby))
 
-  const signals = yield* broadcast.subscribe<QueueSignal>(queueTopic)
+  const told = yield* signals<QueueSignal>(broadcast, queueTopic)
   yield* pass
   yield* Reconciliation.announce(lobby)
   const admission = yield* Admission.make(lobby)
   const restart = { intensity: 10, window: "1 minute", backoff: { initial: "100 millis", max: "10 seconds" } } as const
   yield* Supervised.fork({ name: "queue claims", effect: Settlement.make(lobby), restart })
   yield* Supervised.fork({ name: "queue widening", effect: Lobby.widening(lobby), restart })
-  yield* Supervised.fork({ name: "queue signals", effect: Stream.runForEach(signals, follow(lobby, pass)), restart })
+  yield* Supervised.fork({ name: "queue signals", effect: Stream.runForEach(told, follow(lobby, pass)), restart })
 
   return QueueActor.of({
     Join: (request) =>

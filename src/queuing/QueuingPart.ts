@@ -75,7 +75,7 @@ export const part: Effect.Effect<Part, never, Queue | Inbox | Interactions> = Ef
     },
     Subscription: {
       inbox: {
-        subscribe: (_, request) => Effect.flatMap(viewer(request), (session) => inbox.events(session))
+        subscribe: (_, request, wake) => Effect.flatMap(viewer(request), (session) => inbox.events(session, wake))
       },
       queueStats: subscription(Every, ({ everyMillis }) =>
         Effect.succeed(

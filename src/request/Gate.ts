@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import { Settings } from "../config/Settings.ts"
 import type { DatabaseUnavailable, RateLimited, Restricted, SessionExpired } from "../errors.ts"
 import type { Quota } from "../rate/RateLimiter.ts"
@@ -58,8 +59,8 @@ export class Gate extends Context.Tag("@connect/Gate")<
     readonly again: (address: string, identity: Identity) => Effect.Effect<ReadonlyArray<Quota>, RateLimited>
     /** The session of a token, or why there is none; never fails. */
     readonly identify: (token: string | undefined) => Effect.Effect<Identity>
-    /** Completes with the reason when the session ends before its time. */
-    readonly ended: (session: Session) => Effect.Effect<string>
+    /** Calls `told` with the reason when the session ends before its time, for as long as the scope lives. */
+    readonly whenEnded: (session: Session, told: (reason: string) => void) => Effect.Effect<void, never, Scope.Scope>
   }
 >() {}
 
@@ -114,7 +115,7 @@ export const layer: Layer.Layer<Gate, never, Settings | Sessions | RateLimiter> 
       again: (address, identity) =>
         Effect.suspend(() => Effect.map(enter(address, Exit.succeed(identity)), ({ quotas }) => quotas)),
       identify,
-      ended: sessions.ended
+      whenEnded: sessions.whenEnded
     }
   })
 )

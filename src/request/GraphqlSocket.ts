@@ -7,8 +7,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import * as Scope from "effect/Scope"
 import type { ExecutionArgs, ExecutionResult } from "graphql"
 import { GraphQLError } from "graphql"
 import type { Context as WsContext } from "graphql-ws"
@@ -24,6 +23,7 @@ import * as Metrics from "../telemetry/Metrics.ts"
 import * as answers from "./answers.ts"
 import * as Client from "./Client.ts"
 import type { Gate, Identity } from "./Gate.ts"
+import { Handover } from "./Handover.ts"
 import * as Host from "./Host.ts"
 import type { Answer, Incoming } from "./Incoming.ts"
 import * as Parameters from "./Parameters.ts"
@@ -76,7 +76,10 @@ export interface Dependencies {
 interface Open {
   readonly peer: Peer
   readonly admitted: Admitted
+  /** Operations that are being answered. */
   readonly fibers: Set<Fiber.RuntimeFiber<unknown, unknown>>
+  /** Waits for the end of the session. */
+  watch: Scope.CloseableScope | undefined
   identity: Identity
   token: string | undefined
   state: "open" | "closing" | "closed"
@@ -102,7 +105,7 @@ const contextOf = (open: Open): RequestContext => ({
 export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { operations, gate, http } = dependencies
-    const runtime = yield* Effect.runtime<never>()
+    const runFork = Runtime.runFork(yield* Effect.runtime<never>())
     const sockets = new Set<Open>()
     let isDraining = false
     const hostRefusal = Host.refusal(http)
@@ -116,7 +119,7 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
 
     /** Runs for a socket: ends when the socket does. */
     const fork = <A>(open: Open, effect: Effect.Effect<A, unknown>): Fiber.RuntimeFiber<A, unknown> => {
-      const fiber = Runtime.runFork(runtime, effect)
+      const fiber = runFork(effect)
       open.fibers.add(fiber)
       fiber.addObserver(() => open.fibers.delete(fiber))
       return fiber
@@ -130,12 +133,15 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
         })
       })
 
+    /** Without a fiber: most sockets wait for most of their time. */
     const watch = (open: Open): void => {
       if (Option.isNone(open.identity.session)) return
-      const ended = gate.ended(open.identity.session.value)
+      const ended = gate.whenEnded(open.identity.session.value, (reason) =>
+        close(open, closeCodes.forbidden, `The session has ended: ${reason}`)
+      )
       fork(
         open,
-        Effect.map(ended, (reason) => close(open, closeCodes.forbidden, `The session has ended: ${reason}`))
+        Effect.flatMap(Scope.make(), (scope) => Scope.extend(ended, (open.watch = scope)))
       )
     }
 
@@ -194,8 +200,9 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
       },
       subscribe: (args) => {
         const { operation, open, variableValues } = args as Args
-        const opened = operations.subscribe(operation, variableValues ?? {}, contextOf(open))
-        return iterate(Stream.unwrapScoped(opened), runtime)
+        return new Handover(runFork, (reader) =>
+          operations.subscribe(operation, variableValues ?? {}, contextOf(open), reader)
+        )
       },
       // Results are formatted already.
       onNext: (_ctx, _id, _payload, _args, result) => result as never
@@ -206,6 +213,7 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
         peer,
         admitted,
         fibers: new Set(),
+        watch: undefined,
         identity: { session: Option.none() },
         token: undefined,
         state: "open"
@@ -227,7 +235,7 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
       const crashed = (error: unknown): void => {
         if (socket.state !== "open") return
         if (isMisuse(error)) return close(socket, closeCodes.badRequest, error.message)
-        Runtime.runFork(runtime, Effect.logError("A socket failed", error))
+        runFork(Effect.logError("A socket failed", error))
         close(socket, closeCodes.internal, "Something went wrong here")
       }
       return {
@@ -239,6 +247,7 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
           Metrics.series(Metrics.socketsOpen, "ws").unsafeModify(-1, [])
           ended(code, reason).catch(crashed)
           for (const fiber of socket.fibers) fiber.unsafeInterruptAsFork(fiber.id())
+          if (socket.watch !== undefined) runFork(Scope.close(socket.watch, Exit.void))
         }
       }
     }
@@ -291,20 +300,3 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
 /** graphql-ws throws at messages that only a server sends; so the client is told. */
 const isMisuse = (error: unknown): error is Error =>
   error instanceof Error && /^Unexpected message of type \w{1,32} received$/.test(error.message)
-
-/** A stream as graphql-ws takes it: `return` ends it and closes what it holds open. */
-const iterate = <A>(stream: Stream.Stream<A, unknown>, runtime: Runtime.Runtime<never>): AsyncGenerator<A> => {
-  const iterator = Stream.toAsyncIterableRuntime(stream, runtime)[Symbol.asyncIterator]()
-  const generator = {
-    next: () => iterator.next(),
-    return: async (value: unknown) => {
-      await iterator.return?.()
-      return { done: true as const, value }
-    },
-    throw: async (error: unknown) => {
-      throw error
-    },
-    [Symbol.asyncIterator]: () => generator
-  }
-  return generator as unknown as AsyncGenerator<A>
-}

@@ -1,12 +1,11 @@
 import type * as Context from "effect/Context"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import * as Scope from "effect/Scope"
 import type { ExecutionResult } from "graphql"
 import * as Supervised from "../actor/Supervised.ts"
 import type { Shape } from "../config/Settings.ts"
@@ -14,6 +13,9 @@ import type { RateLimited } from "../errors.ts"
 import { BadRequest, Overloaded, SessionExpired } from "../errors.ts"
 import * as Failures from "../graphql/Failures.ts"
 import type { Operations } from "../graphql/Operations.ts"
+import type { RequestContext } from "../graphql/Part.ts"
+import type { Operation, Variables } from "../graphql/Prepared.ts"
+import type { SubscriptionFailed } from "../graphql/Subscription.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as answers from "./answers.ts"
 import { type Asking, asked, contextOf, refuse } from "./Asking.ts"
@@ -41,7 +43,8 @@ export interface Streams {
 /** One stream that is open. */
 interface Open {
   readonly reader: Reader
-  fiber: Fiber.RuntimeFiber<void> | undefined
+  /** Ends what feeds it. */
+  stop: () => void
   /** Since when its reader takes nothing. */
   waitingSince: number | undefined
 }
@@ -56,6 +59,7 @@ const streaming: Readonly<Record<string, string>> = {
 
 const next = (result: ExecutionResult | { readonly errors: ReadonlyArray<unknown> }): string =>
   `event: next\ndata: ${JSON.stringify(result)}\n\n`
+const told = ({ extensions, message }: SubscriptionFailed) => ({ message, extensions })
 const complete = "event: complete\ndata:\n\n"
 /** A comment: keeps proxies from closing what is quiet, and finds readers that have gone. */
 const ping = ":\n\n"
@@ -63,7 +67,7 @@ const ping = ":\n\n"
 /** The GraphQL over SSE protocol in distinct connections mode, at `/graphql/stream`. */
 export const make = ({ operations, gate, http }: Dependencies): Effect.Effect<Streams, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const runtime = yield* Effect.runtime<never>()
+    const runFork = Runtime.runFork(yield* Effect.runtime<never>())
     const clock = yield* Effect.clock
     const streams = new Set<Open>()
     let isDraining = false
@@ -72,7 +76,7 @@ export const make = ({ operations, gate, http }: Dependencies): Effect.Effect<St
     const remove = (open: Open): void => {
       if (!streams.delete(open)) return
       gauge.unsafeModify(-1, [])
-      open.fiber?.unsafeInterruptAsFork(open.fiber.id())
+      open.stop()
     }
 
     const end = (open: Open): void => {
@@ -93,39 +97,61 @@ export const make = ({ operations, gate, http }: Dependencies): Effect.Effect<St
         )
       })
 
-    const results = (asking: Asking, parameters: Parameters.Parameters, identity: Identity): Stream.Stream<string> => {
-      const operation = operations.find(parameters)
-      if ("errors" in operation) return Stream.make(next(operation))
-      const request = contextOf(asking, identity)
-      if (operation.type !== "subscription") {
-        return Stream.map(Stream.fromEffect(operations.run(operation, parameters.variables, request)), next)
-      }
-      return Stream.unwrapScoped(operations.subscribe(operation, parameters.variables, request)).pipe(
-        Stream.map(next),
-        Stream.catchAll(({ extensions, message }) => Stream.make(next({ errors: [{ message, extensions }] })))
-      )
+    /** The last thing that is said. */
+    const finish = (open: Open, last: string): void => {
+      if (!streams.has(open)) return
+      void open.reader.send(last + complete)
+      end(open)
+    }
+
+    const subscribe = (open: Open, operation: Operation, variables: Variables, request: RequestContext): void => {
+      const subscription = operations.subscribe(operation, variables, request, {
+        fork: runFork,
+        receive: (answer) => send(open, next(answer)),
+        end: (failure) => finish(open, failure === undefined ? "" : next({ errors: [told(failure)] }))
+      })
+      open.stop = () => subscription.close()
+    }
+
+    const run = (open: Open, operation: Operation, variables: Variables, request: RequestContext): void => {
+      const fiber = runFork(operations.run(operation, variables, request))
+      open.stop = () => fiber.unsafeInterruptAsFork(fiber.id())
+      fiber.addObserver((exit) => (Exit.isSuccess(exit) ? finish(open, next(exit.value)) : end(open)))
     }
 
     /** A session that ends takes its stream along, and says so. */
-    const untilEnded = ({ session }: Identity, texts: Stream.Stream<string>): Stream.Stream<string> => {
-      if (Option.isNone(session)) return texts
-      let last: Stream.Stream<string> = Stream.empty
-      const over = Effect.map(gate.ended(session.value), () => {
-        last = Stream.make(next({ errors: [Failures.format(new SessionExpired())] }))
-      })
-      return Stream.concat(
-        Stream.interruptWhen(texts, over),
-        Stream.suspend(() => last)
+    const watch = (open: Open, { session }: Identity): void => {
+      if (Option.isNone(session)) return
+      const expired = next({ errors: [Failures.format(new SessionExpired())] })
+      const ended = gate.whenEnded(session.value, () => finish(open, expired))
+      const { stop } = open
+      runFork(
+        Effect.flatMap(Scope.make(), (scope) => {
+          open.stop = () => {
+            stop()
+            runFork(Scope.close(scope, Exit.void))
+          }
+          return Scope.extend(ended, scope)
+        })
       )
     }
 
-    const begin = (reader: Reader, texts: Stream.Stream<string>): { readonly closed: () => void } => {
-      const open: Open = { reader, fiber: undefined, waitingSince: undefined }
+    const begin = (
+      reader: Reader,
+      asking: Asking,
+      parameters: Parameters.Parameters,
+      identity: Identity
+    ): { readonly closed: () => void } => {
+      const open: Open = { reader, stop: () => undefined, waitingSince: undefined }
       streams.add(open)
       gauge.unsafeModify(1, [])
-      const sent = Stream.runForEach(texts, (text) => send(open, text))
-      open.fiber = Runtime.runFork(runtime, sent)
-      open.fiber.addObserver(() => end(open))
+      const operation = operations.find(parameters)
+      if ("errors" in operation) finish(open, next(operation))
+      else {
+        const start = operation.type === "subscription" ? subscribe : run
+        start(open, operation, parameters.variables, contextOf(asking, identity))
+        if (streams.has(open)) watch(open, identity)
+      }
       return { closed: () => remove(open) }
     }
 
@@ -148,8 +174,11 @@ export const make = ({ operations, gate, http }: Dependencies): Effect.Effect<St
       const made: Record<string, string> = { ...streaming, ...cors }
       if (asking.secure) Object.assign(made, answers.strictTransport)
       headers.addQuotas(made, quotas)
-      const texts = Stream.concat(untilEnded(identity, results(asking, parameters, identity)), Stream.make(complete))
-      return { status: 200, headers: made, body: { open: (reader) => begin(reader, texts) } }
+      return {
+        status: 200,
+        headers: made,
+        body: { open: (reader) => begin(reader, asking, parameters, identity) }
+      }
     }
 
     const enter = (asking: Asking, parameters: Parameters.Parameters | BadRequest): Effect.Effect<Answer> =>

@@ -1,22 +1,18 @@
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as FiberId from "effect/FiberId"
+import type * as Scope from "effect/Scope"
 import type { EndReason } from "./Session.ts"
 
 /** Ended sessions remembered at most; `onForgotten` runs when one had to be forgotten before its time. */
 export const rememberedMax = 20_000
 
-interface Waiting {
-  readonly reason: Deferred.Deferred<EndReason>
-  waiters: number
-}
+type Told = (reason: EndReason) => void
 
 /**
  * Sessions that ended lately, whatever a cache still says of them, and who waits for which to end: one entry per session
  * with open sockets, gone with the last of them.
  */
 export class Endings {
-  private readonly waiting = new Map<string, Waiting>()
+  private readonly waiting = new Map<string, Set<Told>>()
   /** Until when, by session; the first is the first to go. */
   private readonly remembered = new Map<string, number>()
   private readonly rememberMillis: number
@@ -46,28 +42,26 @@ export class Endings {
       }
       this.remembered.delete(oldest)
     }
+    for (const told of this.waiting.get(sessionId) ?? []) told(reason)
+  }
+
+  /** Calls `told` when the session ends, for as long as the scope lives; `check` runs once it would be noticed. */
+  watch(sessionId: string, told: Told, check: Effect.Effect<void>): Effect.Effect<void, never, Scope.Scope> {
+    return Effect.acquireRelease(
+      Effect.sync(() => this.join(sessionId, told)),
+      () => Effect.sync(() => this.leave(sessionId, told))
+    ).pipe(Effect.zipRight(check))
+  }
+
+  private join(sessionId: string, told: Told): void {
     const waiting = this.waiting.get(sessionId)
-    if (waiting !== undefined) Deferred.unsafeDone(waiting.reason, Effect.succeed(reason))
+    if (waiting === undefined) this.waiting.set(sessionId, new Set([told]))
+    else waiting.add(told)
   }
 
-  /** Completes when the session ends; `check` runs once it would be noticed. */
-  wait(sessionId: string, check: Effect.Effect<void>): Effect.Effect<EndReason> {
-    return Effect.acquireUseRelease(
-      Effect.sync(() => this.join(sessionId)),
-      ({ reason }) => Effect.zipRight(check, Deferred.await(reason)),
-      (waiting) => Effect.sync(() => this.leave(sessionId, waiting))
-    )
-  }
-
-  private join(sessionId: string): Waiting {
-    const waiting = this.waiting.get(sessionId) ?? { reason: Deferred.unsafeMake(FiberId.none), waiters: 0 }
-    this.waiting.set(sessionId, waiting)
-    waiting.waiters++
-    return waiting
-  }
-
-  private leave(sessionId: string, waiting: Waiting): void {
-    waiting.waiters--
-    if (waiting.waiters === 0) this.waiting.delete(sessionId)
+  private leave(sessionId: string, told: Told): void {
+    const waiting = this.waiting.get(sessionId)
+    waiting?.delete(told)
+    if (waiting?.size === 0) this.waiting.delete(sessionId)
   }
 }

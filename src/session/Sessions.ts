@@ -10,9 +10,10 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Supervised from "../actor/Supervised.ts"
-import { Broadcast } from "../broadcast/Broadcast.ts"
+import { Broadcast, signals } from "../broadcast/Broadcast.ts"
 import * as Drainer from "../cache/Drainer.ts"
 import { Settings } from "../config/Settings.ts"
 import { Database } from "../database/Database.ts"
@@ -92,8 +93,11 @@ export class Sessions extends Context.Tag("@connect/Sessions")<
     ) => Effect.Effect<number, DatabaseUnavailable>
     /** Ends the sessions of everybody but `except`, in bounded steps; returns how many. */
     readonly revokeEverybody: (reason: EndReason, except: Ids.UserId) => Effect.Effect<number, DatabaseUnavailable>
-    /** Completes with the reason when that session ends early. For sockets: race it. */
-    readonly ended: (session: Session) => Effect.Effect<EndReason>
+    /**
+     * Calls `told` with the reason when that session ends early, maybe more than once, for as long as the scope lives: who
+     * waits so needs no fiber. One that has ended by now is told of before the Effect returns.
+     */
+    readonly whenEnded: (session: Session, told: (reason: EndReason) => void) => Effect.Effect<void, never, Scope.Scope>
     /** Ends what has expired and deletes what ended long ago, a bounded number of each; for a fiber that runs it now and then. */
     readonly sweep: Effect.Effect<{ readonly expired: number; readonly deleted: number }, DatabaseUnavailable>
     readonly stats: Effect.Effect<Stats>
@@ -235,10 +239,10 @@ const listening = (sql: SqlClient.SqlClient, endings: Endings, forget: () => voi
       forget()
       return check(endings.awaitedIds)
     })
-    const signals = yield* broadcast.subscribe<Ended>("session")
+    const told = yield* signals<Ended>(broadcast, "session")
     yield* Supervised.fork({
       name: "session signals",
-      effect: Stream.runForEach(signals, (signal) => (signal._tag === "Message" ? heard(signal.message) : missed))
+      effect: Stream.runForEach(told, (signal) => (signal._tag === "Message" ? heard(signal.message) : missed))
     })
     const { prepared } = (yield* Settings).database
     if ((yield* Store).backend === "memory" && prepared) {
@@ -251,7 +255,7 @@ const listening = (sql: SqlClient.SqlClient, endings: Endings, forget: () => voi
       })
     }
     // It may have ended between the load and the wait.
-    return (session: Session) => endings.wait(session.id, check([session.id]))
+    return (session: Session, told: (reason: EndReason) => void) => endings.watch(session.id, told, check([session.id]))
   })
 
 const refusal = (outcome: Exclude<SessionRows.Outcome, { readonly _tag: "Made" }>, perUserMax: number) => {
@@ -272,7 +276,7 @@ const make = Effect.gen(function* () {
   const endings: Endings = new Endings(Duration.toMillis(Loading.storeTtl), () => loading.forget())
   const loading = yield* Loading.make(sql, endings)
   const { figures, finish } = yield* ending(sql, endings)
-  const ended = yield* listening(sql, endings, loading.forget)
+  const whenEnded = yield* listening(sql, endings, loading.forget)
   const begin = <E>(
     userId: Ids.UserId,
     userAgent: Option.Option<string>,
@@ -331,7 +335,7 @@ const make = Effect.gen(function* () {
           if (rows.length < SessionRows.sweepMax) return revoked
         }
       }).pipe(orUnavailable),
-    ended,
+    whenEnded,
     sweep: Effect.gen(function* () {
       const at = yield* now
       const expired = yield* SessionRows.endExpired(sql, at)

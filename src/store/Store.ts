@@ -3,7 +3,6 @@ import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
 import type { StoreUnavailable } from "../errors.ts"
 
 /** What a subscriber sees: a message, or that messages may have been missed (connection lost and back). */
@@ -17,9 +16,6 @@ export type Change =
   | { readonly _tag: "Changed"; readonly keys: ReadonlyArray<string> }
   | { readonly _tag: "Lost" }
   | { readonly _tag: "Following" }
-
-/** Messages waiting for one subscriber of a channel; beyond that the oldest are dropped and the subscriber sees a `Gap`. */
-export const channelBufferMax = 1_024
 
 /** Whole milliseconds of a time to live, at least 1; undefined for one without end. */
 export const ttlMillis = (ttl: Duration.DurationInput): number | undefined => {
@@ -121,8 +117,14 @@ export class Store extends Context.Tag("@connect/Store")<
 
     /** How many subscribers got it, on this store. */
     readonly publish: (channel: string, payload: string) => Effect.Effect<number, StoreUnavailable>
-    /** Active when the Effect returns: what is published afterwards arrives, or a `Gap` says that some may not have. */
-    readonly subscribe: (channel: string) => Effect.Effect<Stream.Stream<Delivery>, StoreUnavailable, Scope.Scope>
+    /**
+     * Active when the Effect returns, for as long as the scope: what is published afterwards arrives, or a `Gap` says
+     * that some may not have. `heard` is called as it comes in and must not throw.
+     */
+    readonly subscribe: (
+      channel: string,
+      heard: (delivery: Delivery) => void
+    ) => Effect.Effect<void, StoreUnavailable, Scope.Scope>
 
     /**
      * Tells of every key that begins with `prefix` and that another client of the store changes; what this one changes

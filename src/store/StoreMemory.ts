@@ -3,15 +3,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { Outlet } from "../broadcast/Outlet.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { type Bounds, MemoryState } from "./MemoryState.ts"
-import { type Change, channelBufferMax, type Delivery, Store, ttlMillis } from "./Store.ts"
+import { type Change, type Delivery, Store, ttlMillis } from "./Store.ts"
 
 /** Keys and UTF-16 units a memory store holds at most; beyond that the keys unused for longest go. */
 export const bounds: Bounds = { keysMax: 100_000, unitsMax: 32 * 1_024 * 1_024 }
-
-const gap: Delivery = { _tag: "Gap" }
 
 /** By code point, which is the order of the UTF-8 bytes that Redis compares; UTF-16 order differs above U+FFFF. */
 const byBytes = (a: string, b: string): number => {
@@ -104,28 +101,24 @@ const collections = (state: MemoryState, at: <A>(f: () => A) => Effect.Effect<A>
 })
 
 const channels = () => {
-  const byChannel = new Map<string, Set<Outlet<Delivery>>>()
+  const byChannel = new Map<string, Set<(delivery: Delivery) => void>>()
   return {
     publish: (channel: string, payload: string) =>
       Effect.sync(() => {
-        const outlets = byChannel.get(channel) ?? new Set()
-        for (const outlet of outlets) outlet.offer({ _tag: "Message", payload })
-        return outlets.size
+        const listeners = byChannel.get(channel) ?? new Set()
+        for (const heard of listeners) heard({ _tag: "Message", payload })
+        return listeners.size
       }),
-    subscribe: (channel: string) =>
+    subscribe: (channel: string, heard: (delivery: Delivery) => void) =>
       Effect.acquireRelease(
-        Effect.sync(() => {
-          const outlet = new Outlet<Delivery>(channelBufferMax, gap)
-          byChannel.set(channel, (byChannel.get(channel) ?? new Set()).add(outlet))
-          return outlet
-        }),
-        (outlet) =>
+        Effect.sync(() => void byChannel.set(channel, (byChannel.get(channel) ?? new Set()).add(heard))),
+        () =>
           Effect.sync(() => {
-            const outlets = byChannel.get(channel)
-            outlets?.delete(outlet)
-            if (outlets?.size === 0) byChannel.delete(channel)
+            const listeners = byChannel.get(channel)
+            listeners?.delete(heard)
+            if (listeners?.size === 0) byChannel.delete(channel)
           })
-      ).pipe(Effect.map((outlet) => outlet.stream))
+      )
   }
 }
 

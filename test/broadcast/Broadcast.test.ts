@@ -6,7 +6,14 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as RedisStore from "../../layers/store/RedisStore.ts"
-import { Broadcast, layerLocal, layerStore, type Signal, subscriberBufferMax } from "../../src/broadcast/Broadcast.ts"
+import {
+  Broadcast,
+  layerLocal,
+  layerStore,
+  type Signal,
+  signals,
+  subscriberBufferMax
+} from "../../src/broadcast/Broadcast.ts"
 import { Store } from "../../src/store/Store.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { it, withLayer } from "../kit/effect.ts"
@@ -23,7 +30,7 @@ const contract = (name: string, layer: Layer.Layer<Broadcast>) =>
       Effect.gen(function* () {
         const broadcast = yield* Broadcast
         yield* broadcast.publish("topic", "too early")
-        const streams = yield* Effect.all([broadcast.subscribe("topic"), broadcast.subscribe("topic")])
+        const streams = yield* Effect.all([signals(broadcast, "topic"), signals(broadcast, "topic")])
         yield* broadcast.publish("other", "not ours")
         for (let n = 0; n < 100; n++) yield* broadcast.publish("topic", { n })
         for (const stream of streams) {
@@ -34,7 +41,7 @@ const contract = (name: string, layer: Layer.Layer<Broadcast>) =>
     test("a slow subscriber loses the oldest and sees one Gap before the rest", () =>
       Effect.gen(function* () {
         const broadcast = yield* Broadcast
-        const stream = yield* broadcast.subscribe("slow")
+        const stream = yield* signals(broadcast, "slow")
         const sent = subscriberBufferMax + 10
         for (let n = 0; n < sent; n++) yield* broadcast.publish("slow", n)
         const seen = yield* take(stream, subscriberBufferMax + 1)
@@ -59,7 +66,7 @@ it.live("another process gets what is published here, and what it publishes itse
   Effect.gen(function* () {
     const redis = yield* Redis.shared
     const [here, there] = yield* two(redis)
-    const [mine, theirs] = yield* Effect.all([here.subscribe<string>("two"), there.subscribe<string>("two")])
+    const [mine, theirs] = yield* Effect.all([signals<string>(here, "two"), signals<string>(there, "two")])
     yield* here.publish("two", "from here")
     expect(yield* take(theirs, 1)).toEqual(["from here"])
     yield* there.publish("two", "from there")
@@ -76,7 +83,7 @@ it.live("many subscribers of a process are one subscription at Redis, and none w
     const count = redis.command("PUBSUB", "NUMSUB", "broadcast:many")
     yield* Effect.scoped(
       Effect.gen(function* () {
-        yield* Effect.all(Array.from({ length: 20 }, () => here.subscribe("many")))
+        yield* Effect.all(Array.from({ length: 20 }, () => signals(here, "many")))
         expect(yield* count).toEndWith(":1")
       })
     )
@@ -88,7 +95,7 @@ it.live("publishing never waits for a dead Redis, and listeners elsewhere see a 
   Effect.gen(function* () {
     const redis = yield* Redis.start()
     const [here, there] = yield* two(redis, RedisStore.make(Redis.address(redis)))
-    const theirs = yield* there.subscribe<number>("topic")
+    const theirs = yield* signals<number>(there, "topic")
     yield* redis.pause
     const [took] = yield* Effect.timed(
       Effect.forEach(

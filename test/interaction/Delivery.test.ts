@@ -13,6 +13,7 @@ import { Conflict, errors } from "../../src/errors.ts"
 import { InteractionActor } from "../../src/interaction/InteractionActor.ts"
 import * as InteractionEvents from "../../src/interaction/InteractionEvents.ts"
 import { withLayer } from "../kit/effect.ts"
+import { streamOf } from "../kit/feed.ts"
 import * as Postgres from "../kit/Postgres.ts"
 import * as Faults from "./Faults.ts"
 import * as Talk from "./Talk.ts"
@@ -98,7 +99,8 @@ const read = (
     const position = () => seen.at(-1)?.seq ?? 0
     for (let connection = 0; ; connection++) {
       const take = cuts[connection] ?? Number.MAX_SAFE_INTEGER
-      yield* subscribe({ interactionId: talk.id, viewerId: talk.users[who]!, afterSeq: position() }).pipe(
+      const request = { interactionId: talk.id, viewerId: talk.users[who]!, afterSeq: position() }
+      yield* streamOf((wake) => subscribe(request, wake)).pipe(
         Effect.flatMap((stream) =>
           stream.pipe(
             Stream.filter((event) => event._tag !== "CaughtUp" && event._tag !== "Typing"),

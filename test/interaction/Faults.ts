@@ -2,9 +2,7 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Queue from "effect/Queue"
-import * as Stream from "effect/Stream"
-import { Broadcast, type Signal } from "../../src/broadcast/Broadcast.ts"
+import { Broadcast, type Heard } from "../../src/broadcast/Broadcast.ts"
 
 /** Numbers from 0 to 1 that a seed repeats. */
 export const chance = (seed: number) => {
@@ -54,36 +52,31 @@ export const layerBreaking = (dice: Dice) =>
 
 /** A broadcast that loses and doubles signals without a word, until `gap` tells everyone that they may have missed some. */
 export const lossyBroadcast = (dice: Dice) => {
-  const topics = new Map<string, Set<Queue.Queue<Signal<unknown>>>>()
+  const topics = new Map<string, Set<Heard<unknown>>>()
   const of = (topic: string) => {
     const found = topics.get(topic) ?? new Set()
     topics.set(topic, found)
     return found
   }
-  const offer = (queue: Queue.Queue<Signal<unknown>>, message: unknown) =>
-    Effect.suspend(() => {
-      const roll = dice.next()
-      if (roll < dice.signalsLost) return Effect.void
-      const times = roll < dice.signalsLost + dice.signalsDoubled ? 2 : 1
-      return Effect.replicateEffect(queue.offer({ _tag: "Message", message }), times)
-    })
+  const offer = (heard: Heard<unknown>, message: unknown) => {
+    const roll = dice.next()
+    if (roll < dice.signalsLost) return
+    const times = roll < dice.signalsLost + dice.signalsDoubled ? 2 : 1
+    for (let n = 0; n < times; n++) heard({ _tag: "Message", message })
+  }
   const layer = Layer.succeed(Broadcast, {
-    publish: (topic, message) => Effect.forEach(of(topic), (queue) => offer(queue, message), { discard: true }),
-    subscribe: <A>(topic: string) =>
-      Effect.map(
-        Effect.acquireRelease(
-          Effect.tap(Queue.unbounded<Signal<unknown>>(), (queue) => Effect.sync(() => of(topic).add(queue))),
-          (queue) => Effect.sync(() => of(topic).delete(queue))
-        ),
-        (queue) => Stream.fromQueue(queue) as Stream.Stream<Signal<A>>
+    publish: (topic, message) =>
+      Effect.sync(() => {
+        for (const heard of of(topic)) offer(heard, message)
+      }),
+    listen: <A>(topic: string, heard: Heard<A>) =>
+      Effect.acquireRelease(
+        Effect.sync(() => of(topic).add(heard as Heard<unknown>)),
+        () => Effect.sync(() => of(topic).delete(heard as Heard<unknown>))
       )
   })
-  const gap = Effect.suspend(() =>
-    Effect.forEach(
-      [...topics.values()].flatMap((queues) => [...queues]),
-      (queue) => queue.offer({ _tag: "Gap" }),
-      { discard: true }
-    )
-  )
+  const gap = Effect.sync(() => {
+    for (const listeners of topics.values()) for (const heard of listeners) heard({ _tag: "Gap" })
+  })
   return { layer, gap }
 }

@@ -10,6 +10,7 @@ import { InteractionActor } from "../../src/interaction/InteractionActor.ts"
 import * as InteractionEvents from "../../src/interaction/InteractionEvents.ts"
 import { replayPageMax } from "../../src/interaction/Interactions.ts"
 import { withLayer } from "../kit/effect.ts"
+import { streamOf } from "../kit/feed.ts"
 import * as Postgres from "../kit/Postgres.ts"
 import * as Talk from "./Talk.ts"
 
@@ -23,7 +24,8 @@ const room = Effect.gen(function* () {
   const actor = (yield* InteractionActor.client).ask(talk.id)
   const subscribe = yield* InteractionEvents.make
   const say = (n: number) => actor.Send({ userId: talk.ada, clientKey: `k${n}`, body: `number ${n}`, state: "VISIBLE" })
-  const listen = (viewerId: Talk.Person, afterSeq: number) => subscribe({ interactionId: talk.id, viewerId, afterSeq })
+  const listen = (viewerId: Talk.Person, afterSeq: number) =>
+    streamOf((wake) => subscribe({ interactionId: talk.id, viewerId, afterSeq }, wake))
   return { ...talk, actor, say, listen }
 })
 

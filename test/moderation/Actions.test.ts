@@ -4,7 +4,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { Broadcast } from "../../src/broadcast/Broadcast.ts"
+import { Broadcast, signals } from "../../src/broadcast/Broadcast.ts"
 import { Messages } from "../../src/communication/Messages.ts"
 import { Interactions } from "../../src/interaction/Interactions.ts"
 import { Actions, type Order } from "../../src/moderation/Actions.ts"
@@ -16,6 +16,7 @@ import { inboxTopic } from "../../src/queuing/Signal.ts"
 import { Sessions } from "../../src/session/Sessions.ts"
 import type { Account } from "../../src/user/Users.ts"
 import { withLayer } from "../kit/effect.ts"
+import { ended } from "../kit/session.ts"
 import * as services from "../user/services.ts"
 import { key, say, talk, withRole } from "./people.ts"
 
@@ -96,7 +97,7 @@ withLayer("Actions", services.layer, (test) => {
       const broadcast = yield* Broadcast
       const [ada, bob, moderator] = [yield* services.person(), yield* services.person(), yield* withRole("MODERATOR")]
       const id = yield* talk(ada, bob)
-      const inbox = yield* broadcast.subscribe<{ readonly _tag: string }>(inboxTopic(ada.user.id))
+      const inbox = yield* signals<{ readonly _tag: string }>(broadcast, inboxTopic(ada.user.id))
       const action = yield* actions.moderate(order(moderator, ada))
       const told = yield* Stream.runHead(inbox)
       expect(told).toEqual(
@@ -125,7 +126,7 @@ withLayer("Actions", services.layer, (test) => {
       const start = yield* Clock.currentTimeMillis
       yield* actions.moderate(order(moderator, ada, { kind: "BAN" }))
       expect(yield* Effect.flip(sessions.load(token))).toMatchObject({ _tag: "Restricted", kind: "BAN" })
-      expect(yield* sessions.ended(session)).toBe("banned")
+      expect(yield* ended(sessions, session)).toBe("banned")
       expect((yield* queue.ticketOf(ada.user.id)).pipe(Option.exists(({ state }) => state === "WAITING"))).toBe(false)
       expect((yield* Effect.flip(queue.join(ada.user.id, { clientKey: key() })))._tag).toBe("Restricted")
       const found = (yield* (yield* Interactions).byIds([interactionId])).get(interactionId)!

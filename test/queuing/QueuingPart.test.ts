@@ -19,6 +19,7 @@ import { inboxTopic, type InboxSignal } from "../../src/queuing/Signal.ts"
 import type { Match, Ticket } from "../../src/queuing/Ticket.ts"
 import type { Session } from "../../src/session/Sessions.ts"
 import { withLayer } from "../kit/effect.ts"
+import { streamOf } from "../kit/feed.ts"
 import { block, database, emptied, people, process } from "./fixtures.ts"
 
 const session = (userId: UserId): Session => ({
@@ -55,7 +56,8 @@ const join = (served: Part, userId: UserId, input: object = {}) =>
 const inbox = (served: Part, userId: UserId) =>
   Effect.gen(function* () {
     const events = yield* Queue.unbounded<InboxEvent>()
-    const stream = yield* served.Subscription!["inbox"]!.subscribe(undefined as never, request(userId))
+    const { subscribe } = served.Subscription!["inbox"]!
+    const stream = yield* streamOf((wake) => subscribe(undefined as never, request(userId), wake))
     const fiber = yield* Effect.forkScoped(
       Stream.runForEach(stream as Stream.Stream<InboxEvent>, (event) => Queue.offer(events, event))
     )
@@ -200,7 +202,7 @@ withLayer("the queue's part of the schema", database, (it) => {
       const { args, subscribe } = served.Subscription!["queueStats"]!
       const every = (everyMillis: unknown) => Schema.decodeUnknownEither(args!)({ everyMillis })
       expect([every(249), every(60_001), every(1.5)].map(Either.isLeft)).toEqual([true, true, true])
-      const stream = yield* subscribe({ everyMillis: 250 } as never, request())
+      const stream = yield* streamOf((wake) => subscribe({ everyMillis: 250 } as never, request(), wake))
       const reports = yield* Stream.runCollect(Stream.take(stream, 2))
       expect([...reports]).toMatchObject([{ waiting: 0 }, { waiting: 0 }])
     }).pipe(alone))

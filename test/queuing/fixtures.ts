@@ -29,7 +29,7 @@ export const settings = (change: Change = {}) =>
 const noPasswords = Layer.mock(Passwords, {})
 
 /** Sessions here end only by what a test publishes. */
-const endlessSessions = Layer.mock(Sessions, { ended: () => Effect.never, known: () => undefined })
+const endlessSessions = Layer.mock(Sessions, { whenEnded: () => Effect.void, known: () => undefined })
 
 /** What one process that matches is made of; it still asks for the database and the broadcasts. */
 export const process = (change: Change = {}) =>

@@ -19,7 +19,7 @@ const gate = {
   enter: () => Effect.succeed({ identity: { session: Option.none() }, quotas: [] }),
   again: () => Effect.succeed([]),
   identify: () => Effect.succeed({ session: Option.none() }),
-  ended: () => Effect.never
+  whenEnded: () => Effect.void
 }
 
 /** Streams of one event and then none, and a reader that took so many pieces before it stopped. */

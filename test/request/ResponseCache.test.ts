@@ -106,7 +106,7 @@ const handlers = Effect.gen(function* () {
         : Effect.succeed({ identity: { session: sessionOf(token) }, quotas: [] }),
     again: () => Effect.succeed([]),
     identify: () => Effect.succeed({ session: Option.none() }),
-    ended: () => Effect.never
+    whenEnded: () => Effect.void
   }
   const operations = Operations.make(assemble([part]), settings)
   const responses = yield* ResponseCache.make({ ttlMillis: 300_000 })

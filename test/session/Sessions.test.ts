@@ -20,6 +20,7 @@ import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { withLayer } from "../kit/effect.ts"
 import * as Postgres from "../kit/Postgres.ts"
 import * as Redis from "../kit/Redis.ts"
+import { ended } from "../kit/session.ts"
 
 const perUserMax = 3
 
@@ -94,13 +95,13 @@ const contract = (name: string, store: Layer.Layer<Store>) =>
           const userId = yield* user()
           const { session, token } = yield* signIn(userId)
           yield* sessions.load(token)
-          const waiter = yield* Effect.fork(sessions.ended(session))
+          const waiter = yield* Effect.fork(ended(sessions, session))
           yield* Effect.yieldNow()
           yield* sessions.revoke(userId, session.id, "signed_out")
           expect(yield* Effect.flip(sessions.load(token))).toBeInstanceOf(SessionExpired)
           expect(yield* Fiber.join(waiter)).toBe("signed_out")
           // Who comes too late for the signal still learns it.
-          expect(yield* sessions.ended(session)).toBe("signed_out")
+          expect(yield* ended(sessions, session)).toBe("signed_out")
         }))
 
       it("nobody can revoke another user's session, or one that is over", () =>
@@ -138,7 +139,7 @@ const contract = (name: string, store: Layer.Layer<Store>) =>
           yield* sql`update sessions set ended_at = now() - interval '31 days' where id = ${ancient.session.id}::uuid`
           expect(yield* sessions.sweep).toEqual({ expired: 1, deleted: 1 })
           expect(yield* Effect.flip(sessions.load(expired.token))).toBeInstanceOf(SessionExpired)
-          expect(yield* sessions.ended(expired.session)).toBe("expired")
+          expect(yield* ended(sessions, expired.session)).toBe("expired")
           expect(yield* sessions.sweep).toEqual({ expired: 0, deleted: 0 })
         }))
 
@@ -150,7 +151,7 @@ const contract = (name: string, store: Layer.Layer<Store>) =>
           const { session } = made[0]!
           const next = yield* sessions.create(userId, { userAgent: Option.none(), replacing: session.id })
           expect(next.token).not.toBe(made[0]!.token)
-          expect(yield* sessions.ended(session)).toBe("rotated")
+          expect(yield* ended(sessions, session)).toBe("rotated")
           expect(yield* Effect.flip(sessions.load(made[0]!.token))).toBeInstanceOf(SessionExpired)
           for (const { token } of [...made.slice(1), next]) yield* sessions.load(token)
         }))
@@ -183,7 +184,7 @@ const contract = (name: string, store: Layer.Layer<Store>) =>
           yield* sessions.revokeAll(userId, "erased")
           yield* sql`delete from users where id = ${userId}::uuid`
           expect(yield* Effect.flip(sessions.load(token))).toBeInstanceOf(SessionExpired)
-          expect(yield* sessions.ended(session)).toBe("erased")
+          expect(yield* ended(sessions, session)).toBe("erased")
           expect(yield* sql`select 1 from sessions where id = ${session.id}::uuid`).toEqual([])
         }))
 
@@ -357,7 +358,7 @@ const two = (name: string, between: Layer.Layer<Store | Broadcast.Broadcast>) =>
         const userId = yield* user()
         const { session, token } = yield* here.create(userId, { userAgent: Option.none() })
         yield* Effect.all([here.load(token), there.load(token)])
-        const waiter = yield* Effect.fork(there.ended(session))
+        const waiter = yield* Effect.fork(ended(there, session))
         yield* Effect.sleep("20 millis")
         yield* here.revoke(userId, session.id, "revoked")
         expect(yield* Fiber.join(waiter)).toBe("revoked")

@@ -1,5 +1,4 @@
 import { expect } from "bun:test"
-import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -9,13 +8,14 @@ import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
-import * as Stream from "effect/Stream"
+import * as Queue from "effect/Queue"
 import * as RedisStore from "../../layers/store/RedisStore.ts"
 import { percentile } from "../../bench/kit.ts"
 import { StoreUnavailable } from "../../src/errors.ts"
 import type { Store } from "../../src/store/Store.ts"
 import { it } from "../kit/effect.ts"
 import * as Redis from "../kit/Redis.ts"
+import { hearing } from "./hearing.ts"
 
 /**
  * How long calls that must fail took, in milliseconds: nine of ten, because a busy machine may let any one wait. Every
@@ -85,19 +85,15 @@ it.live("a subscriber sees a Gap after the connection was lost, and messages aft
   Effect.gen(function* () {
     const redis = yield* Redis.start()
     const store = yield* RedisStore.make(Redis.address(redis))
-    const stream = yield* store.subscribe("news")
+    const heard = yield* hearing(store, "news")
     yield* store.publish("news", "before")
-    expect(Chunk.toReadonlyArray(yield* Stream.runCollect(Stream.take(stream, 1)))).toEqual([
-      { _tag: "Message", payload: "before" }
-    ])
+    expect(yield* Queue.take(heard)).toEqual({ _tag: "Message", payload: "before" })
     yield* redis.kill
     yield* redis.restart
-    expect(Chunk.toReadonlyArray(yield* Stream.runCollect(Stream.take(stream, 1)))).toEqual([{ _tag: "Gap" }])
+    expect(yield* Queue.take(heard)).toEqual({ _tag: "Gap" })
     yield* recovery(store)
     yield* store.publish("news", "after")
-    expect(Chunk.toReadonlyArray(yield* Stream.runCollect(Stream.take(stream, 1)))).toEqual([
-      { _tag: "Message", payload: "after" }
-    ])
+    expect(yield* Queue.take(heard)).toEqual({ _tag: "Message", payload: "after" })
   })
 )
 
@@ -106,9 +102,9 @@ it.live("a subscription begun while Redis is stopped stands with a Gap once Redi
     const redis = yield* Redis.start()
     const store = yield* RedisStore.make(Redis.address(redis))
     yield* redis.pause
-    const stream = yield* store.subscribe("news")
+    const heard = yield* hearing(store, "news")
     yield* redis.resume
-    expect(Chunk.toReadonlyArray(yield* Stream.runCollect(Stream.take(stream, 1)))).toEqual([{ _tag: "Gap" }])
+    expect(yield* Queue.take(heard)).toEqual({ _tag: "Gap" })
   })
 )
 
@@ -152,13 +148,14 @@ it.live("when the server of a cluster that messages come from is killed, they co
   Effect.gen(function* () {
     const { address, nodes } = yield* Redis.startCluster
     const store = yield* RedisStore.make(address, 2_000)
-    const stream = yield* store.subscribe("news")
-    const heard = yield* Effect.fork(Stream.runHead(Stream.filter(stream, ({ _tag }) => _tag === "Message")))
+    const heard = yield* hearing(store, "news")
+    const message = Effect.repeat(Queue.take(heard), { until: ({ _tag }) => _tag === "Message" })
+    const arrived = yield* Effect.fork(message)
     Redis.stop(nodes[0]!)
     yield* Effect.ignore(store.publish("news", "again")).pipe(
       Effect.delay("20 millis"),
       Effect.forever,
-      Effect.race(Fiber.join(heard)),
+      Effect.race(Fiber.join(arrived)),
       Effect.timeout("10 seconds")
     )
   })

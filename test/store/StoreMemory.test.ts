@@ -1,11 +1,10 @@
 import { expect } from "bun:test"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
-import { channelBufferMax } from "../../src/store/Store.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { it } from "../kit/effect.ts"
+import { hearing } from "./hearing.ts"
 
 it("a key is gone when its time to live ends, and a new value without one stays", () =>
   Effect.gen(function* () {
@@ -53,23 +52,13 @@ it("expired keys are swept by the writes that follow", () =>
     expect(yield* store.get("kept")).toEqual(Option.some("1"))
   }))
 
-it("a subscriber that does not read loses the oldest messages and sees a Gap first", () =>
-  Effect.gen(function* () {
-    const store = yield* StoreMemory.make()
-    const stream = yield* store.subscribe("news")
-    for (let n = 0; n <= channelBufferMax; n++) yield* store.publish("news", String(n))
-    const [first, second] = [...(yield* Stream.runCollect(Stream.take(stream, 2)))]
-    expect(first).toEqual({ _tag: "Gap" })
-    expect(second).toEqual({ _tag: "Message", payload: "1" })
-  }))
-
 it("publishing says how many listen", () =>
   Effect.gen(function* () {
     const store = yield* StoreMemory.make()
     expect(yield* store.publish("news", "x")).toBe(0)
     yield* Effect.scoped(
       Effect.gen(function* () {
-        yield* Effect.all([store.subscribe("news"), store.subscribe("news")])
+        yield* Effect.all([hearing(store, "news"), hearing(store, "news")])
         expect(yield* store.publish("news", "x")).toBe(2)
       })
     )

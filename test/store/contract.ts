@@ -3,12 +3,13 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import * as Envelope from "../../src/cache/Envelope.ts"
 import { Store } from "../../src/store/Store.ts"
 import { withLayer } from "../kit/effect.ts"
+import { hearing } from "./hearing.ts"
 
 /** What every Store does. `another` is one more client of the same data. */
 export const contract = (
@@ -136,13 +137,12 @@ export const contract = (
         yield* store.publish("news", "too early")
         // Between the servers of a cluster messages travel on their own.
         yield* Effect.sleep("50 millis")
-        const [first, second] = yield* Effect.all([store.subscribe("news"), store.subscribe("news")])
+        const [first, second] = yield* Effect.all([hearing(store, "news"), hearing(store, "news")])
         yield* store.publish("other", "not ours")
         yield* store.publish("news", "one")
         yield* store.publish("news", "two")
-        for (const stream of [first, second]) {
-          const seen = yield* Stream.runCollect(Stream.take(stream, 2))
-          expect([...seen]).toEqual([
+        for (const heard of [first, second]) {
+          expect([yield* Queue.take(heard), yield* Queue.take(heard)]).toEqual([
             { _tag: "Message", payload: "one" },
             { _tag: "Message", payload: "two" }
           ])

@@ -11,6 +11,7 @@ import { Sessions, type Session } from "../../src/session/Sessions.ts"
 import * as UserPart from "../../src/user/UserPart.ts"
 import { Users } from "../../src/user/Users.ts"
 import { withLayer } from "../kit/effect.ts"
+import { ended } from "../kit/session.ts"
 import { until } from "../layers/database/contract/SqlTest.ts"
 import { call, layer, person, request } from "./services.ts"
 
@@ -92,7 +93,7 @@ withLayer("a password that changes while somebody signs in with it", layer, (tes
         const left = yield* sessions.list(user.id)
         expect(left.length).toBe(1)
         expect(left[0]!.id).not.toBe(session.id)
-        expect(yield* sessions.ended(session)).toBe("password_changed")
+        expect(yield* ended(sessions, session)).toBe("password_changed")
       }))
 
   test("of two changes at once one is made, and its session is the only one", () =>

@@ -10,6 +10,7 @@ import { Sessions, type Session } from "../../src/session/Sessions.ts"
 import * as UserPart from "../../src/user/UserPart.ts"
 import { Users } from "../../src/user/Users.ts"
 import { withLayer } from "../kit/effect.ts"
+import { ended } from "../kit/session.ts"
 import { key, talk, withRole } from "../moderation/people.ts"
 import { call, layer, person, request, signedIn } from "./services.ts"
 
@@ -210,7 +211,7 @@ withLayer("the user part", layer, (test) => {
       expect(yield* call<boolean>(Mutation.signOut, {}, context)).toBe(true)
       expect(context.cookies).toEqual([null])
       expect((yield* Effect.flip(sessions.load(guest.token)))._tag).toBe("SessionExpired")
-      expect(yield* sessions.ended(guest.viewer)).toBe("signed_out")
+      expect(yield* ended(sessions, guest.viewer)).toBe("signed_out")
     }))
 
   test("sessions are listed with the current one marked, and revoked one by one or all", () =>

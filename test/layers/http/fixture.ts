@@ -1,5 +1,4 @@
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -42,7 +41,7 @@ export const reportBytes = 65_536
 
 interface Live {
   readonly session: Session
-  readonly ended: Deferred.Deferred<EndReason>
+  readonly watchers: Set<(reason: EndReason) => void>
 }
 
 /** Sessions without a database: enough for what the HTTP surface asks of them. */
@@ -51,7 +50,9 @@ const SessionsMemory = Layer.sync(Sessions, () => {
   const end = (token: string, reason: EndReason) => {
     const found = live.get(token)
     live.delete(token)
-    return found === undefined ? Effect.void : Deferred.succeed(found.ended, reason)
+    return Effect.sync(() => {
+      for (const told of found?.watchers ?? []) told(reason)
+    })
   }
   return {
     create: (userId, { userAgent }) =>
@@ -67,7 +68,7 @@ const SessionsMemory = Layer.sync(Sessions, () => {
           expiresAt: new Date(8.64e15),
           userAgent: Option.getOrNull(userAgent)
         }
-        live.set(token, { session, ended: yield* Deferred.make<EndReason>() })
+        live.set(token, { session, watchers: new Set() })
         return { token, session }
       }),
     known: () => undefined,
@@ -87,11 +88,16 @@ const SessionsMemory = Layer.sync(Sessions, () => {
         Effect.forEach([...live.keys()], (token) => end(token, reason)),
         (all) => all.length
       ),
-    ended: (session) =>
-      Effect.suspend(() => {
-        const found = live.get(`token-${session.id}`)
-        return found === undefined ? Effect.succeed("revoked" as const) : Deferred.await(found.ended)
-      }),
+    whenEnded: (session, told) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const found = live.get(`token-${session.id}`)
+          if (found === undefined) told("revoked")
+          found?.watchers.add(told)
+          return found
+        }),
+        (found) => Effect.sync(() => found?.watchers.delete(told))
+      ).pipe(Effect.asVoid),
     sweep: Effect.succeed({ expired: 0, deleted: 0 }),
     stats: Effect.succeed({ active: 0, created: 0, ended: 0, endedBy: {}, meanSeconds: Number.NaN })
   }
