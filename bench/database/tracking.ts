@@ -18,7 +18,7 @@ const sliceMillis = 60
 const blind: Observer.Observer = {
   totals: { queries: 0, failures: 0, slow: 0, millis: 0 },
   slowQueries: () => [],
-  watch: () => ({ begin: () => {}, end: (outcome) => outcome, leave: () => {} })
+  watch: () => ({ begin: () => {}, end: (outcome) => outcome, leave: () => {}, ended: () => {} })
 }
 
 /** Selects per second by 32 fibers over a slice of time. */
