@@ -1,5 +1,6 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
+import type * as Statement from "@effect/sql/Statement"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -19,7 +20,6 @@ import {
   NotFound,
   ValidationFailed
 } from "../errors.ts"
-import type { Role } from "../session/Sessions.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { toRole } from "../user/UserRow.ts"
 import type { Action, Kind } from "./Action.ts"
@@ -48,8 +48,8 @@ export class Actions extends Context.Tag("@connect/Actions")<
   {
     /**
      * Writes the action and its audit entry in one transaction, then has it enforced; if that fails here, a reminder
-     * does it. The same key returns the first action and enforces it again; Conflict for the same key with another order. Forbidden without the role, and for a
-     * moderator against an admin.
+     * does it. The same key returns the first action and enforces it again; Conflict for the same key with another order.
+     * Forbidden without the role, and for a moderator against an admin.
      */
     readonly moderate: (order: Order) => Effect.Effect<Action, ConnectError>
     /** Ends a lasting action now. One that was revoked before stays as it is. */
@@ -92,49 +92,54 @@ const sameOrder = (action: Action, order: Order): boolean =>
   action.reportId === order.reportId &&
   action.expiresAt?.getTime() === order.expiresAt?.getTime()
 
-/** Who may do what to whom, and whether what the order names exists. */
-const makeChecks = (sql: SqlClient.SqlClient) => {
-  /** Locks both rows against a change of role until the deed is written. */
-  const rights = (actorId: UserId, subjectId: UserId) =>
-    Effect.gen(function* () {
-      const rows = yield* sql<{ readonly id: string; readonly role: number }>`
-        select id, role from users where id = any(${[actorId, subjectId]}::uuid[]) order by id for share`
-      const roleOf = (id: string): Role | undefined => {
-        const row = rows.find((one) => one.id === id)
-        return row && toRole(row.role)
-      }
-      const actor = roleOf(actorId)
-      if (actor !== "MODERATOR" && actor !== "ADMIN") return yield* new Forbidden({ message: "Only for moderators" })
-      const subject = roleOf(subjectId)
-      if (subject === undefined) return yield* new NotFound({ what: "User" })
-      if (subject === "ADMIN" && actor !== "ADMIN")
-        return yield* new Forbidden({ message: "Moderators cannot act on admins" })
-    })
-
-  /** The interaction that the order is about, its message's where it names one. */
-  const place = (order: Order) =>
-    Effect.gen(function* () {
-      let interactionId = order.interactionId
-      if (order.messageId !== null) {
-        const [message] = yield* sql<{ readonly interactionId: InteractionId; readonly senderId: string | null }>`
-          select interaction_id as "interactionId", sender_id as "senderId" from messages
-          where id = ${order.messageId}::uuid`
-        if (message === undefined) return yield* new NotFound({ what: "Message" })
-        if (message.senderId !== order.subjectId)
-          return yield* invalid("input.messageId", "was not sent by that person")
-        if (interactionId !== null && interactionId !== message.interactionId)
-          return yield* invalid("input.interactionId", "is not the interaction of the message")
-        interactionId = message.interactionId
-      }
-      if (interactionId === null) return null
-      const rows = yield* sql`
-        select 1 from participants
-        where interaction_id = ${interactionId}::uuid and user_id = ${order.subjectId}::uuid`
-      return rows.length > 0 ? interactionId : yield* new NotFound({ what: "Interaction" })
-    })
-
-  return { place, rights }
+interface Roles {
+  readonly actorRole: number | null
+  readonly subjectRole: number | null
 }
+
+/** Who may do what to whom. */
+const allowed = ({ actorRole, subjectRole }: Roles) =>
+  Effect.gen(function* () {
+    const actor = actorRole === null ? undefined : toRole(actorRole)
+    if (actor !== "MODERATOR" && actor !== "ADMIN") return yield* new Forbidden({ message: "Only for moderators" })
+    if (subjectRole === null) return yield* new NotFound({ what: "User" })
+    if (toRole(subjectRole) === "ADMIN" && actor !== "ADMIN")
+      return yield* new Forbidden({ message: "Moderators cannot act on admins" })
+  })
+
+/** A `with` query of both people, locked against a change of role until the deed is written. */
+const people = (sql: SqlClient.SqlClient, actorId: UserId, subjectId: Statement.Fragment) => sql`
+  people as (select id, role from users where id in (${actorId}::uuid, ${subjectId}) order by id for share)`
+
+const roles = (sql: SqlClient.SqlClient, actorId: UserId, subjectId: Statement.Fragment) => sql`
+  (select role from people where id = ${actorId}::uuid) as "actorRole",
+  (select role from people where id = ${subjectId}) as "subjectRole"`
+
+/** What the database knows of an order; the columns of an action are those of one with this key, or null. */
+interface Facts extends Roles, Omit<ActionRow, "id"> {
+  readonly id: string | null
+  /** Of the message. */
+  readonly placeId: InteractionId | null
+  readonly senderId: string | null
+  /** Whether the subject takes part in the interaction: the message's, or the named one. */
+  readonly subjectIsIn: boolean
+  /** Of the report, which this closes. */
+  readonly reportedId: string | null
+}
+
+/** The interaction that the order is about, its message's where it names one. */
+const placeOf = (order: Order, facts: Facts) =>
+  Effect.gen(function* () {
+    if (order.messageId !== null) {
+      if (facts.placeId === null) return yield* new NotFound({ what: "Message" })
+      if (facts.senderId !== order.subjectId) return yield* invalid("input.messageId", "was not sent by that person")
+      if (order.interactionId !== null && order.interactionId !== facts.placeId)
+        return yield* invalid("input.interactionId", "is not the interaction of the message")
+    }
+    const interactionId = facts.placeId ?? order.interactionId
+    if (interactionId === null || facts.subjectIsIn) return interactionId
+    return yield* new NotFound({ what: "Interaction" })
+  })
 
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -144,37 +149,44 @@ const make = Effect.gen(function* () {
   const enforcement = yield* EnforcementActor.client
   const reminders = yield* Reminders
   const fields = columns(sql)
-  const checks = makeChecks(sql)
 
-  const byKey = (order: Order): Effect.Effect<Option.Option<Action>, SqlError | Conflict> =>
-    Effect.flatMap(
-      sql<ActionRow>`
-        select ${fields} from moderation_actions a
-        where a.actor_id = ${order.actorId}::uuid and a.client_key = ${order.clientKey}`,
-      ([row]) =>
-        row === undefined
-          ? Effect.succeed(Option.none())
-          : sameOrder(fromRow(row), order)
-            ? Effect.succeed(Option.some(fromRow(row)))
-            : Effect.fail(new Conflict({ message: "The clientKey was used for another action" }))
+  /** All that is to be known before an action is written, in one statement, which closes its report too. */
+  const factsOf = (order: Order, now: number): Effect.Effect<Facts, SqlError> => {
+    const { actorId, clientKey, interactionId, messageId, reportId } = order
+    const subjectId = sql`${order.subjectId}::uuid`
+    const closed = reportId === null ? sql`select null::uuid as "subjectId"` : reports.closing(reportId, actorId, now)
+    return Effect.map(
+      sql<Facts>`
+        with ${people(sql, actorId, subjectId)}, closed as (${closed})
+        select ${fields}, ${roles(sql, actorId, subjectId)}, m.interaction_id as "placeId", m.sender_id as "senderId",
+          exists (select 1 from participants p where p.interaction_id = coalesce(m.interaction_id, ${interactionId}::uuid)
+            and p.user_id = ${subjectId}) as "subjectIsIn",
+          (select "subjectId" from closed) as "reportedId"
+        from (select) as always
+          left join messages m on m.id = ${messageId}::uuid
+          left join moderation_actions a on a.actor_id = ${actorId}::uuid and a.client_key = ${clientKey}`,
+      ([facts]) => facts!
     )
+  }
 
-  const closeReport = (order: Order) =>
-    Effect.gen(function* () {
-      if (order.reportId === null) return
-      const report = yield* reports.action(order.reportId, order.actorId)
-      if (report.subjectId !== order.subjectId) return yield* invalid("input.reportId", "is about someone else")
-    })
+  /** The action with the order's key. */
+  const sameOne = (row: ActionRow, order: Order): Effect.Effect<Action, Conflict> =>
+    sameOrder(fromRow(row), order)
+      ? Effect.succeed(fromRow(row))
+      : Effect.fail(new Conflict({ message: "The clientKey was used for another action" }))
 
   const write = (order: Order) =>
     Effect.gen(function* () {
-      yield* checks.rights(order.actorId, order.subjectId)
-      const known = yield* byKey(order)
-      if (Option.isSome(known)) return known.value
       const now = yield* Clock.currentTimeMillis
+      const facts = yield* factsOf(order, now)
+      yield* allowed(facts)
+      if (facts.id !== null) return yield* sameOne({ ...facts, id: facts.id }, order)
       const wrong = issues(order, now)
       if (wrong.length > 0) return yield* new ValidationFailed({ issues: wrong })
-      const interactionId = yield* checks.place(order)
+      const interactionId = yield* placeOf(order, facts)
+      if (order.reportId !== null && facts.reportedId === null) return yield* reports.whyNot(order.reportId)
+      if (order.reportId !== null && facts.reportedId !== order.subjectId)
+        return yield* invalid("input.reportId", "is about someone else")
       const id = yield* Ids.make(Ids.ModerationActionId)
       const rows = yield* sql<ActionRow>`
         insert into moderation_actions as a (id, actor_id, subject_id, kind, reason, message_id, interaction_id,
@@ -185,7 +197,10 @@ const make = Effect.gen(function* () {
         on conflict (actor_id, client_key) do nothing
         returning ${fields}`
       // Another call with this key was faster; it has committed, or the insert would still wait.
-      if (rows[0] === undefined) return Option.getOrThrow(yield* byKey(order))
+      if (rows[0] === undefined) {
+        const others = yield* factsOf(order, now)
+        return yield* sameOne({ ...others, id: others.id! }, order)
+      }
       // Written with the action, so that it is enforced even if this process stops before it could ask for it.
       yield* reminders.set(
         EnforcementActor.definition,
@@ -195,7 +210,6 @@ const make = Effect.gen(function* () {
         "Enforce",
         undefined
       )
-      yield* closeReport(order)
       yield* audit.append({
         actorId: order.actorId,
         verb: `moderate.${order.kind.toLowerCase()}`,
@@ -225,7 +239,9 @@ const make = Effect.gen(function* () {
         select ${fields} from moderation_actions a where a.id = ${id}::uuid for update`
       if (row === undefined) return yield* new NotFound({ what: "ModerationAction" })
       const action = fromRow(row)
-      yield* checks.rights(actor, action.subjectId)
+      const subjectId = sql`${action.subjectId}::uuid`
+      const [known] = yield* sql<Roles>`with ${people(sql, actor, subjectId)} select ${roles(sql, actor, subjectId)}`
+      yield* allowed(known!)
       if (action.subjectId === actor) return yield* new Forbidden({ message: "Nobody revokes an action on themselves" })
       if (!isLasting(action.kind)) return yield* invalid("id", `is a ${action.kind}, which cannot be revoked`)
       if (action.revokedAt !== null) return action

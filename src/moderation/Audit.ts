@@ -46,7 +46,7 @@ export class Audit extends Context.Tag("@connect/Audit")<
   {
     /**
      * Appends within the transaction of the deed itself: both or neither. Holds a lock until that ends, so it comes
-     * last; the chain cannot fork.
+     * last; the chain cannot fork. For a deed without one it has a transaction of its own.
      */
     readonly append: (deed: Deed) => Effect.Effect<void, SqlError>
     /** The newest first; of one target where given. */
@@ -102,17 +102,20 @@ const make = Effect.gen(function* () {
   const append = (deed: Deed) =>
     Effect.gen(function* () {
       const id = yield* Ids.make(Ids.AuditEntryId)
-      yield* sql`insert into settings (key, value) values (${headKey}, '') on conflict do nothing`
-      const heads = yield* sql<{ readonly value: string }>`select value from settings where key = ${headKey} for update`
+      // Locks the row, whether it was there or not, and so reads it as the last append has left it.
+      const heads = yield* sql<{ readonly value: string }>`
+        insert into settings (key, value) values (${headKey}, '')
+        on conflict (key) do update set value = settings.value returning value`
       // Read under the lock, so that the times of the chain do not run backwards on one node.
       const at = new Date(yield* Clock.currentTimeMillis)
       const hash = link(heads[0]!.value, { id, ...deed, at })
       yield* sql`
-        insert into audit_log (id, actor_id, verb, target, details, at, hash)
-        values (${id}::uuid, ${deed.actorId}::uuid, ${deed.verb}, ${deed.target},
-                ${JSON.stringify(deed.details)}::text::jsonb, ${at}::timestamptz, ${hash})`
-      yield* sql`update settings set value = ${hash} where key = ${headKey}`
-    })
+        with entry as (
+          insert into audit_log (id, actor_id, verb, target, details, at, hash)
+          values (${id}::uuid, ${deed.actorId}::uuid, ${deed.verb}, ${deed.target},
+                  ${JSON.stringify(deed.details)}::text::jsonb, ${at}::timestamptz, ${hash})
+        ) update settings set value = ${hash} where key = ${headKey}`
+    }).pipe(sql.withTransaction)
 
   const page = Effect.fn("Audit.page")(function* (args: {
     readonly target: string | null

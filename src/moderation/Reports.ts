@@ -1,5 +1,6 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
+import type * as Statement from "@effect/sql/Statement"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -61,8 +62,12 @@ export class Reports extends Context.Tag("@connect/Reports")<
       moderator: UserId,
       reason: string
     ) => Effect.Effect<Report, NotFound | Conflict | Forbidden | DatabaseUnavailable>
-    /** Closes the report because of an action, within the transaction of that. */
-    readonly action: (id: ReportId, moderator: UserId) => Effect.Effect<Report, NotFound | Conflict | SqlError>
+    /**
+     * The statement that closes the report because of an action, for the transaction of that. Without a row, which has
+     * the `subjectId`, it could not be closed: `whyNot` says why.
+     */
+    readonly closing: (id: ReportId, moderator: UserId, nowMillis: number) => Statement.Statement<ReportRow>
+    readonly whyNot: (id: ReportId) => Effect.Effect<never, NotFound | Conflict | SqlError>
   }
 >() {}
 
@@ -73,46 +78,65 @@ const sameComplaint = (report: Report, complaint: Complaint): boolean =>
   report.reason === complaint.reason &&
   report.details === complaint.details
 
-/** Whom and what a complaint is about, as far as its reporter may know of it. */
-const makeChecks = (sql: SqlClient.SqlClient) => {
-  const takesPart = (interactionId: string, userId: string) =>
-    Effect.map(
-      sql`select 1 from participants where interaction_id = ${interactionId}::uuid and user_id = ${userId}::uuid`,
-      (rows) => rows.length > 0
-    )
-
-  /** The interaction of the complaint: its message's, or the named one. */
-  const object = (complaint: Complaint) =>
-    Effect.gen(function* () {
-      let interactionId = complaint.interactionId
-      if (complaint.messageId !== null) {
-        const [message] = yield* sql<{ readonly interactionId: InteractionId; readonly senderId: string | null }>`
-          select interaction_id as "interactionId", sender_id as "senderId" from messages
-          where id = ${complaint.messageId}::uuid`
-        if (message === undefined || !(yield* takesPart(message.interactionId, complaint.reporterId)))
-          return yield* new NotFound({ what: "Message" })
-        if (message.senderId !== complaint.subjectId)
-          return yield* invalid("input.messageId", "was not sent by the reported person")
-        if (interactionId !== null && interactionId !== message.interactionId)
-          return yield* invalid("input.interactionId", "is not the interaction of the message")
-        interactionId = message.interactionId
-      }
-      if (interactionId === null) return null
-      if (!(yield* takesPart(interactionId, complaint.reporterId))) return yield* new NotFound({ what: "Interaction" })
-      if (!(yield* takesPart(interactionId, complaint.subjectId)))
-        return yield* invalid("input.interactionId", "is not one that the reported person takes part in")
-      return interactionId
-    })
-
-  const subject = (complaint: Complaint) =>
-    Effect.gen(function* () {
-      if (complaint.subjectId === complaint.reporterId) return yield* invalid("input.subjectId", "is yourself")
-      const rows = yield* sql`select 1 from users where id = ${complaint.subjectId}::uuid`
-      if (rows.length === 0) return yield* new NotFound({ what: "User" })
-    })
-
-  return { object, subject }
+/** What the database knows of a complaint; the columns of a report are those of one with this key, or null. */
+interface Facts extends Omit<ReportRow, "id"> {
+  readonly id: string | null
+  readonly isSomebody: boolean
+  /** Of the message. */
+  readonly placeId: InteractionId | null
+  readonly senderId: string | null
+  /** Whether they take part in the interaction: the message's, or the named one. */
+  readonly reporterIsIn: boolean
+  readonly subjectIsIn: boolean
+  /** How many people's open reports are about the subject, and what became of the reporter's others. */
+  readonly reporters: number
+  readonly actioned: number
+  readonly dismissed: number
 }
+
+/** All that is to be known before a report is made, in one statement. */
+const factsOf = (
+  sql: SqlClient.SqlClient,
+  { clientKey, interactionId, messageId, reporterId, subjectId }: Complaint
+) => {
+  const takesPart = (userId: string) => sql`exists (
+    select 1 from participants p
+    where p.interaction_id = coalesce(m.interaction_id, ${interactionId}::uuid) and p.user_id = ${userId}::uuid)`
+  const own = (state: State) => sql`
+    (select count(*) from reports where reporter_id = ${reporterId}::uuid and state = ${states.indexOf(state)}::smallint)::int`
+  return Effect.map(
+    sql<Facts>`
+      select ${columns(sql)}, u.id is not null as "isSomebody", m.interaction_id as "placeId", m.sender_id as "senderId",
+        ${takesPart(reporterId)} as "reporterIsIn", ${takesPart(subjectId)} as "subjectIsIn",
+        (select count(distinct reporter_id) from reports
+         where subject_id = ${subjectId}::uuid and reporter_id <> ${reporterId}::uuid and state in (0, 1))::int + 1
+          as reporters,
+        ${own("ACTIONED")} as actioned, ${own("DISMISSED")} as dismissed
+      from (select) as always
+        left join users u on u.id = ${subjectId}::uuid
+        left join messages m on m.id = ${messageId}::uuid
+        left join reports r on r.reporter_id = ${reporterId}::uuid and r.client_key = ${clientKey}`,
+    ([facts]) => facts!
+  )
+}
+
+/** The interaction of the complaint: its message's, or the named one, as far as its reporter may know of it. */
+const placeOf = (complaint: Complaint, facts: Facts) =>
+  Effect.gen(function* () {
+    if (complaint.messageId !== null) {
+      if (facts.placeId === null || !facts.reporterIsIn) return yield* new NotFound({ what: "Message" })
+      if (facts.senderId !== complaint.subjectId)
+        return yield* invalid("input.messageId", "was not sent by the reported person")
+      if (complaint.interactionId !== null && complaint.interactionId !== facts.placeId)
+        return yield* invalid("input.interactionId", "is not the interaction of the message")
+    }
+    const interactionId = facts.placeId ?? complaint.interactionId
+    if (interactionId === null) return null
+    if (!facts.reporterIsIn) return yield* new NotFound({ what: "Interaction" })
+    return facts.subjectIsIn
+      ? interactionId
+      : yield* invalid("input.interactionId", "is not one that the reported person takes part in")
+  })
 
 /** What was said, as JSON: kept with the report whatever becomes of the messages. */
 const snapshot = (sql: SqlClient.SqlClient, interactionId: string | null, messageId: string | null) =>
@@ -132,33 +156,16 @@ const make = Effect.gen(function* () {
   const cursor = yield* Cursor
   const audit = yield* Audit
   const fields = columns(sql)
-  const checks = makeChecks(sql)
 
-  const urgency = (complaint: Complaint) =>
-    Effect.map(
-      sql<{ readonly reporters: number; readonly actioned: number; readonly dismissed: number }>`
-        select
-          (select count(distinct reporter_id) from reports
-           where subject_id = ${complaint.subjectId}::uuid and reporter_id <> ${complaint.reporterId}::uuid
-             and state in (0, 1))::int + 1 as reporters,
-          (select count(*) from reports where reporter_id = ${complaint.reporterId}::uuid and state = 2)::int as actioned,
-          (select count(*) from reports where reporter_id = ${complaint.reporterId}::uuid and state = 3)::int as dismissed`,
-      ([found]) => priority(complaint.reason, found?.reporters ?? 1, found ?? { actioned: 0, dismissed: 0 })
-    )
-
-  const byKey = (complaint: Complaint) =>
-    Effect.gen(function* () {
-      const [row] = yield* sql<ReportRow>`
-        select ${fields} from reports r
-        where r.reporter_id = ${complaint.reporterId}::uuid and r.client_key = ${complaint.clientKey}`
-      if (row === undefined) return Option.none()
-      const report = fromRow(row, yield* Clock.currentTimeMillis)
+  const sameOne = (row: ReportRow, complaint: Complaint) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const report = fromRow(row, now)
       return sameComplaint(report, complaint)
-        ? Option.some(report)
-        : yield* new Conflict({ message: "The clientKey was used for another report" })
+        ? Effect.succeed(report)
+        : new Conflict({ message: "The clientKey was used for another report" })
     })
 
-  const insert = (complaint: Complaint, interactionId: InteractionId | null) =>
+  const insert = (complaint: Complaint, facts: Facts, interactionId: InteractionId | null) =>
     Effect.gen(function* () {
       const id = yield* Ids.make(Ids.ReportId)
       const now = yield* Clock.currentTimeMillis
@@ -168,7 +175,7 @@ const make = Effect.gen(function* () {
                                   evidence, priority, created_at)
         values (${id}::uuid, ${complaint.reporterId}::uuid, ${complaint.subjectId}::uuid, ${complaint.messageId}::uuid,
                 ${complaint.interactionId}::uuid, ${complaint.clientKey}, ${complaint.reason}, ${complaint.details},
-                ${evidence}, ${yield* urgency(complaint)}::int, ${new Date(now)}::timestamptz)
+                ${evidence}, ${priority(complaint.reason, facts.reporters, facts)}::int, ${new Date(now)}::timestamptz)
         returning ${fields}`
       return fromRow(rows[0]!, now)
     })
@@ -176,7 +183,11 @@ const make = Effect.gen(function* () {
   /** Two calls with one key at once: the one that came second finds the first one's row. */
   const onceOnly = (complaint: Complaint) => (error: SqlError) =>
     isUniqueViolation(error, "reports_reporter_id_client_key_key")
-      ? Effect.flatMap(byKey(complaint), Option.match({ onNone: () => Effect.fail(error), onSome: Effect.succeed }))
+      ? Effect.flatMap(
+          factsOf(sql, complaint),
+          ({ id, ...row }): Effect.Effect<Report, SqlError | Conflict> =>
+            id === null ? Effect.fail(error) : sameOne({ id, ...row }, complaint)
+        )
       : isUniqueViolation(error, "reports_once")
         ? Effect.fail(new Conflict({ message: "You have reported this already; it is being looked at" }))
         : Effect.fail(error)
@@ -194,18 +205,22 @@ const make = Effect.gen(function* () {
       })
     })
 
-  /** Moves a report that is open, lapsed or the moderator's own; Conflict otherwise. */
+  /** Moves a report that is open, lapsed or the moderator's own; no row otherwise. */
+  const moving = (id: ReportId, moderator: UserId, state: State, now: number) => {
+    const lapsed = new Date(now - Duration.toMillis(claimLease))
+    return sql<ReportRow>`
+      update reports r set state = ${states.indexOf(state)}::smallint, claimed_by = ${moderator}::uuid,
+        claimed_at = ${new Date(now)}::timestamptz
+      where r.id = ${id}::uuid and (r.state = 0 or (r.state = 1
+        and (r.claimed_by = ${moderator}::uuid or r.claimed_by is null or r.claimed_at <= ${lapsed}::timestamptz)))
+      returning ${fields}`
+  }
+
   const move = (id: ReportId, moderator: UserId, state: State) =>
     Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
-      const lapsed = new Date(now - Duration.toMillis(claimLease))
-      const rows = yield* sql<ReportRow>`
-        update reports r set state = ${states.indexOf(state)}::smallint, claimed_by = ${moderator}::uuid,
-          claimed_at = ${new Date(now)}::timestamptz
-        where r.id = ${id}::uuid and (r.state = 0 or (r.state = 1
-          and (r.claimed_by = ${moderator}::uuid or r.claimed_by is null or r.claimed_at <= ${lapsed}::timestamptz)))
-        returning ${fields}`
-      return rows[0] ? fromRow(rows[0], now) : yield* whyNot(id)
+      const [row] = yield* moving(id, moderator, state, now)
+      return row ? fromRow(row, now) : yield* whyNot(id)
     })
 
   /** As the database has it now: a session may know an older role for a moment. */
@@ -227,11 +242,12 @@ const make = Effect.gen(function* () {
       .pipe(orUnavailable)
 
   const report = Effect.fn("Reports.make")(function* (complaint: Complaint) {
-    yield* checks.subject(complaint)
-    const known = yield* byKey(complaint)
-    if (Option.isSome(known)) return known.value
-    const interactionId = yield* checks.object(complaint)
-    const made = yield* Effect.catchTag(insert(complaint, interactionId), "SqlError", onceOnly(complaint))
+    if (complaint.subjectId === complaint.reporterId) return yield* invalid("input.subjectId", "is yourself")
+    const facts = yield* factsOf(sql, complaint)
+    if (!facts.isSomebody) return yield* new NotFound({ what: "User" })
+    if (facts.id !== null) return yield* sameOne({ ...facts, id: facts.id }, complaint)
+    const interactionId = yield* placeOf(complaint, facts)
+    const made = yield* Effect.catchTag(insert(complaint, facts, interactionId), "SqlError", onceOnly(complaint))
     yield* Metric.increment(Metrics.series(Metrics.reportsMade, complaint.reason.toLowerCase()))
     return made
   }, orUnavailable)
@@ -283,7 +299,8 @@ const make = Effect.gen(function* () {
       }).pipe(orUnavailable),
     claim: (id, moderator) => audited(id, moderator, "CLAIMED", "report.claim", {}),
     dismiss: (id, moderator, reason) => audited(id, moderator, "DISMISSED", "report.dismiss", { reason }),
-    action: (id, moderator) => move(id, moderator, "ACTIONED")
+    closing: (id, moderator, nowMillis) => moving(id, moderator, "ACTIONED", nowMillis),
+    whyNot
   })
 })
 

@@ -109,9 +109,8 @@ const types = Effect.gen(function* () {
       email: plain((session: Session, request) =>
         Effect.map(loadAccount(request, session.userId), (account) => account.email)
       ),
-      role: plain((session: Session, request) =>
-        Effect.map(loadAccount(request, session.userId), (account) => account.role)
-      ),
+      // A session ends when its user's role changes.
+      role: plain((session: Session) => session.role),
       sessions: plain((session: Session) =>
         Effect.map(sessions.list(session.userId), (all) =>
           all.map((one): ListedSession => ({ session: one, current: one.id === session.id }))

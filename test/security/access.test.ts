@@ -9,6 +9,8 @@ import {
   isObjectType
 } from "graphql"
 import * as Ids from "../../src/domain/Ids.ts"
+import { operationQueriesMax } from "../../src/graphql/QueryBudget.ts"
+import * as operations from "./operations.ts"
 import { type Answer, canaries, makeWorld, type World } from "./world.ts"
 
 let world: World
@@ -199,6 +201,53 @@ const misfits = (): ReadonlyArray<readonly [query: string, variables: object]> =
       )
     })
   )
+
+const rootFields = (): ReadonlyArray<string> =>
+  [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()].flatMap((root) =>
+    Object.keys(root?.getFields() ?? {}).map((field) => `${root?.name}.${field}`)
+  )
+
+/** What the server has counted so far. */
+const counted = async (name: string): Promise<number> => {
+  const text = await (await fetch(`${world.server.url}/metrics`)).text()
+  return [...text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, "gm"))].reduce(
+    (sum, [, n]) => sum + Number(n),
+    0
+  )
+}
+
+/** The statements of one call: as counted for it, or, of a subscription's begin, all that ran meanwhile, at best. */
+const statementsOf = async (one: operations.Row, call: () => Promise<Answer>): Promise<readonly [number, Answer]> => {
+  const isStream = one.name.startsWith("Subscription.")
+  const metric = isStream ? "connect_database_queries_total" : "connect_request_database_queries_sum"
+  let [least, answer]: [number, Answer] = [Infinity, {}]
+  for (let n = 0; n < (isStream ? 8 : 1) && least > operationQueriesMax; n++) {
+    const before = await counted(metric)
+    answer = await call()
+    least = Math.min(least, (await counted(metric)) - before)
+  }
+  return [least, answer]
+}
+
+test("each operation of the schema succeeds with at most five statements, and none is left out", async () => {
+  expect([...new Set(operations.rows.map(({ name }) => name))].sort()).toEqual([...rootFields()].sort())
+  const eve = await world.ask(world.tokens.eve, "{ viewer { user { id } } }")
+  const { user } = eve.data!["viewer"] as { readonly user: { readonly id: string } }
+  let kept: operations.Kept = { ...world.theirs, ...world.tokens, Eve: user.id }
+  const measured: Array<string> = []
+  const failed: Array<object> = []
+  for (const one of operations.rows) {
+    const [statements, answer] = await statementsOf(one, () =>
+      world.ask(kept[one.who], one.document, one.variables?.(kept))
+    )
+    const value = answer.data?.[one.name.split(".")[1]!]
+    if (answer.errors !== undefined || value === undefined) failed.push({ name: one.name, answer })
+    else kept = { ...kept, ...one.keep?.(value as object) }
+    measured.push(`${one.name} ${statements}`)
+  }
+  expect(failed).toEqual([])
+  expect(measured.filter((text) => Number(text.split(" ")[1]) > operationQueriesMax)).toEqual([])
+}, 60_000)
 
 test("no log, metric, health report or error has a password, a token, an address or anybody's words", async () => {
   const { ask, server, theirs, tokens } = world

@@ -11,10 +11,14 @@ import { twoMatched } from "../kit/talk.ts"
 export const canaries = {
   password: "canary-password-of-ada",
   wrongPassword: "canary-password-that-is-wrong",
+  nextPassword: "canary-password-that-is-next",
   email: "canary.mail@example.org",
   body: "canary words of a message",
   details: "canary details of a report",
   search: "canary words to search for",
+  profile: "canary words of a profile",
+  reason: "canary reason of a moderator",
+  agent: "canary-browser/1.0",
   address: "203.0.113.77"
 } as const
 
@@ -28,7 +32,7 @@ export interface World {
   readonly server: Server
   /** Grace's and Ada's talk, and what else is theirs: a global id by type. */
   readonly theirs: Readonly<Record<string, string>>
-  readonly tokens: { readonly ada: string; readonly eve: string; readonly admin: string }
+  readonly tokens: { readonly ada: string; readonly grace: string; readonly eve: string; readonly admin: string }
   /** Asks from the canary's address; of a subscription, what comes first. */
   readonly ask: (token: string | undefined, query: string, variables?: object) => Promise<Answer>
   readonly stop: () => Promise<void>
@@ -63,6 +67,7 @@ export const makeWorld = async (): Promise<World> => {
       headers: {
         "content-type": "application/json",
         "x-forwarded-for": canaries.address,
+        "user-agent": canaries.agent,
         ...(isStream ? { accept: "text/event-stream" } : {}),
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` })
       },
@@ -136,7 +141,7 @@ export const makeWorld = async (): Promise<World> => {
   return {
     server,
     theirs,
-    tokens: { ada, eve, admin },
+    tokens: { ada, grace: people[1].client.token!, eve, admin },
     ask,
     stop: async () => {
       for (const person of people) person.leave()
