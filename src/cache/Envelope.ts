@@ -7,10 +7,11 @@ import type { Script } from "../store/Store.ts"
 import * as Compression from "./Compression.ts"
 
 /**
- * How a value stands in the store: a format byte, when it stops being fresh (milliseconds, base 36), when its lookup
- * began by the store's clock (milliseconds), a stamp that no other write has, the schema it was written with, its tags,
- * and the body. "n" is the absence of a value and has no body. `jm0zq3k1a.1767225600000.7f3a-12.k3x9z.user%3A7;{"id":…}`.
- * A lease stands before what was there: `l7f3a-13;jm0zq…`; whoever wrote it looks the value up, and the others wait for it.
+ * How a value stands in the store: at fixed places a format byte, when it stops being fresh (milliseconds, base 36), when
+ * its lookup began by the store's clock (milliseconds) and the schema it was written with; then a stamp that no other
+ * write has, its tags, and the body. "n" is the absence of a value and has no body.
+ * `j00m0zq3k1a17672256000000003k9z7f3a-12.user%3A7;{"id":…}`. A lease stands before what was there: `l7f3a-13;j00m0z…`;
+ * whoever wrote it looks the value up, and the others wait for it.
  */
 export interface Envelope<A> {
   readonly value: Option.Option<A>
@@ -18,6 +19,12 @@ export interface Envelope<A> {
   readonly bornAt: number
   readonly tags: ReadonlyArray<string>
 }
+
+/** Where the parts begin; each is filled up to its width with zeros. */
+const place = { until: 1, born: 11, mark: 24, stamp: 31 } as const
+
+/** When a lookup began, as it stands in the envelope. The scripts write the same. */
+export const born = (millis: number): string => String(millis).padStart(place.mark - place.born, "0")
 
 /** The part before the body; two writes never have the same. "" stands for a key that was not there. */
 export const header = (text: string): string => text.slice(0, text.indexOf(";") + 1)
@@ -28,7 +35,8 @@ export const beneath = (text: string): string => (text.startsWith("l") ? text.sl
 const noTags: ReadonlyArray<string> = []
 
 /** Differs for schemas that differ: what was written with the same one needs no second look. */
-const fingerprint = (ast: SchemaAST.AST): string => (Hash.string(JSON.stringify(ast)) >>> 0).toString(36)
+const fingerprint = (ast: SchemaAST.AST): string =>
+  (Hash.string(JSON.stringify(ast)) >>> 0).toString(36).padStart(place.stamp - place.mark, "0")
 
 /** Texts from values and back. `compressOver`: bodies of more UTF-16 units than that are compressed. */
 export const codec = <A, I>(schema: Schema.Schema<A, I>, compressOver: number, stamp: () => string) => {
@@ -55,8 +63,10 @@ export const codec = <A, I>(schema: Schema.Schema<A, I>, compressOver: number, s
     /** Up to the time of birth, and after it. Throws when the value does not fit its schema: a mistake of the program. */
     encode: (value: Option.Option<A>, freshUntil: number, tags: ReadonlyArray<string>): readonly [string, string] => {
       const named = tags.length === 0 ? "" : `.${tags.map(encodeURIComponent).join(",")}`
-      const until = `${Math.ceil(freshUntil).toString(36)}.`
-      const rest = `.${stamp()}.${mark}${named};`
+      const until = Math.ceil(freshUntil)
+        .toString(36)
+        .padStart(place.born - place.until, "0")
+      const rest = `${mark}${stamp()}${named};`
       if (Option.isNone(value)) return [`n${until}`, rest]
       const text = JSON.stringify(encode(value.value))
       if (text.length <= compressOver) return [`j${until}`, rest + text]
@@ -65,27 +75,20 @@ export const codec = <A, I>(schema: Schema.Schema<A, I>, compressOver: number, s
     },
     /** undefined for what is no value, and for what another version or runtime wrote and this one cannot read. */
     decode: (text: string): Envelope<A> | undefined => {
-      const end = text.indexOf(";")
+      const end = text.indexOf(";", place.stamp)
       if (end < 0) return undefined
-      // By hand: splitting the header costs as much as parsing a small body.
-      const born = text.indexOf(".")
-      const stamped = text.indexOf(".", born + 1)
-      const marked = text.indexOf(".", stamped + 1)
-      if (marked < 0 || marked > end) return undefined
-      const tagged = text.indexOf(".", marked + 1)
-      const marks = tagged < 0 || tagged > end ? end : tagged
-      const written = text.slice(marked + 1, marks) === mark
-      const value = valueOf(text[0]!, text.slice(end + 1), written)
+      const value = valueOf(text[0]!, text.slice(end + 1), text.startsWith(mark, place.mark))
       if (value === undefined) return undefined
+      const tagged = text.indexOf(".", place.stamp)
       return {
         value,
-        freshUntil: Number.parseInt(text.slice(1, born), 36),
-        bornAt: Number(text.slice(born + 1, stamped)),
+        freshUntil: Number.parseInt(text.slice(place.until, place.born), 36),
+        bornAt: Number(text.slice(place.born, place.mark)),
         tags:
-          marks === end
+          tagged < 0 || tagged > end
             ? noTags
             : text
-                .slice(marks + 1, end)
+                .slice(tagged + 1, end)
                 .split(",")
                 .map(decodeURIComponent)
       }
@@ -157,11 +160,11 @@ export const put: Script<number> = {
   name: "cache_put",
   lua: `
 local time = redis.call("TIME")
-local born = string.format("%.0f", time[1] * 1000 + math.floor(time[2] / 1000))
+local born = string.format("%013.0f", time[1] * 1000 + math.floor(time[2] / 1000))
 redis.call("SET", KEYS[1], ARGV[1] .. born .. ARGV[2], "PX", ARGV[3])
 return 1`,
   memory: (data, [key], [before, after, ttl], nowMillis) => {
-    data.set(key!, before! + String(nowMillis) + after!, Number(ttl))
+    data.set(key!, before! + born(nowMillis) + after!, Number(ttl))
     return 1
   },
   decode: Number

@@ -20,6 +20,8 @@ export interface Flight<K, A, E> {
   readonly waiting: Array<(result: Found<A, E>) => void>
   /** The value was changed while this read ran: its callers may have the result, but nobody after them. */
   obsolete: boolean
+  /** Nobody can join it any more. */
+  left: boolean
   /** How often it was heard that the key changed elsewhere, since it was last read or written here. */
   news: number
   /** Ends its wait for another process. */
@@ -170,7 +172,7 @@ export class Flights<K, A, I, E, R> {
       const renew = Effect.gen(this, function* () {
         const [read] = yield* this.shelf.read([key], this.shelf.now())
         if (read?._tag !== "Hit" || !read.due) return
-        const lease = yield* this.shelf.lease(key, read.header)
+        const lease = yield* this.shelf.lease(key, read.text)
         if (typeof lease === "object") yield* this.find([{ flight, lease, stale: undefined }])
       })
       return this.fork(
@@ -189,6 +191,7 @@ export class Flights<K, A, I, E, R> {
       result: undefined,
       waiting: [],
       obsolete: false,
+      left: false,
       news: 0,
       wake: undefined,
       patientUntil: undefined
@@ -211,7 +214,8 @@ export class Flights<K, A, I, E, R> {
   }
 
   private leave(flight: Flight<K, A, E> | undefined): void {
-    if (flight === undefined) return
+    if (flight === undefined || flight.left) return
+    flight.left = true
     flight.obsolete = true
     if (this.byKey.get(flight.key) === flight) this.byKey.delete(flight.key)
   }
@@ -239,8 +243,8 @@ export class Flights<K, A, I, E, R> {
 
   private end(flights: ReadonlyArray<Flight<K, A, E>>, cause: Cause.Cause<never>): void {
     for (const flight of flights) {
-      if (this.byKey.get(flight.key) === flight) this.byKey.delete(flight.key)
-      land(flight, Exit.failCause(cause))
+      this.leave(flight)
+      if (flight.result === undefined) land(flight, Exit.failCause(cause))
     }
   }
 
@@ -301,7 +305,7 @@ export class Flights<K, A, I, E, R> {
       }
       const leases = yield* together(
         missed.map(([flight, read]) =>
-          read._tag === "Away" ? Effect.succeed("away" as const) : this.shelf.lease(flight.key, read.header)
+          read._tag === "Away" ? Effect.succeed("away" as const) : this.shelf.lease(flight.key, read.text)
         )
       )
       const tasks: Array<Task<K, A, E>> = []

@@ -10,20 +10,20 @@ import { Near, type Stale, type Times } from "./Near.ts"
 import { graceBackoff, leaseTtl, owedMax, type Options, type Stats, untrackedTtl } from "./Options.ts"
 import { tagTtl } from "./Tags.ts"
 
-/** What the store had for a key: a value, or what a lookup needs to know to put one there. */
+/** What the store had for a key, as `text`: a value, or what a lookup needs to know to put one there. */
 export type Read<A> =
   | {
       readonly _tag: "Hit"
       readonly value: Option.Option<A>
       readonly freshUntil: number
       readonly tags: ReadonlyArray<string>
-      readonly header: string
+      readonly text: string
       /** It is time to look it up again, and nobody does. */
       readonly due: boolean
     }
-  | { readonly _tag: "Miss"; readonly header: string; readonly stale: Stale<A> | undefined }
+  | { readonly _tag: "Miss"; readonly text: string; readonly stale: Stale<A> | undefined }
   /** Somebody looks it up. */
-  | { readonly _tag: "Leased"; readonly header: string; readonly stale: Stale<A> | undefined }
+  | { readonly _tag: "Leased"; readonly text: string; readonly stale: Stale<A> | undefined }
   /** The store is away, or owed an invalidation of this key: it is neither read nor filled. */
   | { readonly _tag: "Away" }
 
@@ -144,18 +144,19 @@ export class Shelf<K, A, I> {
             const text = texts[index]!
             return Option.isSome(text) ? this.judge(text.value, found[index], now, times) : absent
           })
-        const tags = found.flatMap((envelope) => envelope?.tags ?? noTags)
-        return tags.length === 0 || this.options.tags === undefined
+        const { tags } = this.options
+        const named = tags === undefined ? noTags : found.flatMap((envelope) => envelope?.tags ?? noTags)
+        return tags === undefined || named.length === 0
           ? Effect.succeed(judge())
-          : Effect.map(this.options.tags.tags.times([...new Set(tags)]), judge)
+          : Effect.map(tags.tags.times([...new Set(named)]), judge)
       }
     })
   }
 
-  /** For what was read with `header`: undefined when the key has changed since, "away" when the store is. */
-  lease(key: string, header: string): Effect.Effect<Lease | "away" | undefined> {
+  /** For what was read as `seen`: undefined when the key has changed since, "away" when the store is. */
+  lease(key: string, seen: string): Effect.Effect<Lease | "away" | undefined> {
     const text = this.codec.lease()
-    const args = [header, text, String(Duration.toMillis(leaseTtl))]
+    const args = [Envelope.header(seen), text, String(Duration.toMillis(leaseTtl))]
     return Effect.match(this.store.run(Envelope.lease, [this.prefix + key], args), {
       onFailure: () => {
         this.figures.failed()
@@ -169,7 +170,7 @@ export class Shelf<K, A, I> {
   settle(key: string, input: K, lease: Lease, value: Option.Option<A>): Effect.Effect<boolean> {
     const [ttl, grace] = this.lifetime(value)
     const [before, after] = this.codec.encode(value, this.now() + ttl, this.tagsOf(input, value))
-    const text = before + lease.bornAt + after
+    const text = before + Envelope.born(lease.bornAt) + after
     this.figures.size(text.length)
     return this.end(key, [lease.text, text, String(Math.ceil(ttl + grace))])
   }
@@ -190,7 +191,9 @@ export class Shelf<K, A, I> {
       })
       const ttl = this.ttl + this.grace
       if (this.options.tags === undefined) {
-        const plain = texts.map(([before, after], index) => [this.prefix + keys[index]!, before + now + after] as const)
+        const plain = texts.map(
+          ([before, after], index) => [this.prefix + keys[index]!, before + Envelope.born(now) + after] as const
+        )
         return this.orOwe(keys, this.store.setMany(plain, ttl))
       }
       const puts = texts.map((text, index) =>
@@ -260,14 +263,13 @@ export class Shelf<K, A, I> {
     now: number,
     times: ReadonlyMap<string, number> | undefined
   ): Read<A> {
-    const header = Envelope.header(text)
     const leased = text.startsWith("l")
-    if (found === undefined || found.tags.some((tag) => (times?.get(tag) ?? Infinity) >= found.bornAt))
-      return { _tag: leased ? "Leased" : "Miss", header, stale: undefined }
+    if (found === undefined || (found.tags.length > 0 && outdated(found, times)))
+      return { _tag: leased ? "Leased" : "Miss", text, stale: undefined }
     const { freshUntil, tags, value } = found
     if (freshUntil <= now)
-      return { _tag: leased ? "Leased" : "Miss", header, stale: { value, staleUntil: freshUntil + this.grace } }
-    return { _tag: "Hit", value, freshUntil, tags, header, due: !leased && now >= this.refreshTime(value, freshUntil) }
+      return { _tag: leased ? "Leased" : "Miss", text, stale: { value, staleUntil: freshUntil + this.grace } }
+    return { _tag: "Hit", value, freshUntil, tags, text, due: !leased && now >= this.refreshTime(value, freshUntil) }
   }
 
   /** What the store did not take is owed to it: until it is, reads of those keys go past the store. */
@@ -289,4 +291,8 @@ export class Shelf<K, A, I> {
   }
 }
 
-const absent: Read<never> = { _tag: "Miss", header: "", stale: undefined }
+/** Whether a tag was invalidated after the value's lookup began. */
+const outdated = ({ bornAt, tags }: Envelope.Envelope<unknown>, times: ReadonlyMap<string, number> | undefined) =>
+  tags.some((tag) => (times?.get(tag) ?? Infinity) >= bornAt)
+
+const absent: Read<never> = { _tag: "Miss", text: "", stale: undefined }

@@ -105,7 +105,7 @@ const operation: fc.Arbitrary<Run> = fc.oneof(
   // What these two write is the time.
   op("cache_put", fc.tuple(key), (store, k) =>
     Effect.zipRight(
-      store.run(Envelope.put, [`put:${k}`], ["j1.", ".a;1", "3600000"]),
+      store.run(Envelope.put, [`put:${k}`], ["j1", ".a;1", "3600000"]),
       Effect.map(
         store.get(`put:${k}`),
         Option.map((text) => text.replace(/\d{12,}/, "now"))
