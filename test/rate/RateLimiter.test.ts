@@ -4,9 +4,11 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import * as TestContext from "effect/TestContext"
 import fc from "fast-check"
+import * as RedisStore from "../../layers/store/RedisStore.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import { RateLimited, StoreUnavailable } from "../../src/errors.ts"
 import { Denials, denialsMax } from "../../src/rate/Denials.ts"
@@ -88,6 +90,33 @@ it("without the store each rule does as it says: open, closed, or counted in thi
     expect(yield* uses("closed")).toBe(0)
     expect(yield* uses("local")).toBe(5)
   }).pipe(Effect.provide(RateLimiter.layer.pipe(Layer.provide([away, settings(true)])))))
+
+it.live("the same when Redis is killed, without a wait, and its limits count again when it is back", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.start()
+    const store = Layer.scoped(Store, RedisStore.make(Redis.address(redis)))
+    yield* Effect.gen(function* () {
+      const limiter = yield* RateLimiter.RateLimiter
+      const slow = { ...rule, limit: 1, window: "1 hour" } as const
+      const uses = (onStoreLoss: RateLimiter.Rule["onStoreLoss"], key: string) =>
+        Effect.map(
+          Effect.replicateEffect(allowed(limiter, { rule: { ...slow, name: onStoreLoss, onStoreLoss }, key }), 20),
+          (outcomes) => outcomes.filter((ok) => ok).length
+        )
+      yield* uses("local", "warm")
+      yield* redis.kill
+      yield* Effect.repeat(Effect.either((yield* Store).ping), { until: Either.isLeft })
+      const [took, passed] = yield* Effect.timed(
+        Effect.forEach(["open", "closed", "local"] as const, (one) => uses(one, "ada"))
+      )
+      expect(passed).toEqual([20, 0, 5])
+      expect(Duration.toMillis(took)).toBeLessThan(250)
+      yield* redis.restart
+      yield* Effect.retry((yield* Store).ping, Schedule.spaced("10 millis"))
+      expect(yield* uses("open", "bob")).toBe(5)
+    }).pipe(Effect.provide(RateLimiter.layer.pipe(Layer.provide(settings(true)), Layer.provideMerge(store))))
+  })
+)
 
 /** Calls of several people over several rules; each pauses, then asks for its charges together. */
 const schedule = fc.record({
