@@ -4,6 +4,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Store } from "../store/Store.ts"
+import { enrol } from "./enrol.ts"
 import { Outlet } from "./Outlet.ts"
 import * as Relay from "./Relay.ts"
 import { type Heard, type Signal, Topics } from "./Topics.ts"
@@ -52,9 +53,9 @@ export const signals = <A>(
 const local = (topics: Topics): typeof Broadcast.Service => ({
   publish: (topic, message) => Effect.sync(() => topics.deliver(topic, message)),
   listen: <A>(topic: string, heard: Heard<A>) =>
-    Effect.acquireRelease(
-      Effect.sync(() => topics.add(topic, heard as Heard<unknown>)),
-      () => Effect.sync(() => topics.remove(topic, heard as Heard<unknown>))
+    enrol(
+      () => topics.add(topic, heard as Heard<unknown>),
+      () => topics.remove(topic, heard as Heard<unknown>)
     )
 })
 

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import type { ExecutionResult, GraphQLSchema } from "graphql"
 import { OperationTypeNode } from "graphql"
+import { enrol } from "../broadcast/enrol.ts"
 import type { Shape } from "../config/Settings.ts"
 import { QueryCount } from "../database/QueryCount.ts"
 import { BadRequest, errors } from "../errors.ts"
@@ -150,9 +151,9 @@ export const make = (
       }
       Metrics.series(Metrics.requests, operation.type, ok).unsafeUpdate(1, [])
       const field = Metrics.series(Metrics.subscriptions, operation.rootField)
-      yield* Effect.acquireRelease(
-        Effect.sync(() => field.unsafeModify(1, [])),
-        () => Effect.sync(() => field.unsafeModify(-1, []))
+      yield* enrol(
+        () => field.unsafeModify(1, []),
+        () => field.unsafeModify(-1, [])
       )
       return source.feed
     })

@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { enrol } from "../broadcast/enrol.ts"
 import type { EndReason } from "./Session.ts"
 
 /** Ended sessions remembered at most; `onForgotten` runs when one had to be forgotten before its time. */
@@ -47,10 +48,13 @@ export class Endings {
 
   /** Calls `told` when the session ends, for as long as the scope lives; `check` runs once it would be noticed. */
   watch(sessionId: string, told: Told, check: Effect.Effect<void>): Effect.Effect<void, never, Scope.Scope> {
-    return Effect.acquireRelease(
-      Effect.sync(() => this.join(sessionId, told)),
-      () => Effect.sync(() => this.leave(sessionId, told))
-    ).pipe(Effect.zipRight(check))
+    return Effect.zipRight(
+      enrol(
+        () => this.join(sessionId, told),
+        () => this.leave(sessionId, told)
+      ),
+      check
+    )
   }
 
   private join(sessionId: string, told: Told): void {

@@ -15,8 +15,8 @@ export const counted: Effect.Effect<(part: Part) => Part, never, Presence> = Eff
 
   const subscription = (field: SubscriptionField): SubscriptionField => ({
     ...field,
-    subscribe: (args, request) =>
-      Effect.tap(field.subscribe(args, request), () =>
+    subscribe: (args, request, wake) =>
+      Effect.tap(field.subscribe(args, request, wake), () =>
         Option.match(viewerId(request), { onNone: () => Effect.void, onSome: presence.connected })
       )
   })
