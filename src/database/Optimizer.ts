@@ -104,7 +104,8 @@ const isCopyable = (text: string): boolean => !/\bfrom\s+"?\w+"?\."?\w+|\bjoin\s
 const tables = ({ tables: all }: Catalog.Catalog, names: ReadonlySet<string>): ReadonlyArray<Catalog.Table> =>
   all.filter(({ name }, n) => names.has(name) && all.findIndex((other) => other.name === name) === n)
 
-const verdict = ({ after, before, usesIndex }: Trial.Outcome): string | undefined => {
+const verdict = ({ after, before, isServed, usesIndex }: Trial.Outcome): string | undefined => {
+  if (isServed) return "a partial index serves it already, if the value that this one is made for is a constant"
   if (!usesIndex) return "the planner does not use it"
   const cheaper = before.cost / after.cost
   if (cheaper < Trial.gainMin) return `it makes the statement ${cheaper.toFixed(1)} times cheaper only`
@@ -165,18 +166,25 @@ const proposalsOf = (catalog: Catalog.Catalog, plans: ReadonlyArray<Planned>) =>
   })
 }
 
-/** What another advised index does as well: one that begins with the same columns. */
-const covered = (one: Proposals.Proposal, all: ReadonlyArray<Proposals.Proposal>): boolean =>
+type Good = Extract<Tried, { readonly advised: Advised }>
+
+/** What another advised index does as well: one that begins with the same columns, or the one of all rows. */
+const covered = ({ advised, proposal: one }: Good, all: ReadonlyArray<Good>): boolean =>
   all.some(
-    (other) =>
+    ({ advised: others, proposal: other }) =>
       other !== one &&
       other.method === "btree" &&
       one.method === "btree" &&
       other.table === one.table &&
-      other.predicate === one.predicate &&
-      other.columns.length > one.columns.length &&
-      one.columns.every((column, n) => other.columns[n] === column)
+      (startsLike(other, one) ||
+        (other.statement === one.source && others.outcome.after.cost < Trial.gainMin * advised.outcome.after.cost))
   )
+
+/** Whether the other one has the same rows and begins with the same columns. */
+const startsLike = (other: Proposals.Proposal, one: Proposals.Proposal): boolean =>
+  other.predicate === one.predicate &&
+  other.columns.length > one.columns.length &&
+  one.columns.every((column, n) => other.columns[n] === column)
 
 const tooSmall = ({ proposal }: Wanted): Tried =>
   rejected(
@@ -216,15 +224,7 @@ const creations = (
     const tried = yield* Effect.forEach(groups, (group) => tryGroup(sql, catalog, group, progress))
     const good = tried.flat().flatMap((one) => ("advised" in one ? [one] : []))
     return {
-      create: good
-        .filter(
-          ({ proposal }) =>
-            !covered(
-              proposal,
-              good.map((one) => one.proposal)
-            )
-        )
-        .map(({ advised }) => advised),
+      create: good.filter((one) => !covered(one, good)).map(({ advised }) => advised),
       rejected: [...tried.flat(), ...small.map(tooSmall)].flatMap((one) => ("rejected" in one ? [one.rejected] : []))
     }
   })

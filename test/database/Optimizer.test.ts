@@ -22,6 +22,12 @@ const tables = [
   `create index orders_code_length on orders (length(code))`,
   `create index orders_placed on orders (placed_at)`,
   `create index orders_placed_city on orders (placed_at, city)`,
+  `create table jobs (id int primary key, state smallint not null, due_at timestamptz not null, body text not null)`,
+  `insert into jobs select n, case when n % 200 = 0 then 0 else 1 + n % 2 end,
+     timestamptz '2026-01-01' + n * interval '1 second', repeat('x', 60) from generate_series(1, 20000) n`,
+  `create table tasks (like jobs including all)`,
+  `insert into tasks select * from jobs`,
+  `create index tasks_waiting on tasks (due_at) where state = 0`,
   `create extension if not exists pg_stat_statements`,
   `analyze`
 ]
@@ -34,6 +40,9 @@ const shop = Layer.effectDiscard(
     yield* sql`select id from orders where note like ${"%te777%"}`
     yield* sql`select count(*) from orders where paid = ${true}`
     yield* sql`select id from orders where city = ${"city1"} order by placed_at desc limit ${5}`
+    const soon = new Date("2026-01-02")
+    yield* sql`select id from jobs where state = 0 and due_at < ${soon} order by due_at limit ${10}`
+    yield* sql`select id from tasks where state = 0 and due_at < ${soon} order by due_at limit ${10}`
   })
 )
 
@@ -66,6 +75,24 @@ withLayer("indexes of a shop", layer, (it) => {
       const { create, rejected } = yield* advice
       expect(create.filter(({ sql }) => sql.includes("(paid)"))).toEqual([])
       expect(rejected.find(({ sql }) => sql.includes("(paid)"))?.why).toMatch(/does not use it|only/)
+    }))
+
+  it("a condition that few rows meet gets an index of these, tried with the value that they have", () =>
+    Effect.gen(function* () {
+      const { create } = yield* advice
+      const found = create.find(({ sql }) => sql.endsWith("on public.jobs using btree (due_at) where state = 0"))
+      expect(found?.statement).toContain("state = 0 and due_at < $")
+      expect(found?.reason).toContain("where state is 0")
+      expect(found?.outcome.before.millis).toBeGreaterThan(found?.outcome.after.millis ?? Infinity)
+    }))
+
+  it("what a partial index does already, for a constant that the server does not tell, is not advised", () =>
+    Effect.gen(function* () {
+      const { create, rejected } = yield* advice
+      expect(create.filter(({ sql }) => sql.includes("public.tasks"))).toEqual([])
+      expect(rejected.filter(({ sql }) => sql.includes("public.tasks")).map(({ why }) => why)).toEqual([
+        expect.stringContaining("a partial index serves it already")
+      ])
     }))
 
   it("duplicates, prefixes and unused ones may go; what a key stands on stays", () =>

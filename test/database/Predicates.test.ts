@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test"
-import { clauses } from "../../src/database/optimizer/Predicates.ts"
+import { clauses, normal } from "../../src/database/optimizer/Predicates.ts"
 
 /** As `left operator right`, for reading. */
 const read = (filter: string, alias?: string) =>
@@ -21,6 +21,17 @@ test("the table's alias is left out; other tables, ORs and computed conditions a
   expect(read("(u.id = o.user_id)", "u")).toEqual([])
   expect(read("((a = $1) OR (b = $2))")).toEqual([])
   expect(read("((id)::text = (SubPlan 1))")).toEqual([])
+})
+
+test("predicates that say the same are the same", () => {
+  const same = [
+    "((state = 0) AND (ended_at IS NULL))",
+    "ended_at IS NULL and state = 0",
+    "(ended_at IS NULL) AND (state = 0)"
+  ]
+  expect(new Set(same.map(normal)).size).toBe(1)
+  expect(normal("(state = 1)")).not.toBe(normal("(state = 0)"))
+  expect(normal(null)).not.toBe(normal("((a = 1) OR (b = 2))"))
 })
 
 test("what a text says is not read as a condition", () => {

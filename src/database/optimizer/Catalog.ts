@@ -53,12 +53,22 @@ export interface ForeignKey {
   readonly target: string
 }
 
+/** A value that few rows have, of a column that has few values, such as the state of what waits. As SQL writes both. */
+export interface RareValue {
+  readonly schema: string
+  readonly table: string
+  readonly column: string
+  readonly value: string
+}
+
 /** What the database is made of. */
 export interface Catalog {
   readonly tables: ReadonlyArray<Table>
   readonly indexes: ReadonlyArray<Index>
   readonly foreignKeys: ReadonlyArray<ForeignKey>
   readonly extensions: ReadonlyArray<string>
+  /** The rarest of a column first. */
+  readonly rare: ReadonlyArray<RareValue>
   /** Hours that the statistics cover at least. */
   readonly hours: number
 }
@@ -119,6 +129,17 @@ select n.nspname as "schema", t.relname as "table", k.conname as "name", k.confr
 from pg_constraint k join pg_class t on t.oid = k.conrelid join pg_namespace n on n.oid = t.relnamespace
 where k.contype = 'f' and t.relkind = 'r' and ${ours("n.nspname")} order by 1, 2, 3`
 
+/** Share of the rows that have a rare value, at most; and how many values its column has, at most. */
+const rareShareMax = 0.1
+const rareValuesMax = 20
+
+const rare = `
+select s.schemaname as "schema", s.tablename as "table", quote_ident(s.attname) as "column",
+  case when v ~ '^-?[0-9]{1,18}$' then v else quote_literal(v) end as "value"
+from pg_stats s, unnest(s.most_common_vals::text::text[], s.most_common_freqs) as u (v, f)
+where ${ours("s.schemaname")} and not s.inherited and s.n_distinct between 2 and ${rareValuesMax} and f <= ${rareShareMax}
+order by 1, 2, 3, f`
+
 const about = `
 select (select json_agg(extname) from pg_extension)::text as "extensions",
   extract(epoch from now() - greatest(d.stats_reset, pg_postmaster_start_time()))::float8 / 3600 as "hours"
@@ -144,6 +165,7 @@ export const read = (sql: SqlClient.SqlClient): Effect.Effect<Catalog, SqlError>
         indexes: found.map((index) => ({ ...index, columns: columnsOf(index.columns) })),
         foreignKeys: keys.map((key) => ({ ...key, columns: texts(key.columns) })),
         extensions: texts(general?.extensions ?? "[]"),
+        rare: yield* sql.unsafe<RareValue>(rare),
         hours: general?.hours ?? 0
       }
     })

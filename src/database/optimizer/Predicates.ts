@@ -4,6 +4,8 @@ export interface Clause {
   readonly operator: string
   /** A value: a placeholder, a literal, `ANY (…)`. Empty for `IS NULL` and the like. */
   readonly right: string
+  /** The value is always this one. */
+  readonly isConstant?: true
 }
 
 /** The position behind the bracket that closes the one at `start`. */
@@ -69,6 +71,16 @@ const clauseOf = (text: string): Clause | undefined => {
   return left !== undefined && isValue && /[a-z_]/i.test(left) && !left.includes("$")
     ? { left: expression(left), operator, right }
     : undefined
+}
+
+/** The same for predicates that say the same, whatever brackets and order they are written with; "" for none. */
+export const normal = (predicate: string | null): string => {
+  if (predicate === null) return ""
+  const parts = split(bare(predicate), / AND /iy)
+  return parts
+    .map((part) => bare(part.trim()))
+    .sort()
+    .join(" and ")
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { PlanNode } from "../Plans.ts"
 import { nodesOf } from "../Plans.ts"
 import type { Catalog, ForeignKey, Index, Table } from "./Catalog.ts"
-import { type Clause, clauses } from "./Predicates.ts"
+import { type Clause, clauses, normal } from "./Predicates.ts"
 import type { Statement } from "./Workload.ts"
 
 /** An index that might help, to be tried. */
@@ -17,6 +17,10 @@ export interface Proposal {
   readonly statement: string
   /** What it looks for, to make runs with values of. */
   readonly clauses: ReadonlyArray<Clause>
+  /** The text that the server counted, when `statement` is that with a constant in place of a value. */
+  readonly source: string | null
+  /** The statement with constants for which there are partial indexes: the server does not count those apart. */
+  readonly constants: ReadonlyArray<string>
 }
 
 /** Tables with fewer rows are read as a whole faster than by an index. */
@@ -36,7 +40,7 @@ export const definitionOf = ({
   method,
   predicate,
   table
-}: Omit<Proposal, "reason" | "statement" | "clauses">): string =>
+}: Pick<Proposal, "columns" | "method" | "predicate" | "table">): string =>
   `on ${quoted(table.schema)}.${quoted(table.name)} using ${method} (${columns.join(", ")})${predicate === null ? "" : ` where ${predicate}`}`
 
 /** For a foreign key without an index: what Postgres itself asks for each row that is deleted from the target. */
@@ -53,14 +57,16 @@ export const forKey = (key: ForeignKey, catalog: Catalog): ReadonlyArray<Proposa
       predicate: null,
       reason: `foreign key ${key.name} to ${key.target} has no index`,
       statement: `select 1 from only ${relationOf(table)} x where ${where} for key share of x`,
-      clauses: columns.map((left, n) => ({ left, operator: "=", right: `$${n + 1}` }))
+      clauses: columns.map((left, n) => ({ left, operator: "=", right: `$${n + 1}` })),
+      source: null,
+      constants: []
     }
   ]
 }
 
-const isFixed = ({ operator, right }: Clause): boolean =>
-  operator.startsWith("IS ") || right === "true" || right === "false"
-const isEqual = ({ operator, right }: Clause): boolean => operator === "=" && !isFixed({ left: "", operator, right })
+const isFixed = ({ isConstant, operator, right }: Clause): boolean =>
+  isConstant === true || operator.startsWith("IS ") || right === "true" || right === "false"
+const isEqual = (clause: Clause): boolean => clause.operator === "=" && !isFixed(clause)
 const isRange = ({ operator }: Clause): boolean => ["<", "<=", ">", ">="].includes(operator)
 const isPattern = ({ operator }: Clause): boolean => ["~~", "~~*", "~", "~*"].includes(operator)
 const isContainment = ({ operator }: Clause): boolean => ["@>", "<@", "&&", "@@"].includes(operator)
@@ -82,7 +88,9 @@ const shapes = (found: ReadonlyArray<Clause>, sort: ReadonlyArray<string>, trigr
   const range = found.filter(isRange).map(({ left }) => left)
   const fixed = found.filter(isFixed).map(({ left, operator, right }) => `${left} ${operator} ${right}`.trim())
   const predicate = fixed.length === 0 ? null : fixed.join(" and ")
-  const searched = unique([...equal, ...(sort.length > 0 ? sort : range.slice(0, 1))])
+  const sought = unique([...equal, ...(sort.length > 0 ? sort : range.slice(0, 1))])
+  // Where nothing but a constant is looked for, the rows that have it are what is wanted.
+  const searched = sought.length > 0 ? sought : found.flatMap(({ isConstant, left }) => (isConstant ? [left] : []))
   const trees = searched.length === 0 ? [] : [searched]
   return [
     ...trees.flatMap((columns): ReadonlyArray<Shape> => [
@@ -105,27 +113,76 @@ const already = (indexes: ReadonlyArray<Index>, table: Table, { columns, method,
       index.schema === table.schema &&
       index.valid &&
       index.method === method &&
-      index.predicate === predicate &&
+      normal(index.predicate) === normal(predicate) &&
       columns.every((column, n) => index.columns[n]?.text === column.replace(/ (gin_trgm_ops|DESC)$/, ""))
   )
 
-/** For a statement that reads many rows to keep few: an index for what it looks for in each such table. */
+/** The text with `value` where `$n` stands, and the placeholders behind it one number lower. */
+const withConstant = (text: string, n: number, value: string): string =>
+  text.replace(/\$(\d+)/g, (placeholder, number) => {
+    const at = Number(number)
+    return at === n ? value : at > n ? `$${at - 1}` : placeholder
+  })
+
+/** A statement of which one value is always the same, as far as anybody knows who sees it without its values. */
+interface Variant {
+  readonly text: string
+  readonly clauses: ReadonlyArray<Clause>
+}
+
+/** The statement with a constant where it compares the column with a value; none where it does not. */
+const variant = (text: string, found: ReadonlyArray<Clause>, column: string, value: string): ReadonlyArray<Variant> =>
+  found.flatMap((clause) => {
+    const [, n] = /^\$(\d+)$/.exec(clause.right) ?? []
+    if (n === undefined || clause.left !== column || clause.operator !== "=") return []
+    const fixed: Clause = { left: column, operator: "=", right: value, isConstant: true }
+    return [{ text: withConstant(text, Number(n), value), clauses: found.map((one) => (one === clause ? fixed : one)) }]
+  })
+
+/** Rare values of one table that are tried as constants of a statement at most. */
+const constantsMax = 3
+
+/**
+ * For a statement that reads many rows to keep few: an index for what it looks for in each such table; and where it
+ * compares a column with a value that may be a constant, one of the rows that have it, if these are few.
+ */
 export const forStatement = (
   { meanMillis, text }: Statement,
   plan: PlanNode,
-  { extensions, indexes, tables }: Catalog
+  { extensions, indexes, rare, tables }: Catalog
 ): ReadonlyArray<Proposal> =>
   nodesOf(plan).flatMap((node) => {
     const table = tables.find(({ name }) => name === node["Relation Name"])
     if (table === undefined || table.rows < rowsMin || node["Node Type"].startsWith("Index Only")) return []
     const found = node.Filter === undefined ? [] : clauses(node.Filter, node.Alias)
-    return shapes(found, sortOf(plan, node), extensions.includes("pg_trgm"))
-      .filter((shape) => !already(indexes, table, shape))
-      .map((shape) => ({
-        ...shape,
-        table,
-        reason: `reads ${table.name} without an index, ${Math.round(meanMillis * 10) / 10} ms a call`,
-        statement: text,
-        clauses: found
-      }))
+    const here = (one: { readonly schema: string; readonly table: string }) =>
+      one.schema === table.schema && one.table === table.name
+    const constants = indexes
+      .filter(here)
+      .flatMap(({ predicate }) =>
+        clauses(predicate ?? "", undefined).flatMap(({ left, operator, right }) =>
+          operator === "=" ? variant(text, found, left, right) : []
+        )
+      )
+    const rarely = rare
+      .filter(here)
+      .flatMap(({ column, value }) =>
+        variant(text, found, column, value).map((one) => ({ ...one, what: `${column} is ${value}, as in few rows` }))
+      )
+    const propose = (of: Variant, where: string, isRare: boolean): ReadonlyArray<Proposal> =>
+      shapes(of.clauses, sortOf(plan, node), extensions.includes("pg_trgm"))
+        .filter((shape) => !already(indexes, table, shape) && (shape.predicate !== null || !isRare))
+        .map((shape) => ({
+          ...shape,
+          table,
+          reason: `reads ${table.name} without an index${where}, ${Math.round(meanMillis * 10) / 10} ms a call`,
+          statement: of.text,
+          clauses: of.clauses,
+          source: isRare ? text : null,
+          constants: constants.map((one) => one.text)
+        }))
+    return [
+      ...propose({ text, clauses: found }, "", false),
+      ...rarely.slice(0, constantsMax).flatMap((one) => propose(one, ` where ${one.what}`, true))
+    ]
   })

@@ -31,6 +31,8 @@ export interface Measured {
 /** What became of a proposal on the copy. */
 export interface Outcome {
   readonly usesIndex: boolean
+  /** With one of its `constants` the statement finds its rows by a partial index that there is. */
+  readonly isServed: boolean
   readonly before: Measured
   readonly after: Measured
   readonly sampleRows: number
@@ -84,8 +86,8 @@ const copy = (sql: SqlClient.SqlClient, table: Table) =>
   })
 
 /** The condition with a value of the row that `probe` names; undefined where we can make up none. */
-const probed = ({ left, operator, right }: Clause, n: number): string | undefined => {
-  if (operator.startsWith("IS ") || right === "true" || right === "false") return undefined
+const probed = ({ isConstant, left, operator, right }: Clause, n: number): string | undefined => {
+  if (isConstant || operator.startsWith("IS ") || right === "true" || right === "false") return undefined
   return operator === "@@" ? undefined : `quote_literal((${left})::text) as v${n}`
 }
 
@@ -125,6 +127,20 @@ const measure = (sql: SqlClient.SqlClient, statement: string, probes: ReadonlyAr
     return { plan, measured: { cost: plan["Total Cost"], millis } }
   })
 
+/** Whether a partial index of the copy answers the statement with one of its constants. */
+const served = (sql: SqlClient.SqlClient, { constants, table }: Proposal) =>
+  Effect.gen(function* () {
+    if (constants.length === 0) return false
+    const partial = yield* sql.unsafe<{ readonly name: string }>(
+      `select c.relname as name from pg_index i join pg_class c on c.oid = i.indexrelid
+       where i.indrelid = $1::regclass and i.indpred is not null`,
+      [copyOf(table)]
+    )
+    const plans = yield* Effect.forEach(constants, (text) => Plans.nodeOf(sql, text))
+    const used = new Set(plans.flatMap(Plans.nodesOf).map((node) => node["Index Name"]))
+    return partial.some(({ name }) => used.has(name))
+  })
+
 const candidate = "connect_candidate"
 
 const build = (sql: SqlClient.SqlClient, proposal: Proposal) =>
@@ -135,6 +151,7 @@ const build = (sql: SqlClient.SqlClient, proposal: Proposal) =>
       const [held] = yield* sql.unsafe<{ readonly n: number }>(`select count(*)::int as n from ${copyOf(table)}`)
         .unprepared
       const probes = yield* probesOf(sql, proposal)
+      const isServed = yield* served(sql, proposal)
       const before = yield* measure(sql, statement, probes)
       const definition = definitionOf({ ...proposal, table: { ...table, schema: "pg_temp" } })
       yield* sql.unsafe(`create index ${candidate} ${definition}`).unprepared
@@ -142,6 +159,7 @@ const build = (sql: SqlClient.SqlClient, proposal: Proposal) =>
       const after = yield* measure(sql, statement, probes)
       return {
         usesIndex: Plans.nodesOf(after.plan).some((node) => node["Index Name"] === candidate),
+        isServed,
         before: before.measured,
         after: after.measured,
         sampleRows: held?.n ?? 0
