@@ -26,6 +26,11 @@ test("docs/security.md has every requirement of ASVS V4 and V7 at levels 1 and 2
   expect(rows.map(({ number }) => number)).toEqual(expect.arrayContaining(wanted))
 })
 
+test("docs/security.md has every item of the GraphQL cheat sheet that is listed, in order", () => {
+  const items = rows.map(({ number }) => number).filter((number) => number.startsWith("G"))
+  expect(items).toEqual(Array.from({ length: 18 }, (_, index) => `G${index + 1}`))
+})
+
 test("every requirement names a test, and every named test exists", () => {
   const tests = [...new Glob("**/*.test.ts").scanSync(join(root, "test"))]
     .map((file) => read(join("test", file)))
