@@ -14,9 +14,12 @@ const once = (done: () => void): void => {
   )
   let left = ids.length
   for (const id of ids) {
-    batcher.load(id).join(Runtime.defaultRuntime, () => {
-      if (--left === 0) done()
-    })
+    batcher.load(id).join(
+      () => Runtime.defaultRuntime,
+      () => {
+        if (--left === 0) done()
+      }
+    )
   }
 }
 

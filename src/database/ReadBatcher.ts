@@ -56,11 +56,14 @@ const joinMany = <K, Row, E>(
     const found = new Map<K, Row>()
     let missing = keys.length
     const joined = keys.map((key) =>
-      batcher.load(key).join(runtime, (exit) => {
-        if (Exit.isFailure(exit)) return resume(Exit.failCause(exit.cause))
-        if (Option.isSome(exit.value)) found.set(key, exit.value.value)
-        if (--missing === 0) resume(Exit.succeed(found))
-      })
+      batcher.load(key).join(
+        () => runtime,
+        (exit) => {
+          if (Exit.isFailure(exit)) return resume(Exit.failCause(exit.cause))
+          if (Option.isSome(exit.value)) found.set(key, exit.value.value)
+          if (--missing === 0) resume(Exit.succeed(found))
+        }
+      )
     )
     return Effect.forEach(joined, ({ leave }) => leave, { discard: true })
   })

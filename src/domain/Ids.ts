@@ -49,15 +49,25 @@ export type AuditEntryId = typeof AuditEntryId.Type
 export const make = <B extends string>(schema: Schema.brand<typeof Schema.String, B>) =>
   Effect.map(Uuid.v7, (uuid) => uuid as typeof schema.Type)
 
-/** What GraphQL shows for a UUID of this type. By its places: a page has dozens, and a search costs twice as much. */
-export const toGlobal = (type: NodeType, uuid: string): string =>
-  prefixes[type] +
-  "_" +
-  uuid.substring(0, 8) +
-  uuid.substring(9, 13) +
-  uuid.substring(14, 18) +
-  uuid.substring(19, 23) +
-  uuid.substring(24)
+/** Global ids of one type that are remembered; when there are more, all are forgotten. */
+export const rememberedMax = 4_096
+
+const remembered = new Map(Object.keys(prefixes).map((type) => [type as NodeType, new Map<string, string>()]))
+
+/**
+ * What GraphQL shows for a UUID of this type. A page has dozens, mostly of the same few people, and a text put together
+ * of pieces costs its reader more than all else of a row: so it is remembered.
+ */
+export const toGlobal = (type: NodeType, uuid: string): string => {
+  const known = remembered.get(type)!
+  const found = known.get(uuid)
+  if (found !== undefined) return found
+  const [a, b, c, d, e] = [uuid.slice(0, 8), uuid.slice(9, 13), uuid.slice(14, 18), uuid.slice(19, 23), uuid.slice(24)]
+  const made = `${prefixes[type]}_${a}${b}${c}${d}${e}`
+  if (known.size >= rememberedMax) known.clear()
+  known.set(uuid, made)
+  return made
+}
 
 const form = /^([a-z]{3})_([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})$/
 const types = new Map(Object.entries(prefixes).map(([type, prefix]) => [prefix as string, type as NodeType]))

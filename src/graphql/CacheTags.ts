@@ -16,29 +16,18 @@ const noteRow =
     else if (typeof value === "object" && value !== null && "id" in value) tags.add(`${prefix}:${String(value.id)}`)
   }
 
-const noteOf = (type: GraphQLOutputType): Note | undefined => {
+/** Notes what a resolver of this type returns; undefined where no change is told. */
+export const noter = (type: GraphQLOutputType): Note | undefined => {
   const named = getNamedType(type)
   const prefix = prefixes[named.name]
   if (prefix !== undefined) return noteRow(prefix)
   const edge = isObjectType(named) ? named.getFields()["edges"] : undefined
   const edgeType = edge === undefined ? undefined : getNamedType(edge.type)
   const node = isObjectType(edgeType) ? edgeType.getFields()["node"] : undefined
-  const inner = node === undefined ? undefined : noteOf(node.type)
+  const inner = node === undefined ? undefined : noter(node.type)
   if (inner === undefined) return undefined
   return (value, tags) => {
     const edges = (value as { readonly edges?: ReadonlyArray<{ readonly node: unknown }> } | null)?.edges
     for (const one of edges ?? []) inner(one.node, tags)
   }
-}
-
-/** Notes what a resolver of this type returns, a promise's value included; undefined where no change is told. */
-export const noter = (type: GraphQLOutputType): ((value: unknown, tags: Set<string>) => unknown) | undefined => {
-  const note = noteOf(type)
-  if (note === undefined) return undefined
-  const noted = (value: unknown, tags: Set<string>): unknown => {
-    note(value, tags)
-    return value
-  }
-  return (value, tags) =>
-    value instanceof Promise ? value.then((found: unknown) => noted(found, tags)) : noted(value, tags)
 }

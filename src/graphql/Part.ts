@@ -96,6 +96,13 @@ export const viewer = (
     ? Effect.succeed(request.session.value)
     : Effect.fail(request.sessionFailure ?? new Unauthenticated())
 
+/** What is for the viewer, without a step of a fiber before it. */
+export const forViewer = <A, E>(
+  request: RequestContext,
+  use: (session: Session) => Effect.Effect<A, E>
+): Effect.Effect<A, E | Effect.Effect.Error<ReturnType<typeof viewer>>> =>
+  request.session._tag === "Some" ? use(request.session.value) : Effect.flatMap(viewer(request), use)
+
 /** A value of this request made once: `memo(request, key, () => …)`. */
 export const memo = <A>(request: RequestContext, key: unknown, make: () => A): A => {
   if (!request.memo.has(key)) request.memo.set(key, make())

@@ -1,31 +1,34 @@
 import type {
   DocumentNode,
   ExecutionResult,
+  FragmentDefinitionNode,
   GraphQLFormattedError,
   GraphQLSchema,
-  OperationDefinitionNode,
-  OperationTypeNode
+  OperationDefinitionNode
 } from "graphql"
 import {
   createSourceEventStream,
-  execute,
   getOperationAST,
+  getVariableValues,
   GraphQLError,
   Kind,
+  OperationTypeNode,
   NoSchemaIntrospectionCustomRule,
   parse,
   specifiedRules,
-  validate
+  validate,
+  visit
 } from "graphql"
-import type { CompiledQuery } from "graphql-jit"
-import { compileQuery, isCompiledQuery } from "graphql-jit"
 import type { Source } from "./assemble.ts"
 import * as CachePolicy from "./CachePolicy.ts"
 import * as Cost from "./cost.ts"
+import { Execution } from "./Execution.ts"
 import * as Failures from "./Failures.ts"
 import { hasConditionalSubscription, tokensMax, tooLarge } from "./limits.ts"
 import * as Persisted from "./Persisted.ts"
-import type { Run } from "./Run.ts"
+import { type ObjectPlan, Planner } from "./Plan.ts"
+import * as Priority from "./Priority.ts"
+import type { Late, Run } from "./Run.ts"
 
 /** Documents kept ready; the ones not used for longest go first. */
 export const documentsMax = 1_000
@@ -38,7 +41,7 @@ export const documentErrorsMax = 10
 
 export type Variables = Readonly<Record<string, unknown>>
 
-/** An operation that is ready to run: parsed, within the limits, valid, and compiled when it has come before. */
+/** An operation that is ready to run: parsed, within the limits, valid, and planned. */
 export interface Operation {
   readonly type: OperationTypeNode
   /** The operation's own name, for logs. */
@@ -51,9 +54,11 @@ export interface Operation {
   readonly hash: string
   /** How long its answers may be kept, and for whom; undefined: not at all. */
   readonly cachePolicy: CachePolicy.CachePolicy | undefined
+  /** Its class when load is shed. */
+  readonly priority: Priority.Priority
   /** What it costs with these variables, before it runs. */
   readonly cost: (variables: Variables) => number
-  readonly execute: (run: Run, variables: Variables, root?: unknown) => ExecutionResult | PromiseLike<ExecutionResult>
+  readonly execute: (run: Run, variables: Variables, root?: unknown) => ExecutionResult | Late<ExecutionResult>
   /** The events of a subscription, or why there are none. */
   readonly source: (run: Run, variables: Variables) => PromiseLike<Source | ExecutionResult>
   /** JSON of a result. */
@@ -70,6 +75,8 @@ export interface Refused {
 /** Prepared operations of one schema, by text and operation name. */
 export interface Prepared {
   readonly prepare: (query: string, operationName: string | null | undefined) => Operation | Refused
+  /** One that has been prepared before; undefined: preparing it would cost something. */
+  readonly known: (query: string, operationName: string | null | undefined) => Operation | undefined
   /** Documents kept now. */
   readonly size: () => number
 }
@@ -84,16 +91,28 @@ const badRequest = (message: string): Refused => ({
   errors: [{ message, extensions: Failures.refusal("BadRequest") }]
 })
 
-/** Compiled on its second use, so that documents that come once cost no compilation. Falls back to graphql's executor. */
-const compiled = (schema: GraphQLSchema, document: DocumentNode, name: string | undefined) => {
-  let uses = 0
-  let ready: CompiledQuery | undefined
-  return (): CompiledQuery | undefined => {
-    if (++uses === 2) {
-      const result = compileQuery(schema, document, name ?? "", { disablingCapturingStackErrors: true })
-      if (isCompiledQuery(result)) ready = result
+/** Plans of one operation that are kept, one for each choice of its @skip and @include. */
+const plansMax = 16
+
+/** The plan for these variables. */
+const planner = (schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) => {
+  const fragments = new Map<string, FragmentDefinitionNode>()
+  const conditions = new Set<string>()
+  for (const one of document.definitions) if (one.kind === Kind.FRAGMENT_DEFINITION) fragments.set(one.name.value, one)
+  visit(document, {
+    Directive: ({ arguments: given }) => {
+      for (const { value } of given ?? []) if (value.kind === Kind.VARIABLE) conditions.add(value.name.value)
     }
-    return ready
+  })
+  const plans = new Map<string, ObjectPlan>()
+  return (variables: Record<string, unknown>): ObjectPlan => {
+    let key = ""
+    for (const name of conditions) key += variables[name] === true ? "1" : "0"
+    const known = plans.get(key)
+    if (known !== undefined) return known
+    const plan = new Planner(schema, fragments, variables).operation(operation)
+    if (plans.size < plansMax) plans.set(key, plan)
+    return plan
   }
 }
 
@@ -116,7 +135,8 @@ const operationOf = (
         : `The document has no operation "${operationName}"`
     )
   }
-  const compile = compiled(schema, document, operationName)
+  const planOf = planner(schema, document, node)
+  const isSerial = node.operation === OperationTypeNode.MUTATION
   const argsOf = (run: Run, variableValues: Variables, rootValue?: unknown) => ({
     schema,
     document,
@@ -133,9 +153,15 @@ const operationOf = (
     document,
     hash: Persisted.hash(`${operationName ?? ""}\n${query}`),
     cachePolicy: CachePolicy.of(schema, document, node),
+    priority: Priority.of(schema, document, node),
     cost: Cost.of(schema, document, node),
-    execute: (run, variables, root) =>
-      compile()?.query(root, run, variables) ?? (execute(argsOf(run, variables, root)) as ExecutionResult),
+    execute: (run, variables, root) => {
+      const { coerced, errors } = getVariableValues(schema, node.variableDefinitions ?? [], variables, {
+        maxErrors: 50
+      })
+      if (errors !== undefined) return { errors }
+      return new Execution(run, coerced).start(planOf(coerced), root, isSerial)
+    },
     source: (run, variables) =>
       createSourceEventStream(argsOf(run, variables)) as PromiseLike<unknown> as PromiseLike<Source | ExecutionResult>,
     stringify: JSON.stringify
@@ -214,6 +240,7 @@ export const make = (schema: GraphQLSchema, options: { readonly explorer: boolea
       if (!("errors" in operation)) entry.operations.set(name, operation)
       return operation
     },
+    known: (query, operationName) => entries.get(query)?.operations.get(operationName ?? undefined),
     size: () => entries.size
   }
 }

@@ -20,8 +20,8 @@ import type { RequestContext } from "./Part.ts"
 export interface Run {
   readonly request: RequestContext
   readonly runtime: Runtime.Runtime<never>
-  /** What resolvers wait for; left when the execution is interrupted. */
-  readonly pending: Set<Pending>
+  /** What resolvers wait for or have waited for; left when the execution is interrupted. */
+  readonly pending: Array<Pending>
   /** `runtime` by field: there the statements of a field are counted under its name, and the deadline is in force. */
   readonly fields: Map<string, Runtime.Runtime<never>>
   readonly budget: Budget | undefined
@@ -46,7 +46,13 @@ interface Pending {
   readonly leave: Effect.Effect<unknown>
 }
 
+/** A result that comes later: `onDone` is told in the turn in which the last value came, which a promise would not be. */
+export interface Late<A> {
+  readonly onDone: (done: (result: A) => void) => void
+}
+
 const isPromise = (value: object): value is PromiseLike<unknown> => "then" in value && typeof value.then === "function"
+const isLate = (value: object): value is Late<unknown> => "onDone" in value
 
 const valueOf = <A>(exit: Exit.Exit<A, unknown>): A => {
   if (Exit.isSuccess(exit)) return exit.value
@@ -74,52 +80,56 @@ const runtimeOf = ({ budget, fields, runtime }: Run, field: string): Runtime.Run
   return own
 }
 
-/** A load waits in its batch: a list of twenty people costs one fiber and not twenty-one. */
-const settleLoad = (run: Run, field: string, load: Batcher.Load<unknown, unknown>): unknown => {
-  const known = load.known()
-  if (known !== undefined) return valueOf(known)
-  return new Promise((resolve, reject) => {
-    const joined = load.join(runtimeOf(run, field), (exit) => {
-      run.pending.delete(joined)
-      if (Exit.isSuccess(exit)) resolve(exit.value)
-      else reject(Failures.fromCause(exit.cause))
-    })
-    run.pending.add(joined)
-  })
-}
-
 /**
- * What graphql takes from a resolver of `field`: the value where the Effect is done at once, a promise where it is not.
- * Throws the failure as an Error.
+ * Begins the Effect of a resolver of `field`: its Exit where it is done at once; otherwise `done` is told later. A load
+ * waits in its batch: a list of twenty people costs one fiber and not twenty-one.
  */
-export const settle = (run: Run, field: string, effect: Effect.Effect<unknown, unknown>): unknown => {
-  if (Exit.isExit(effect)) return valueOf(effect)
-  if (Batcher.isLoad(effect)) return settleLoad(run, field, effect)
+export const begin = (
+  run: Run,
+  field: string,
+  effect: Effect.Effect<unknown, unknown>,
+  done: (exit: Exit.Exit<unknown, unknown>) => void
+): Exit.Exit<unknown, unknown> | undefined => {
+  if (Exit.isExit(effect)) return effect
+  if (Batcher.isLoad(effect)) {
+    const known = effect.known()
+    if (known === undefined) run.pending.push(effect.join(() => runtimeOf(run, field), done))
+    return known
+  }
   const fiber = Runtime.runFork(runtimeOf(run, field), effect)
   const exit = fiber.unsafePoll()
-  if (exit !== null) return valueOf(exit)
-  const pending: Pending = { leave: Fiber.interrupt(fiber) }
-  run.pending.add(pending)
-  // graphql knows promises only; this one is never left without an answer.
+  if (exit !== null) return exit
+  run.pending.push({ leave: Effect.suspend(() => Fiber.interrupt(fiber)) })
+  fiber.addObserver(done)
+  return undefined
+}
+
+/** The same for graphql, which knows promises only. Throws the failure as an Error. */
+export const settle = (run: Run, field: string, effect: Effect.Effect<unknown, unknown>): unknown => {
+  let settled: (exit: Exit.Exit<unknown, unknown>) => void = () => {}
+  const exit = begin(run, field, effect, (late) => settled(late))
+  if (exit !== undefined) return valueOf(exit)
   return new Promise((resolve, reject) => {
-    fiber.addObserver((done) => {
-      run.pending.delete(pending)
-      if (Exit.isSuccess(done)) resolve(done.value)
-      else reject(Failures.fromCause(done.cause))
-    })
+    settled = (late) => {
+      if (Exit.isSuccess(late)) resolve(late.value)
+      else reject(Failures.fromCause(late.cause))
+    }
   })
 }
 
-/** Waits for a promise of graphql's. When this is interrupted, so are the resolvers that the promise waits for. */
-const awaited = <A>(promise: PromiseLike<A>, run: Run): Effect.Effect<A> =>
+const leave = ({ pending }: Run): Effect.Effect<void> =>
+  Effect.suspend(() => Effect.forEach(pending, (one) => one.leave, { concurrency: "unbounded", discard: true }))
+
+/** Waits for an execution. When this is interrupted, so are the resolvers that it waits for. */
+const awaited = <A>(late: Late<A> | PromiseLike<A>, run: Run): Effect.Effect<A> =>
   Effect.async((resume) => {
-    promise.then(
-      (result) => resume(Effect.succeed(result)),
-      (defect) => resume(Effect.failCause(Cause.die(defect)))
-    )
-    return Effect.suspend(() =>
-      Effect.forEach(run.pending, ({ leave }) => leave, { concurrency: "unbounded", discard: true })
-    )
+    if ("onDone" in late) late.onDone((result) => resume(Effect.succeed(result)))
+    else
+      late.then(
+        (result) => resume(Effect.succeed(result)),
+        (defect) => resume(Effect.failCause(Cause.die(defect)))
+      )
+    return leave(run)
   })
 
 /**
@@ -127,7 +137,7 @@ const awaited = <A>(promise: PromiseLike<A>, run: Run): Effect.Effect<A> =>
  */
 export const execute = <A extends object>(
   request: RequestContext,
-  start: (run: Run) => A | PromiseLike<A>,
+  start: (run: Run) => A | Late<A> | PromiseLike<A>,
   { budget, opening }: { readonly budget?: Budget; readonly opening?: Opening } = {}
 ): Effect.Effect<A> =>
   Effect.withFiberRuntime((fiber, status) => {
@@ -138,13 +148,13 @@ export const execute = <A extends object>(
         runtimeFlags: RuntimeFlags.disable(status.runtimeFlags, RuntimeFlags.RuntimeMetrics),
         fiberRefs: fiber.getFiberRefs()
       }),
-      pending: new Set(),
+      pending: [],
       fields: new Map(),
       budget,
       opening
     }
     const result = start(run)
-    return isPromise(result) ? awaited(result, run) : Effect.succeed(result)
+    return isLate(result) || isPromise(result) ? awaited(result as Late<A>, run) : Effect.succeed(result as A)
   })
 
 /** The answer with its errors as they may leave. */

@@ -15,6 +15,7 @@ import type { Feed } from "./Feed.ts"
 import * as CacheTags from "./CacheTags.ts"
 import type { Field, Part, RequestContext, SubscriptionField } from "./Part.ts"
 import { field } from "./Part.ts"
+import { bounds } from "./Plan.ts"
 import * as Run from "./Run.ts"
 import { scalars } from "./scalars.ts"
 import type { Resolvable } from "./servedSchema.ts"
@@ -65,14 +66,8 @@ const decoder = (args: Schema.Schema.AnyNoContext | undefined): Decode => {
   }
 }
 
-const bindField = (name: string, target: GraphQLField<unknown, Run.Run>, source: Field): void => {
-  const decode = decoder(source.args)
-  const note = CacheTags.noter(target.type)
-  target.resolve = (parent, args, run) => {
-    const value = source.resolve(parent as never, decode(args) as never, run.request)
-    const settled = Effect.isEffect(value) ? Run.settle(run, name, value as Effect.Effect<unknown, unknown>) : value
-    return run.request.tags === undefined || note === undefined ? settled : note(settled, run.request.tags)
-  }
+const bindField = (name: string, target: GraphQLField<unknown, Run.Run>, { args, resolve }: Field): void => {
+  bounds.set(target, { name, decode: decoder(args), resolve, note: CacheTags.noter(target.type) })
 }
 
 const bindSubscription = (name: string, target: GraphQLField<unknown, Run.Run>, source: SubscriptionField): void => {

@@ -30,7 +30,7 @@ export interface Joined {
  */
 export interface Load<A, E = never> extends Effect.Effect<A, E> {
   readonly known: () => Exit.Exit<A, E> | undefined
-  readonly join: (runtime: Runtime.Runtime<never>, done: (exit: Exit.Exit<A, E>) => void) => Joined
+  readonly join: (runtime: () => Runtime.Runtime<never>, done: (exit: Exit.Exit<A, E>) => void) => Joined
 }
 
 /** Loads by key, many at once. */
@@ -238,8 +238,8 @@ class Pending<K, A, E, B, E2> extends Effectable.Class<B, E | E2> implements Loa
     return found === undefined ? undefined : this.finish(found)
   }
 
-  join(runtime: Runtime.Runtime<never>, done: (exit: Exit.Exit<B, E | E2>) => void): Joined {
-    return this.wait(() => runtime, done)
+  join(runtime: () => Runtime.Runtime<never>, done: (exit: Exit.Exit<B, E | E2>) => void): Joined {
+    return this.wait(runtime, done)
   }
 
   override commit(): Effect.Effect<B, E | E2> {

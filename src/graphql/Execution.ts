@@ -1,0 +1,141 @@
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { ExecutionResult, GraphQLError } from "graphql"
+import { locatedError } from "graphql"
+import * as Failures from "./Failures.ts"
+import type { FieldPlan, ObjectPlan } from "./Plan.ts"
+import * as Run from "./Run.ts"
+
+/** An object of the answer by key, or a list by index. */
+export type Container = Record<string | number, unknown>
+
+/** Where an object or a list of the answer stands. */
+export interface Place {
+  readonly owner: Place | undefined
+  readonly into: Container
+  readonly key: string | number
+  readonly isNullable: boolean
+  /** Something in it that may not be null failed, so that it is null itself or gone. */
+  isGone: boolean
+}
+
+/**
+ * One run of a plan. It builds the answer from plain objects, which JSON.stringify writes fastest; a value that is waited
+ * for is put into its place later, and nothing around it waits or is made twice. Without anything to wait for, `result`
+ * is there when `start` returns.
+ */
+export class Execution {
+  readonly run: Run.Run
+  readonly variables: Record<string, unknown>
+  /** Decoded arguments of fields that have variables in them. */
+  args: Map<FieldPlan, unknown> | undefined
+  result: ExecutionResult | undefined
+  private readonly holder: Container = { data: null }
+  private readonly errors: Array<GraphQLError> = []
+  private waiting = 0
+  private next: (() => void) | undefined
+  private done: ((result: ExecutionResult) => void) | undefined
+
+  constructor(run: Run.Run, variables: Record<string, unknown>) {
+    this.run = run
+    this.variables = variables
+  }
+
+  /** `isSerial`: each field of the root begins when the one before it is complete, as mutations do. */
+  start(plan: ObjectPlan, root: unknown, isSerial: boolean): ExecutionResult | Run.Late<ExecutionResult> {
+    const { fields } = plan
+    const data = plan.object()
+    this.holder["data"] = data
+    const place: Place = { owner: undefined, into: this.holder, key: "data", isNullable: true, isGone: false }
+    let index = 0
+    const goOn = (): void => {
+      while (index < fields.length && !place.isGone) {
+        fields[index++]!.run(this, root, data, place)
+        if (isSerial && this.waiting > 0) {
+          this.next = goOn
+          return
+        }
+      }
+      if (this.waiting > 0) this.next = finish
+      else finish()
+    }
+    const finish = (): void => {
+      const made = this.holder as { readonly data: Record<string, unknown> | null }
+      this.result = this.errors.length === 0 ? made : { errors: this.errors, data: made.data }
+      this.done?.(this.result)
+    }
+    goOn()
+    return this.result ?? this
+  }
+
+  onDone(done: (result: ExecutionResult) => void): void {
+    this.done = done
+  }
+
+  /** What a resolver returned: its value, or an Effect of it, which needs no fiber where it is done or a load. */
+  settle(field: FieldPlan, value: unknown, into: Container, owner: Place): void {
+    if (!Effect.isEffect(value)) return field.deliver(this, value, into, owner)
+    const exit = Run.begin(this.run, field.bound!.name, value as Effect.Effect<unknown, unknown>, (late) => {
+      this.finish(field, late, into, owner)
+      if (--this.waiting === 0) this.next?.()
+    })
+    if (exit !== undefined) return this.finish(field, exit, into, owner)
+    this.waiting++
+    // Its place among the keys of the object.
+    into[field.key] = null
+  }
+
+  private finish(field: FieldPlan, exit: Exit.Exit<unknown, unknown>, into: Container, owner: Place): void {
+    if (Exit.isSuccess(exit)) field.deliver(this, exit.value, into, owner)
+    else this.fail(Failures.fromCause(exit.cause), field, into, field.key, owner, field.isNullable)
+  }
+
+  object(
+    plan: ObjectPlan,
+    value: unknown,
+    into: Container,
+    key: string | number,
+    owner: Place,
+    isNullable: boolean
+  ): void {
+    const object = plan.object()
+    into[key] = object
+    plan.run(this, value, object, { owner, into, key, isNullable, isGone: false })
+  }
+
+  list(into: Container, key: string | number, owner: Place, isNullable: boolean) {
+    const list = [] as unknown as Container
+    into[key] = list
+    return { list, place: { owner, into, key, isNullable, isGone: false } satisfies Place }
+  }
+
+  /** Null where that may be, or around it, where the nearest may; told once for all that goes with it. */
+  fail(
+    error: unknown,
+    field: FieldPlan,
+    into: Container,
+    key: string | number,
+    owner: Place,
+    isNullable: boolean
+  ): void {
+    for (let place: Place | undefined = owner; place !== undefined; place = place.owner) if (place.isGone) return
+    this.errors.push(locatedError(error, field.nodes, pathOf(key, owner)))
+    if (isNullable) {
+      into[key] = null
+      return
+    }
+    let place: Place = owner
+    place.isGone = true
+    while (!place.isNullable && place.owner !== undefined) {
+      place = place.owner
+      place.isGone = true
+    }
+    place.into[place.key] = null
+  }
+}
+
+const pathOf = (key: string | number, owner: Place): Array<string | number> => {
+  const path = [key]
+  for (let place = owner; place.owner !== undefined; place = place.owner) path.push(place.key)
+  return path.reverse()
+}
