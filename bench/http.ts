@@ -1,25 +1,26 @@
 /**
  * The HTTP surface beside its peers: the same rows in memory, the same questions, servers and generator in processes of
  * their own, one after the other in each round. Ours runs with everything that stands before a resolver in production:
- * session, rate limits, limits on documents, metrics, deadlines. Mercurius and Apollo run on Node, Yoga on Bun.
- * `bun run bench http [ROUNDS] [SECONDS] [surface|crowd]`: without the last, both parts.
+ * session, rate limits, limits on documents, metrics, deadlines. A peer runs on Node and on Bun, and counts where it is faster.
+ * `bun run bench http [ROUNDS] [SECONDS] [PART …]`, where the parts are those of `surface` and `crowd`, or either of these two.
  */
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { crowd } from "./http/crowd.ts"
-import { surface } from "./http/surface.ts"
+import { type Figures, parts } from "./http/surface.ts"
 import { report } from "./kit.ts"
 
-const rounds = Number(process.argv[2] ?? 5)
-const seconds = Number(process.argv[3] ?? 2)
-const only = process.argv[4]
-
+const [rounds = "5", seconds = "2", ...asked] = process.argv.slice(2)
 const folder = mkdtempSync(join(tmpdir(), "connect-bench-http-"))
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }))
+const plan = { folder, rounds: Number(rounds), seconds: Number(seconds) }
 
-report("http", {
-  ...(only === "crowd" ? {} : await surface(folder, rounds, seconds)),
-  ...(only === "surface" ? {} : await crowd(folder))
-})
+let figures: Figures = {}
+for (const [name, part] of [...Object.entries(parts), ["crowd", () => crowd(folder)] as const]) {
+  const names = name === "crowd" ? [name] : [name, "surface"]
+  if (asked.length > 0 && !names.some((one) => asked.includes(one))) continue
+  figures = { ...figures, ...(await part(plan)) }
+}
+report("http", figures)
 process.exit(0)

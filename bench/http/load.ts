@@ -96,39 +96,42 @@ export const rssMegabytes = (pid: number): number =>
 
 export interface Loaded {
   readonly rps: number
+  /** CPU time of the server for one request, and of the generator. */
   readonly cpuMicros: number
+  readonly generatorMicros: number
+  readonly p50: number
   readonly p99: number
   readonly failed: number
 }
 
-/** Load on one server for so many seconds, or requests if those are over before. */
+const connections = 64
+
+/** Load on one server for so many seconds, one request at a time on each of 64 connections. */
 export const load = async (
   target: { readonly url: string; readonly pid: number },
   seconds: number,
   body: string,
-  headers: ReadonlyArray<string> = [],
-  requestsMax = Infinity
+  headers: ReadonlyArray<string> = []
 ): Promise<Loaded> => {
   const before = cpuMicros(target.pid)
   const child = Bun.spawn(
-    [
-      process.execPath,
-      `${here}/generator.ts`,
-      target.url,
-      String(seconds),
-      String(requestsMax),
-      "64",
-      body,
-      ...headers
-    ],
+    [process.execPath, `${here}/generator.ts`, target.url, String(seconds), String(connections), body, ...headers],
     { stdout: "pipe", stderr: "inherit" }
   )
   const seen = JSON.parse(await new Response(child.stdout).text()) as {
-    readonly requests: number
+    readonly answered: number
     readonly failed: number
     readonly seconds: number
+    readonly cpuMicros: number
+    readonly p50: number
     readonly p99: number
   }
-  const cpu = cpuMicros(target.pid) - before
-  return { rps: seen.requests / seen.seconds, cpuMicros: cpu / seen.requests, p99: seen.p99, failed: seen.failed }
+  return {
+    rps: seen.answered / seen.seconds,
+    cpuMicros: (cpuMicros(target.pid) - before) / seen.answered,
+    generatorMicros: seen.cpuMicros,
+    p50: seen.p50,
+    p99: seen.p99,
+    failed: seen.failed
+  }
 }

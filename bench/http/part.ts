@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Ids from "../../src/domain/Ids.ts"
 import type { Part } from "../../src/graphql/Part.ts"
-import { field, memo, plain, type RequestContext, viewer } from "../../src/graphql/Part.ts"
+import { field, forViewer, memo, plain, type RequestContext } from "../../src/graphql/Part.ts"
 import * as Batcher from "../../src/request/Batcher.ts"
 import type { Person } from "./rows.ts"
 import { byId, interaction, page } from "./rows.ts"
@@ -24,10 +24,10 @@ export const part: Part = {
         id: Schema.optional(Schema.NullOr(Ids.Global("User", Ids.UserId))),
         handle: Schema.optional(Schema.NullOr(Schema.String))
       }),
-      ({ id }, request) => Effect.map(viewer(request), () => byId.get(id ?? "") ?? null)
+      ({ id }, request) => forViewer(request, () => Exit.succeed(byId.get(id ?? "") ?? null))
     ),
     interaction: field(Schema.Struct({ id: Ids.Global("Interaction", Ids.InteractionId) }), ({ id }, request) =>
-      Effect.map(viewer(request), () => (id === interaction.id ? interaction : null))
+      forViewer(request, () => Exit.succeed(id === interaction.id ? interaction : null))
     )
   },
   types: {

@@ -60,8 +60,11 @@ export const messagesQuery = `query Messages($id: ID!, $first: Int) {
   }
 }`
 
-/** Bodies of POST. `cached` is the same question as `messages`, to a server that keeps answers. */
+/** Bodies of POST. */
 export const bodies = {
   user: JSON.stringify({ query: userQuery, variables: { id: people[7]!.globalId } }),
   messages: JSON.stringify({ query: messagesQuery, variables: { id: interaction.globalId, first: 20 } })
 }
+
+/** What is asked: one person, or a page of twenty messages with their senders. */
+export type Kind = keyof typeof bodies

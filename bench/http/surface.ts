@@ -1,60 +1,122 @@
-import { join } from "node:path"
+/**
+ * The figures of one request, ours beside the peers'. Each part starts the servers that it compares, warms them until
+ * they get no faster, and then takes turns; a ratio is the median of the rounds' ratios.
+ */
 import { serverAudits } from "graphql-http"
 import { median, table } from "../kit.ts"
-import type { Loaded, Started } from "./load.ts"
-import { bundle, forNode, load, rssMegabytes, start } from "./load.ts"
-import { bodies } from "./rows.ts"
+import { type Loaded, load, rssMegabytes } from "./load.ts"
+import { type Kind, bodies } from "./rows.ts"
+import * as servers from "./servers.ts"
+import type { Server } from "./servers.ts"
 import { twentyLoadsMicros } from "./twentyLoads.ts"
 
-/** Until the engine has compiled what a request runs through; at most so many seconds each. */
-const warm = { user: 40_000, messages: 15_000, seconds: 15 } as const
+export type Figures = Readonly<Record<string, number>>
 
-type Kind = keyof typeof bodies
-
-interface Server {
-  readonly name: string
-  readonly pid: number
-  readonly url: string
-  readonly headers: ReadonlyArray<string>
-  readonly kinds: ReadonlyArray<Kind>
+/** How long is measured, and where databases may live. */
+export interface Plan {
+  readonly rounds: number
+  readonly seconds: number
+  readonly folder: string
 }
 
-const production = { NODE_ENV: "production", PORT: "0", LOG_LEVEL: "Warning" }
+type Part = (plan: Plan) => Promise<Figures>
 
-const ours = async (
-  program: string,
-  dataDir: string,
-  name: string,
-  env: Readonly<Record<string, string>>,
-  kinds: ReadonlyArray<Kind>
-): Promise<Server> => {
-  const started = await start([process.execPath, program], { ...production, DATA_DIR: join(dataDir, name), ...env }, 2)
-  const [url = "", token = ""] = started.lines
-  return { name, pid: started.pid, url: `${url}/graphql`, headers: [`authorization: Bearer ${token}`], kinds }
+const warmSecondsMax = 12
+const warmSeconds = 1.5
+
+/** The engine has compiled what it will: a second look is no more than a twentieth faster. */
+const warm = async (server: Server, kind: Kind): Promise<void> => {
+  let best = Infinity
+  for (let spent = 0; spent < warmSecondsMax; spent += warmSeconds) {
+    const { cpuMicros } = await load(server, warmSeconds, bodies[kind], server.headers)
+    if (cpuMicros > best * 0.95) return
+    best = cpuMicros
+  }
 }
 
-const peer = (name: string, started: Started, kinds: ReadonlyArray<Kind>): Server => ({
-  name,
-  pid: started.pid,
-  url: name === "apollo" ? started.lines[0]! : `${started.lines[0]}/graphql`,
-  headers: [],
-  kinds
-})
+type Seen = ReadonlyMap<Server, ReadonlyArray<Loaded>>
 
-const answerOf = async ({ headers, url }: Server, kind: Kind): Promise<string> => {
-  const [name = "", value = ""] = headers[0]?.split(": ") ?? ["x-none", ""]
-  const response = await fetch(url, {
-    method: "POST",
-    headers: { "content-type": "application/json", accept: "application/json", [name]: value },
-    body: bodies[kind]
+/** Each server in its turn, as often as there are rounds, under the same load. */
+const turns = async (of: ReadonlyArray<Server>, kind: Kind, { rounds, seconds }: Plan): Promise<Seen> => {
+  const seen = new Map(of.map((server) => [server, [] as Array<Loaded>]))
+  for (const server of of) await warm(server, kind)
+  for (let round = 1; round <= rounds; round++) {
+    for (const [server, all] of seen) {
+      const loaded = await load(server, seconds, bodies[kind], server.headers)
+      if (loaded.failed > 0) throw new Error(`${server.name} failed ${loaded.failed} times`)
+      all.push(loaded)
+    }
+  }
+  const middle = (server: Server, figure: keyof Loaded): number => median(seen.get(server)!.map((one) => one[figure]))
+  console.log(
+    `${table(
+      of.map((server) => ({
+        [kind]: server.name,
+        "requests/s": middle(server, "rps"),
+        "CPU us": middle(server, "cpuMicros"),
+        "generator us": middle(server, "generatorMicros"),
+        "p50 ms": middle(server, "p50"),
+        "p99 ms": middle(server, "p99"),
+        "RSS MB": rssMegabytes(server.pid)
+      }))
+    )}\n`
+  )
+  return seen
+}
+
+const ratio = (seen: Seen, figure: keyof Loaded, one: Server, other: Server): number => {
+  const others = seen.get(other)!
+  return median(seen.get(one)!.map((loaded, round) => loaded[figure] / others[round]![figure]))
+}
+
+const end = (of: ReadonlyArray<Server>): void => {
+  for (const { pid } of of) process.kill(pid, "SIGTERM")
+}
+
+/** A kept answer, against a server that reads the body and says the same. */
+const cached: Part = async (plan) => {
+  const kept = await servers.connect("connect, kept", plan.folder, { ENABLE_RESPONSE_CACHE: "true" })
+  const raw = await servers.raw(await servers.answerOf(kept, "user"))
+  const seen = await turns([raw, kept], "user", plan)
+  end([raw, kept])
+  return { cached_hit_cpu_vs_raw_bun: ratio(seen, "cpuMicros", kept, raw) }
+}
+
+/** Ours without kept answers, against peers: the better of each peer's runtimes. */
+const against = async (plan: Plan, kind: Kind, peers: Readonly<Record<string, ReadonlyArray<Server>>>) => {
+  const ours = await servers.connect("connect", plan.folder)
+  const others = Object.values(peers).flat()
+  await servers.sameAnswers([ours, ...others], kind)
+  const seen = await turns([ours, ...others], kind, plan)
+  end([ours, ...others])
+  return Object.fromEntries(
+    Object.entries(peers).map(([figure, both]) => [
+      figure,
+      Math.min(...both.map((peer) => ratio(seen, "rps", ours, peer)))
+    ])
+  )
+}
+
+const user: Part = async (plan) =>
+  against(plan, "user", {
+    uncached_user_rps_vs_mercurius_jit: [
+      await servers.onNode("mercurius", "peerMercurius"),
+      await servers.onBun("mercurius", "peerMercurius")
+    ]
   })
-  return response.text()
-}
 
-/** The figures of one request, ours beside the peers'. */
-export const surface = async (folder: string, rounds: number, seconds: number): Promise<Record<string, number>> => {
-  const connect = await bundle("bench/http/connect.ts", "connect")
-  const here = (file: string) => join(import.meta.dir, file)
+const messages: Part = async (plan) =>
+  against(plan, "messages", {
+    uncached_messages_rps_vs_mercurius_jit_loaders: [
+      await servers.onNode("mercurius", "peerMercurius"),
+      await servers.onBun("mercurius", "peerMercurius")
+    ],
+    messages_rps_vs_yoga_jit: [await servers.onBun("yoga", "peerYoga")],
+    messages_rps_vs_apollo: [await servers.onNode("apollo", "peerApollo"), await servers.onBun("apollo", "peerApollo")]
+  })
+
+/** What it costs to export one trace of a hundred. */
+const traced: Part = async (plan) => {
   const collector = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
@@ -63,99 +125,34 @@ export const surface = async (folder: string, rounds: number, seconds: number): 
       return new Response("{}")
     }
   })
-
-  const both: ReadonlyArray<Kind> = ["user", "messages"]
-  const uncached = await ours(connect, folder, "connect", { ENABLE_RESPONSE_CACHE: "false" }, both)
-  const cached = await ours(connect, folder, "connect, kept", { ENABLE_RESPONSE_CACHE: "true" }, ["user"])
-  const traced = await ours(
-    connect,
-    folder,
-    "connect, traced 1 %",
-    {
-      ENABLE_RESPONSE_CACHE: "false",
-      OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${collector.port}`,
-      TRACE_SAMPLE_RATE: "0.01"
-    },
-    both
-  )
-  const servers: ReadonlyArray<Server> = [
-    peer("raw Bun.serve", await start([process.execPath, here("raw.ts"), await answerOf(cached, "user")]), ["user"]),
-    cached,
-    uncached,
-    traced,
-    peer("mercurius", await start(["node", await forNode("peerMercurius")]), both),
-    peer("apollo", await start(["node", await forNode("peerApollo")]), ["messages"]),
-    peer("yoga", await start([process.execPath, here("peerYoga.ts")]), ["messages"])
-  ]
-
-  // Equal work: but for the order of nothing, all say the same.
-  for (const kind of both) {
-    const said = await Promise.all(
-      servers
-        .filter(({ kinds, name }) => kinds.includes(kind) && !name.startsWith("raw"))
-        .map((one) => answerOf(one, kind))
-    )
-    if (new Set(said.map((text) => JSON.stringify(JSON.parse(text)))).size !== 1)
-      throw new Error(`Answers differ: ${said.join("\n")}`)
+  const plain = await servers.connect("connect", plan.folder)
+  const sampled = await servers.connect("connect, traced 1 %", plan.folder, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${collector.port}`,
+    TRACE_SAMPLE_RATE: "0.01"
+  })
+  const costs: Array<number> = []
+  for (const kind of ["user", "messages"] as const) {
+    const seen = await turns([plain, sampled], kind, plan)
+    costs.push(ratio(seen, "cpuMicros", sampled, plain))
   }
-
-  const audits = serverAudits({ url: uncached.url })
-  const results = await Promise.all(audits.map((audit) => audit.fn()))
-  const auditPassed = results.filter(({ status }) => status === "ok").length
-
-  const seen = new Map<string, Array<Loaded>>()
-  const at = (name: string, kind: Kind, figure: keyof Loaded): number =>
-    median((seen.get(`${name} ${kind}`) ?? []).map((one) => one[figure]))
-
-  const pass = async (isWarm: boolean): Promise<void> => {
-    for (const kind of both) {
-      for (const server of servers) {
-        if (!server.kinds.includes(kind)) continue
-        const loaded = await (isWarm
-          ? load(server, seconds, bodies[kind], server.headers)
-          : load(server, warm.seconds, bodies[kind], server.headers, warm[kind]))
-        if (loaded.failed > 0) throw new Error(`${server.name} failed ${loaded.failed} times`)
-        const key = `${server.name} ${kind}`
-        if (isWarm) seen.set(key, [...(seen.get(key) ?? []), loaded])
-      }
-    }
-  }
-  await pass(false)
-  for (let round = 1; round <= rounds; round++) {
-    await pass(true)
-    console.error(`round ${round}/${rounds}`)
-  }
-
-  console.log(
-    table(
-      [...seen].map(([name]) => {
-        const kind: Kind = name.endsWith(" user") ? "user" : "messages"
-        const server = name.slice(0, -kind.length - 1)
-        return {
-          server: name,
-          "requests/s": at(server, kind, "rps"),
-          "CPU us": at(server, kind, "cpuMicros"),
-          "p99 ms": at(server, kind, "p99"),
-          "RSS MB": rssMegabytes(servers.find((one) => one.name === server)!.pid)
-        }
-      })
-    )
-  )
-  for (const { pid } of servers) process.kill(pid, "SIGTERM")
-  void collector.stop(true)
-
-  const ratio = (figure: "rps", kind: Kind, other: string): number =>
-    at("connect", kind, figure) / at(other, kind, figure)
-  return {
-    audit_passed: auditPassed,
-    cached_hit_cpu_vs_raw_bun: at("connect, kept", "user", "cpuMicros") / at("raw Bun.serve", "user", "cpuMicros"),
-    uncached_user_rps_vs_mercurius_jit: ratio("rps", "user", "mercurius"),
-    uncached_messages_rps_vs_mercurius_jit_loaders: ratio("rps", "messages", "mercurius"),
-    messages_rps_vs_yoga_jit: ratio("rps", "messages", "yoga"),
-    messages_rps_vs_apollo: ratio("rps", "messages", "apollo"),
-    twenty_loads_micros: await twentyLoadsMicros(),
-    sampled_tracing_cost: median(
-      both.map((kind) => at("connect, traced 1 %", kind, "cpuMicros") / at("connect", kind, "cpuMicros"))
-    )
-  }
+  end([plain, sampled])
+  await collector.stop(true)
+  return { sampled_tracing_cost: Math.max(...costs) }
 }
+
+/** The audits ask for the schema, which production does not tell. */
+const audit: Part = async ({ folder }) => {
+  const server = await servers.connect("connect, development", folder, { NODE_ENV: "development" })
+  let passed = 0
+  for (const one of serverAudits({ url: server.url })) {
+    const result = await one.fn()
+    if (result.status === "ok") passed++
+    else console.error(`${result.status}: ${result.name}`)
+  }
+  end([server])
+  return { audit_passed: passed }
+}
+
+const loads: Part = async () => ({ twenty_loads_micros: await twentyLoadsMicros() })
+
+export const parts: Readonly<Record<string, Part>> = { audit, cached, user, messages, loads, traced }
