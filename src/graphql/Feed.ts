@@ -21,7 +21,7 @@ export interface Taken<A> {
  * what there is, one at a time, and ends. The first take needs no wake.
  */
 export interface Feed<A, E> {
-  readonly take: Effect.Effect<Taken<A>, E>
+  take(): Effect.Effect<Taken<A>, E>
 }
 
 const nothing: Taken<never> = { values: [], next: "wait" }
@@ -49,9 +49,10 @@ export const fromStream = <A, E>(
       return Exit.isSuccess(ended) ? Effect.succeed(over) : Effect.failCause(ended.cause)
     })
     return {
-      take: Effect.flatMap(Queue.takeUpTo(slot, 1), (taken): Effect.Effect<Taken<A>, E> => {
-        const values = [...taken]
-        return values.length === 0 ? last : Effect.succeed({ values, next: "again" })
-      })
+      take: () =>
+        Effect.flatMap(Queue.takeUpTo(slot, 1), (taken): Effect.Effect<Taken<A>, E> => {
+          const values = [...taken]
+          return values.length === 0 ? last : Effect.succeed({ values, next: "again" })
+        })
     }
   })

@@ -3,7 +3,6 @@ import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import type { ExecutionResult, GraphQLSchema } from "graphql"
 import { OperationTypeNode } from "graphql"
-import { enrol } from "../broadcast/enrol.ts"
 import type { Shape } from "../config/Settings.ts"
 import { QueryCount } from "../database/QueryCount.ts"
 import { BadRequest, errors } from "../errors.ts"
@@ -150,11 +149,6 @@ export const make = (
         return yield* Effect.fail(failed(told))
       }
       Metrics.series(Metrics.requests, operation.type, ok).unsafeUpdate(1, [])
-      const field = Metrics.series(Metrics.subscriptions, operation.rootField)
-      yield* enrol(
-        () => field.unsafeModify(1, []),
-        () => field.unsafeModify(-1, [])
-      )
       return source.feed
     })
 
@@ -167,7 +161,8 @@ export const make = (
           Effect.flatMap(
             Run.execute({ ...request, memo: new Map() }, (of) => operation.execute(of, variables, event)),
             Run.presented
-          )
+          ),
+        count: (change) => Metrics.series(Metrics.subscriptions, operation.rootField).unsafeModify(change, [])
       },
       reader
     )

@@ -5,6 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { ExecutionResult } from "graphql"
+import { LazyScope } from "../actor/local/LazyScope.ts"
 import * as Failures from "./Failures.ts"
 import type { Feed, Wake } from "./Feed.ts"
 
@@ -31,6 +32,8 @@ export interface Reader {
 export interface Source {
   readonly open: (wake: Wake) => Effect.Effect<Feed<unknown, unknown>, unknown, Scope.Scope>
   readonly answer: (event: unknown) => Effect.Effect<ExecutionResult>
+  /** One more has begun, or ended. */
+  readonly count: (change: 1 | -1) => void
 }
 
 const failureOf = (cause: Cause.Cause<unknown>): Effect.Effect<SubscriptionFailed> => {
@@ -46,7 +49,7 @@ const failureOf = (cause: Cause.Cause<unknown>): Effect.Effect<SubscriptionFaile
 export class Subscription {
   private readonly source: Source
   private readonly reader: Reader
-  private scope: Scope.CloseableScope | undefined
+  private readonly scope: Scope.CloseableScope = LazyScope.make()
   private feed: Feed<unknown, unknown> | undefined
   private fiber: Fiber.RuntimeFiber<void> | undefined
   private isTelling = false
@@ -81,11 +84,11 @@ export class Subscription {
   }
 
   private begin(): Effect.Effect<void, unknown> {
-    return Effect.gen(this, function* () {
-      this.scope = yield* Scope.make()
-      const opened = this.source.open(() => this.wake())
-      this.feed = yield* Scope.extend(opened, this.scope)
-      yield* this.tell(this.feed)
+    const opened = this.source.open(() => this.wake())
+    return Effect.flatMap(Scope.extend(opened, this.scope), (feed) => {
+      this.feed = feed
+      this.source.count(1)
+      return this.tell(feed)
     })
   }
 
@@ -94,11 +97,11 @@ export class Subscription {
     if (!this.isTelling && !this.isOver && this.feed !== undefined) this.start(this.tell(this.feed))
   }
 
-  private tell({ take }: Feed<unknown, unknown>): Effect.Effect<void, unknown> {
+  private tell(feed: Feed<unknown, unknown>): Effect.Effect<void, unknown> {
     return Effect.gen(this, function* () {
       while (this.isDue) {
         this.isDue = false
-        const { next, values } = yield* take
+        const { next, values } = yield* feed.take()
         for (const value of values) yield* this.reader.receive(yield* this.source.answer(value))
         if (next === "end") return yield* this.finish(undefined)
         if (next === "again") this.isDue = true
@@ -118,6 +121,8 @@ export class Subscription {
   }
 
   private release(): Effect.Effect<void> {
-    return this.scope === undefined ? Effect.void : Scope.close(this.scope, Exit.void)
+    if (this.feed !== undefined) this.source.count(-1)
+    this.feed = undefined
+    return Scope.close(this.scope, Exit.void)
   }
 }

@@ -1,8 +1,7 @@
 import * as Effect from "effect/Effect"
-import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import { Broadcast, outlet, type Signal } from "../broadcast/Broadcast.ts"
+import { Broadcast, type Outlet, outlet, type Signal } from "../broadcast/Broadcast.ts"
 import type { InteractionId, UserId } from "../domain/Ids.ts"
 import type { DatabaseUnavailable, NotFound, ValidationFailed } from "../errors.ts"
 import { invalid } from "../errors.ts"
@@ -48,23 +47,48 @@ const isNumbered = (event: EventSignal): event is NumberedEvent =>
 
 type Events = ReadonlyArray<InteractionEvent>
 
-/** Where one reader stands. */
-class Following {
-  private readonly viewerId: UserId
-  position: number
-  /** Whether there is something in the database that the reader has not been told. */
-  isBehind = true
-  isCaughtUp = false
-  isOver: boolean
+type Read = (
+  interactionId: InteractionId,
+  afterSeq: number
+) => Effect.Effect<ReadonlyArray<NumberedEvent>, DatabaseUnavailable>
 
-  constructor({ afterSeq, viewerId }: Request, isOver: boolean) {
-    this.viewerId = viewerId
-    this.position = afterSeq
+/** Of one reader. */
+class EventsFeed implements Feed<InteractionEvent, DatabaseUnavailable> {
+  private readonly request: Request
+  private readonly signals: Outlet<EventSignal>
+  private readonly read: Read
+  private position: number
+  /** Whether there is something in the database that the reader has not been told. */
+  private isBehind = true
+  private isCaughtUp = false
+  private isOver: boolean
+
+  /** `isOver`: the interaction has ended, and there is nothing to wait for after the replay. */
+  constructor(request: Request, signals: Outlet<EventSignal>, read: Read, isOver: boolean) {
+    this.request = request
+    this.signals = signals
+    this.read = read
+    this.position = request.afterSeq
     this.isOver = isOver
   }
 
+  take(): Effect.Effect<Taken<InteractionEvent>, DatabaseUnavailable> {
+    return Effect.suspend(() => (this.isBehind ? this.stored() : this.live()))
+  }
+
+  private stored(): Effect.Effect<Taken<InteractionEvent>, DatabaseUnavailable> {
+    if (this.isCaughtUp) Metrics.eventRefills.unsafeUpdate(1, [])
+    return Effect.map(this.read(this.request.interactionId, this.position), (page) =>
+      this.taken(this.replayed(page), "again")
+    )
+  }
+
+  private live(): Effect.Effect<Taken<InteractionEvent>> {
+    return Effect.map(measure(this.heard(this.signals.drain())), (events) => this.taken(events, "wait"))
+  }
+
   /** Stored events above the position: a full page has another behind it. */
-  replayed(page: ReadonlyArray<NumberedEvent>): Events {
+  private replayed(page: ReadonlyArray<NumberedEvent>): Events {
     for (const event of page) this.advance(event)
     this.isBehind = page.length === replayPageMax
     if (this.isBehind || this.isCaughtUp) return page
@@ -73,7 +97,7 @@ class Following {
   }
 
   /** What of this is to be told at once. What is numbered and comes after a hole is left to the database. */
-  heard(signals: ReadonlyArray<Signal<EventSignal>>): Events {
+  private heard(signals: ReadonlyArray<Signal<EventSignal>>): Events {
     return signals.flatMap((signal): Events => {
       if (signal._tag === "Gap") this.isBehind = true
       else if (!isNumbered(signal.message)) return this.isOwnTyping(signal.message) ? [] : [signal.message]
@@ -83,7 +107,7 @@ class Following {
     })
   }
 
-  taken(values: Events, otherwise: "again" | "wait"): Taken<InteractionEvent> {
+  private taken(values: Events, otherwise: "again" | "wait"): Taken<InteractionEvent> {
     return { values, next: this.isBehind ? "again" : this.isOver ? "end" : otherwise }
   }
 
@@ -94,7 +118,7 @@ class Following {
   }
 
   private isOwnTyping(event: EphemeralEvent): boolean {
-    return event._tag === "Typing" && event.userId === this.viewerId
+    return event._tag === "Typing" && event.userId === this.request.viewerId
   }
 }
 
@@ -114,10 +138,10 @@ export const make: Effect.Effect<Subscribe, never, Interactions | Broadcast> = E
   const interactions = yield* Interactions
   const broadcast = yield* Broadcast
 
-  const read = (interactionId: InteractionId, following: Following) =>
-    Effect.suspend(() => interactions.events(interactionId, following.position)).pipe(
-      Effect.retry(patience),
-      Effect.map((page) => following.replayed(page))
+  const read: Read = (interactionId, afterSeq) =>
+    Effect.retry(
+      Effect.suspend(() => interactions.events(interactionId, afterSeq)),
+      patience
     )
 
   return (request, wake) =>
@@ -128,15 +152,6 @@ export const make: Effect.Effect<Subscribe, never, Interactions | Broadcast> = E
       const signals = yield* outlet<EventSignal>(broadcast, topic(interactionId), wake)
       const interaction = yield* interactions.find(interactionId, viewerId)
       if (afterSeq > interaction.lastSeq) return yield* invalid("afterSeq", "is above the newest event")
-      const following = new Following(request, interaction.state === "ENDED")
-      const stored = Effect.map(read(interactionId, following), (events) => following.taken(events, "again"))
-      const refill = Effect.zipRight(Metric.increment(Metrics.eventRefills), stored)
-      const live = Effect.map(
-        Effect.suspend(() => measure(following.heard(signals.drain()))),
-        (events) => following.taken(events, "wait")
-      )
-      return {
-        take: Effect.suspend(() => (!following.isBehind ? live : following.isCaughtUp ? refill : stored))
-      }
+      return new EventsFeed(request, signals, read, interaction.state === "ENDED")
     })
 })

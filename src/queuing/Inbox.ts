@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { Broadcast, outlet, type Signal } from "../broadcast/Broadcast.ts"
+import { Broadcast, type Outlet, outlet, type Signal } from "../broadcast/Broadcast.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import type { DatabaseUnavailable, NotFound } from "../errors.ts"
 import type { Feed, Taken, Wake } from "../graphql/Feed.ts"
@@ -26,11 +26,48 @@ export type InboxEvent =
 /** Matches that one stream remembers having shown, so that an announcement repeated is not an event repeated. */
 export const shownMax = 64
 
-/** The matches that a stream has shown. */
-class Shown {
-  private matches: Set<string> | undefined
+type Show = (
+  session: Session,
+  signal: Signal<InboxSignal>
+) => Effect.Effect<Option.Option<InboxEvent>, DatabaseUnavailable>
 
-  isNew(event: InboxEvent): boolean {
+/** Of one stream. Whatever happened before it began was missed. */
+class InboxFeed implements Feed<InboxEvent, DatabaseUnavailable> {
+  private readonly session: Session
+  private readonly signals: Outlet<InboxSignal>
+  private readonly show: Show
+  private readonly wake: Wake
+  private matches: Set<string> | undefined
+  private revoked: InboxEvent | undefined
+
+  constructor(session: Session, signals: Outlet<InboxSignal>, show: Show, wake: Wake) {
+    this.session = session
+    this.signals = signals
+    this.show = show
+    this.wake = wake
+    signals.offer({ _tag: "Gap" })
+  }
+
+  revoke(reason: string): void {
+    this.revoked = { _tag: "SessionRevoked", reason }
+    this.wake()
+  }
+
+  take(): Effect.Effect<Taken<InboxEvent>, DatabaseUnavailable> {
+    return Effect.map(
+      Effect.suspend(() => Effect.forEach(this.signals.drain(), (signal) => this.show(this.session, signal))),
+      (shown) => this.taken(shown.flatMap(Option.toArray).filter((event) => this.isNew(event)))
+    )
+  }
+
+  private taken(events: ReadonlyArray<InboxEvent>): Taken<InboxEvent> {
+    const last = events.findIndex(({ _tag }) => _tag === "SessionRevoked")
+    if (last >= 0) return { values: events.slice(0, last + 1), next: "end" }
+    if (this.revoked !== undefined) return { values: [...events, this.revoked], next: "end" }
+    return { values: events, next: "wait" }
+  }
+
+  private isNew(event: InboxEvent): boolean {
     if (event._tag !== "MatchFound") return true
     const matches = (this.matches ??= new Set())
     if (matches.has(event.match.id)) return false
@@ -117,34 +154,15 @@ where a.id = ${signal.actionId}::uuid and a.subject_id = ${userId}::uuid`.pipe(
     }
   }
 
-  const show = (session: Session, signal: Signal<InboxSignal>) =>
-    signal._tag === "Gap" ? current(session) : load(session, signal.message)
+  const show: Show = (session, signal) => (signal._tag === "Gap" ? current(session) : load(session, signal.message))
 
   const events = (session: Session, wake: Wake) =>
-    Effect.gen(function* () {
-      const signals = yield* outlet<InboxSignal>(broadcast, inboxTopic(session.userId), wake)
-      // Whatever happened before now was missed.
-      signals.offer({ _tag: "Gap" })
-      let revoked: InboxEvent | undefined
-      yield* sessions.whenEnded(session, (reason) => {
-        revoked = { _tag: "SessionRevoked", reason }
-        wake()
-      })
-      const matches = new Shown()
-      const taken = (shown: ReadonlyArray<Option.Option<InboxEvent>>): Taken<InboxEvent> => {
-        const all = shown.flatMap(Option.toArray).filter((event) => matches.isNew(event))
-        const last = all.findIndex(({ _tag }) => _tag === "SessionRevoked")
-        if (last >= 0) return { values: all.slice(0, last + 1), next: "end" }
-        return revoked === undefined ? { values: all, next: "wait" } : { values: [...all, revoked], next: "end" }
-      }
-      return {
-        take: Effect.suspend(() =>
-          Effect.map(
-            Effect.forEach(signals.drain(), (signal) => show(session, signal)),
-            taken
-          )
-        )
-      }
+    Effect.flatMap(outlet<InboxSignal>(broadcast, inboxTopic(session.userId), wake), (signals) => {
+      const feed = new InboxFeed(session, signals, show, wake)
+      return Effect.as(
+        sessions.whenEnded(session, (reason) => feed.revoke(reason)),
+        feed
+      )
     })
 
   return Inbox.of({ events })

@@ -12,6 +12,7 @@ import type { ExecutionArgs, ExecutionResult } from "graphql"
 import { GraphQLError } from "graphql"
 import type { Context as WsContext } from "graphql-ws"
 import { GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer } from "graphql-ws"
+import { LazyScope } from "../actor/local/LazyScope.ts"
 import * as Supervised from "../actor/Supervised.ts"
 import type { Shape } from "../config/Settings.ts"
 import { BadRequest, DeadlineExceeded, Forbidden, Overloaded } from "../errors.ts"
@@ -77,7 +78,7 @@ interface Open {
   readonly peer: Peer
   readonly admitted: Admitted
   /** Operations that are being answered. */
-  readonly fibers: Set<Fiber.RuntimeFiber<unknown, unknown>>
+  fibers: Set<Fiber.RuntimeFiber<unknown, unknown>> | undefined
   /** Waits for the end of the session. */
   watch: Scope.CloseableScope | undefined
   identity: Identity
@@ -120,8 +121,12 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
     /** Runs for a socket: ends when the socket does. */
     const fork = <A>(open: Open, effect: Effect.Effect<A, unknown>): Fiber.RuntimeFiber<A, unknown> => {
       const fiber = runFork(effect)
-      open.fibers.add(fiber)
-      fiber.addObserver(() => open.fibers.delete(fiber))
+      const fibers = (open.fibers ??= new Set())
+      fibers.add(fiber)
+      fiber.addObserver(() => {
+        fibers.delete(fiber)
+        if (fibers.size === 0) open.fibers = undefined
+      })
       return fiber
     }
 
@@ -133,16 +138,14 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
         })
       })
 
+    const closedBy = (open: Open) => (reason: string) =>
+      close(open, closeCodes.forbidden, `The session has ended: ${reason}`)
+
     /** Without a fiber: most sockets wait for most of their time. */
     const watch = (open: Open): void => {
       if (Option.isNone(open.identity.session)) return
-      const ended = gate.whenEnded(open.identity.session.value, (reason) =>
-        close(open, closeCodes.forbidden, `The session has ended: ${reason}`)
-      )
-      fork(
-        open,
-        Effect.flatMap(Scope.make(), (scope) => Scope.extend(ended, (open.watch = scope)))
-      )
+      open.watch = LazyScope.make()
+      fork(open, Scope.extend(gate.whenEnded(open.identity.session.value, closedBy(open)), open.watch))
     }
 
     /** The session that connection_init names; an answer other than true is a close code. */
@@ -212,7 +215,7 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
       const socket: Open = {
         peer,
         admitted,
-        fibers: new Set(),
+        fibers: undefined,
         watch: undefined,
         identity: { session: Option.none() },
         token: undefined,
@@ -246,7 +249,7 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
           sockets.delete(socket)
           Metrics.series(Metrics.socketsOpen, "ws").unsafeModify(-1, [])
           ended(code, reason).catch(crashed)
-          for (const fiber of socket.fibers) fiber.unsafeInterruptAsFork(fiber.id())
+          for (const fiber of socket.fibers ?? []) fiber.unsafeInterruptAsFork(fiber.id())
           if (socket.watch !== undefined) runFork(Scope.close(socket.watch, Exit.void))
         }
       }

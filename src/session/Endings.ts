@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { enrol } from "../broadcast/enrol.ts"
+import { Listeners } from "../broadcast/Listeners.ts"
 import type { EndReason } from "./Session.ts"
 
 /** Ended sessions remembered at most; `onForgotten` runs when one had to be forgotten before its time. */
@@ -13,7 +14,7 @@ type Told = (reason: EndReason) => void
  * with open sockets, gone with the last of them.
  */
 export class Endings {
-  private readonly waiting = new Map<string, Set<Told>>()
+  private readonly waiting = new Listeners<Told>()
   /** Until when, by session; the first is the first to go. */
   private readonly remembered = new Map<string, number>()
   private readonly rememberMillis: number
@@ -26,7 +27,7 @@ export class Endings {
   }
 
   get awaitedIds(): ReadonlyArray<string> {
-    return [...this.waiting.keys()]
+    return this.waiting.keys
   }
 
   has(sessionId: string): boolean {
@@ -43,29 +44,17 @@ export class Endings {
       }
       this.remembered.delete(oldest)
     }
-    for (const told of this.waiting.get(sessionId) ?? []) told(reason)
+    for (const told of this.waiting.of(sessionId)) told(reason)
   }
 
   /** Calls `told` when the session ends, for as long as the scope lives; `check` runs once it would be noticed. */
   watch(sessionId: string, told: Told, check: Effect.Effect<void>): Effect.Effect<void, never, Scope.Scope> {
     return Effect.zipRight(
       enrol(
-        () => this.join(sessionId, told),
-        () => this.leave(sessionId, told)
+        () => this.waiting.add(sessionId, told),
+        () => this.waiting.remove(sessionId, told)
       ),
       check
     )
-  }
-
-  private join(sessionId: string, told: Told): void {
-    const waiting = this.waiting.get(sessionId)
-    if (waiting === undefined) this.waiting.set(sessionId, new Set([told]))
-    else waiting.add(told)
-  }
-
-  private leave(sessionId: string, told: Told): void {
-    const waiting = this.waiting.get(sessionId)
-    waiting?.delete(told)
-    if (waiting?.size === 0) this.waiting.delete(sessionId)
   }
 }

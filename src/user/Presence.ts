@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Supervised from "../actor/Supervised.ts"
+import { enrol } from "../broadcast/enrol.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import type { UserId } from "../domain/Ids.ts"
 import * as Uuid from "../domain/Uuid.ts"
@@ -93,19 +94,17 @@ export const layer = Layer.scoped(
       restart
     })
 
-    const connect = (userId: UserId) =>
-      Effect.sync(() => {
-        sockets.set(userId, (sockets.get(userId) ?? 0) + 1)
-        tell(userId, true)
-      })
+    const connect = (userId: UserId): void => {
+      sockets.set(userId, (sockets.get(userId) ?? 0) + 1)
+      tell(userId, true)
+    }
 
-    const disconnect = (userId: UserId) =>
-      Effect.sync(() => {
-        const left = (sockets.get(userId) ?? 1) - 1
-        if (left === 0) sockets.delete(userId)
-        else sockets.set(userId, left)
-        tell(userId, false)
-      })
+    const disconnect = (userId: UserId): void => {
+      const left = (sockets.get(userId) ?? 1) - 1
+      if (left === 0) sockets.delete(userId)
+      else sockets.set(userId, left)
+      tell(userId, false)
+    }
 
     const touch = (userId: UserId) =>
       Effect.sync(() => {
@@ -137,7 +136,11 @@ export const layer = Layer.scoped(
           )
 
     return {
-      connected: (userId) => Effect.acquireRelease(connect(userId), () => disconnect(userId)),
+      connected: (userId) =>
+        enrol(
+          () => connect(userId),
+          () => disconnect(userId)
+        ),
       touch,
       leave: (userId) => Effect.ignore(actors.tell(userId).Leave({})),
       of: Effect.fn("Presence.of")(function* (ids) {

@@ -10,10 +10,10 @@ export const streamOf = <A, E, E2, R>(
 ): Effect.Effect<Stream.Stream<A, E>, E2, R> =>
   Effect.gen(function* () {
     const woken = yield* Queue.sliding<true>(1)
-    const { take } = yield* open(() => void woken.unsafeOffer(true))
+    const feed = yield* open(() => void woken.unsafeOffer(true))
     const taken = Stream.paginateEffect("again" as Taken<A>["next"], (now) =>
       Effect.map(
-        now === "wait" ? Effect.zipRight(Queue.take(woken), take) : take,
+        now === "wait" ? Effect.zipRight(Queue.take(woken), feed.take()) : feed.take(),
         ({ next, values }) => [values, next === "end" ? Option.none<typeof next>() : Option.some(next)] as const
       )
     )

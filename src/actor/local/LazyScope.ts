@@ -4,11 +4,16 @@ import type * as Exit from "effect/Exit"
 import { pipeArguments } from "effect/Pipeable"
 import * as Scope from "effect/Scope"
 
-/** A Scope that is only made when something asks for it: most actors never do, and an empty one costs 200 bytes. */
+/**
+ * A Scope for what there are thousands of. Most need none or hold one or two things; a Scope with something in it costs a
+ * kilobyte, so the real one is only made for those who fork.
+ */
 export class LazyScope {
   readonly [Scope.ScopeTypeId]: Scope.ScopeTypeId = Scope.ScopeTypeId
   readonly [Scope.CloseableScopeTypeId]: Scope.CloseableScopeTypeId = Scope.CloseableScopeTypeId
   private inner: Scope.CloseableScope | undefined = undefined
+  private finalizers: Array<Scope.Scope.Finalizer> | undefined = undefined
+  private closed: Exit.Exit<unknown, unknown> | undefined = undefined
 
   static make(): LazyScope & Scope.CloseableScope {
     return new LazyScope() as unknown as LazyScope & Scope.CloseableScope
@@ -20,7 +25,7 @@ export class LazyScope {
 
   /** Whether nothing was ever registered, so that there is nothing to close. */
   get empty(): boolean {
-    return this.inner === undefined
+    return this.inner === undefined && this.finalizers === undefined
   }
 
   /** What `Effect.forkIn` and `forkScoped` read of a scope, past its interface. */
@@ -33,11 +38,20 @@ export class LazyScope {
   }
 
   addFinalizer(finalizer: Scope.Scope.Finalizer): Effect.Effect<void> {
-    return Effect.suspend(() => Scope.addFinalizerExit(this.open(), finalizer))
+    return Effect.suspend(() => {
+      if (this.inner !== undefined) return Scope.addFinalizerExit(this.inner, finalizer)
+      if (this.closed !== undefined) return finalizer(this.closed)
+      this.finalizers = [...(this.finalizers ?? []), finalizer]
+      return Effect.void
+    })
   }
 
   close(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    return Effect.suspend(() => (this.inner === undefined ? Effect.void : Scope.close(this.inner, exit)))
+    return Effect.suspend(() => {
+      if (!this.empty) return Scope.close(this.open(), exit)
+      this.closed = exit
+      return Effect.void
+    })
   }
 
   pipe() {
@@ -46,6 +60,11 @@ export class LazyScope {
   }
 
   private open(): Scope.CloseableScope {
-    return (this.inner ??= Effect.runSync(Scope.make()))
+    if (this.inner !== undefined) return this.inner
+    this.inner = Effect.runSync(Scope.make())
+    for (const finalizer of this.finalizers ?? []) Effect.runSync(Scope.addFinalizerExit(this.inner, finalizer))
+    this.finalizers = undefined
+    if (this.closed !== undefined) Effect.runSync(Scope.close(this.inner, this.closed))
+    return this.inner
   }
 }
