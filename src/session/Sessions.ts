@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
@@ -277,6 +278,10 @@ const make = Effect.gen(function* () {
   const loading = yield* Loading.make(sql, endings)
   const { figures, finish } = yield* ending(sql, endings)
   const whenEnded = yield* listening(sql, endings, loading.forget)
+  const scope = yield* Effect.scope
+  /** Whoever asks may go away meanwhile: what the rows say, caches and sockets are told all the same. */
+  const whole = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.flatMap(Effect.forkIn(effect, scope), Fiber.join)
   const begin = <E>(
     userId: Ids.UserId,
     userAgent: Option.Option<string>,
@@ -296,7 +301,7 @@ const make = Effect.gen(function* () {
           reason as EndReason
         )
       return { token, session: outcome.session }
-    }).pipe(orUnavailable)
+    }).pipe(orUnavailable, whole)
   let active = 0
   const count = yield* Effect.flatMap(now, (at) => SessionRows.countLive(sql, at)).pipe(
     Effect.flatMap((counted) => Metric.set(Metrics.sessionsActive, (active = counted))),
@@ -318,13 +323,13 @@ const make = Effect.gen(function* () {
         const rows = yield* SessionRows.endOne(sql, userId, sessionId, reason, yield* now)
         if (rows.length === 0) return yield* new NotFound({ what: "Session" })
         yield* finish(rows, reason)
-      }).pipe(orUnavailable),
+      }).pipe(orUnavailable, whole),
     revokeAll: (userId, reason, except) =>
       Effect.gen(function* () {
         const rows = yield* SessionRows.endAll(sql, userId, reason, except, yield* now)
         yield* finish(rows, reason)
         return rows.length
-      }).pipe(orUnavailable),
+      }).pipe(orUnavailable, whole),
     revokeEverybody: (reason, except) =>
       Effect.gen(function* () {
         let revoked = 0
@@ -334,7 +339,7 @@ const make = Effect.gen(function* () {
           revoked += rows.length
           if (rows.length < SessionRows.sweepMax) return revoked
         }
-      }).pipe(orUnavailable),
+      }).pipe(orUnavailable, whole),
     whenEnded,
     sweep: Effect.gen(function* () {
       const at = yield* now

@@ -1,6 +1,7 @@
 import { expect } from "bun:test"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -8,6 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import fc from "fast-check"
 import * as Broadcast from "../../src/broadcast/Broadcast.ts"
 import * as Settings from "../../src/config/Settings.ts"
@@ -102,6 +104,51 @@ const contract = (name: string, store: Layer.Layer<Store>) =>
           expect(yield* Fiber.join(waiter)).toBe("signed_out")
           // Who comes too late for the signal still learns it.
           expect(yield* ended(sessions, session)).toBe("signed_out")
+        }))
+
+      it("a revocation is finished when whoever asked for it has gone", () =>
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const sessions = yield* Sessions.Sessions
+          const userId = yield* user()
+          const { token } = yield* signIn(userId)
+          yield* sessions.load(token)
+          const [held, over] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+          const holding = yield* Effect.fork(
+            sql.withTransaction(
+              Effect.zipRight(
+                sql`select 1 from users where id = ${userId}::uuid for update`,
+                Effect.zipRight(Deferred.succeed(held, undefined), Deferred.await(over))
+              )
+            )
+          )
+          yield* Deferred.await(held)
+          const revoking = yield* Effect.fork(sessions.revokeAll(userId, "revoked"))
+          yield* Effect.sleep("20 millis")
+          yield* Fiber.interrupt(revoking)
+          yield* Deferred.succeed(over, undefined)
+          yield* Fiber.join(holding)
+          yield* Effect.repeat(Effect.either(sessions.load(token)), {
+            until: Either.isLeft,
+            schedule: Schedule.spaced("5 millis")
+          }).pipe(Effect.timeout("3 seconds"))
+        }))
+
+      it("the figures tell who is active, who began, and why and after how long others ended", () =>
+        Effect.gen(function* () {
+          const sessions = yield* Sessions.Sessions
+          const before = yield* sessions.stats
+          const userId = yield* user()
+          const made = yield* Effect.replicateEffect(signIn(userId), 2)
+          yield* sessions.revoke(userId, made[0]!.session.id, "signed_out")
+          yield* sessions.revoke(userId, made[1]!.session.id, "revoked")
+          const after = yield* sessions.stats
+          expect(after.created - before.created).toBe(2)
+          expect(after.ended - before.ended).toBe(2)
+          for (const reason of ["signed_out", "revoked"] as const)
+            expect((after.endedBy[reason] ?? 0) - (before.endedBy[reason] ?? 0)).toBe(1)
+          expect(after.meanSeconds).toBeGreaterThanOrEqual(0)
+          expect(after.active).toBeGreaterThanOrEqual(0)
         }))
 
       it("nobody can revoke another user's session, or one that is over", () =>

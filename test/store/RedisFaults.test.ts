@@ -123,6 +123,23 @@ it.live("a full Redis that may not evict refuses writes as unavailable and still
   }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
 )
 
+it.live("a Redis that would refuse writes when it is full is warned of at the start, with what to set", () =>
+  Effect.gen(function* () {
+    const said: Array<string> = []
+    const listening = Logger.replace(
+      Logger.defaultLogger,
+      Logger.make(({ logLevel, message }) => void said.push(`${logLevel.label} ${String(message)}`))
+    )
+    for (const policy of ["noeviction", "allkeys-lru"]) {
+      const redis = yield* Redis.start("--maxmemory-policy", policy)
+      yield* Effect.scoped(RedisStore.make(Redis.address(redis))).pipe(Effect.provide(listening))
+    }
+    expect(said.filter((line) => line.includes("maxmemory-policy"))).toEqual([
+      expect.stringMatching(/^WARN .*noeviction.*allkeys-lru/)
+    ])
+  })
+)
+
 it.live("starting without Redis says where it was looked for and what to set", () =>
   Effect.gen(function* () {
     const address = { ...Redis.address(yield* Redis.shared), port: 1 }
