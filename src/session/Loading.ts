@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
+import { AtHand } from "../cache/AtHand.ts"
 import { Settings } from "../config/Settings.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import { DatabaseUnavailable, Restricted, SessionExpired } from "../errors.ts"
@@ -93,7 +94,7 @@ export const make = (sql: SqlClient.SqlClient, endings: Endings, nearMax: number
     }
 
     const settle = (one: Wanted, session: Session | undefined, now: number): boolean => {
-      if (session === undefined || session.expiresAt.getTime() <= now || endings.has(session.id)) return false
+      if (session === undefined || !(session.expiresAt.getTime() > now) || endings.has(session.id)) return false
       const loaded = Exit.succeed(session)
       const until = Math.min(now + nearMillis, session.expiresAt.getTime())
       if (one.era === era) live.set(one.token, loaded, until, now)
@@ -164,9 +165,10 @@ export const make = (sql: SqlClient.SqlClient, endings: Endings, nearMax: number
         turn.add(one)
       })
 
+    const source = { peek: known, read: ask }
     return {
       known,
-      load: (token: string) => Effect.suspend(() => known(token) ?? ask(token)),
+      load: (token: string) => new AtHand(source, token),
       /** What is near may be out of date: it is read again. */
       forget: (): void => {
         era++
