@@ -2,6 +2,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { Tags } from "../src/cache/Tags.ts"
@@ -12,13 +13,14 @@ import { assemble } from "../src/graphql/assemble.ts"
 import * as Operations from "../src/graphql/Operations.ts"
 import type { Part } from "../src/graphql/Part.ts"
 import type { RateLimiter } from "../src/rate/RateLimiter.ts"
+import * as Admission from "../src/request/Admission.ts"
 import * as answers from "../src/request/answers.ts"
 import * as Gate from "../src/request/Gate.ts"
 import * as GraphqlHttp from "../src/request/GraphqlHttp.ts"
 import * as GraphqlSocket from "../src/request/GraphqlSocket.ts"
 import * as GraphqlStream from "../src/request/GraphqlStream.ts"
 import * as Host from "../src/request/Host.ts"
-import type { Handler } from "../src/request/Incoming.ts"
+import type { Answer, Handler } from "../src/request/Incoming.ts"
 import * as ResponseCache from "../src/request/ResponseCache.ts"
 import { idleSeconds } from "../src/request/socketLimits.ts"
 import type { Sessions } from "../src/session/Sessions.ts"
@@ -65,7 +67,12 @@ const router =
   (incoming) =>
     (routes.get(incoming.path) ?? fallback)(incoming)
 
-const draining = answers.failure(new Overloaded({ retryAfterMillis: 5_000 }), { headers: { connection: "close" } })
+const draining = answers.failure(new Overloaded({ retryAfterMillis: 5_000 }))
+
+const refused = (): Answer => {
+  Metrics.series(Metrics.requestsShed, "unknown", "draining").unsafeUpdate(1, [])
+  return draining
+}
 
 /** What one program serves. `port` is its own, where the settings name none. */
 export interface Program<E, R> {
@@ -88,14 +95,15 @@ const start = <E, R>(program: Program<E, R>) =>
       onTrue: () => Effect.asSome(ResponseCache.make({ ttlMillis: Duration.toMillis(http.responseCacheTtl) })),
       onFalse: () => Effect.succeedNone
     })
-    const sockets = yield* GraphqlSocket.make({ operations, gate, http })
-    const streams = yield* GraphqlStream.make({ operations, gate, http })
-    const graphql = yield* GraphqlHttp.make({ operations, gate, http, responses })
+    const admission = yield* Admission.make(settings.overload)
+    const sockets = yield* GraphqlSocket.make({ operations, gate, admission, http })
+    const streams = yield* GraphqlStream.make({ operations, gate, admission, http })
+    const graphql = yield* GraphqlHttp.make({ operations, gate, admission, http, responses })
     let isDraining = false
     const whileServing =
       (handler: Handler): Handler =>
       (incoming) =>
-        isDraining ? draining : handler(incoming)
+        isDraining ? refused() : handler(incoming)
 
     const probes = Probes.routes(health, metrics)
     const routes = new Map<string, Handler>([
@@ -123,11 +131,15 @@ const start = <E, R>(program: Program<E, R>) =>
       }
     )
 
-    // Ready turns red, no new work, what is in flight ends, and only then does the server stop (the scope's next step).
+    // Ready turns red and each answer ends its connection; load balancers have seen it when no more work is taken. What is
+    // in flight ends, and only then does the server stop (the scope's next step).
     yield* Effect.addFinalizer(() =>
       Effect.gen(function* () {
-        isDraining = true
         yield* health.drain
+        yield* Metric.set(Metrics.draining, 1)
+        yield* requests.leave
+        yield* Effect.sleep(http.drainGrace)
+        isDraining = true
         yield* sockets.drain
         yield* streams.drain
         yield* requests.drain(http.drainTimeout)

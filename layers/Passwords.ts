@@ -11,9 +11,9 @@ import type { Argon2 } from "./passwords/Argon2.ts"
 const make = (argon2: Argon2) =>
   Effect.gen(function* () {
     const bulkhead = Bulkhead.make({
-      concurrency: hashingMax(availableParallelism()),
+      places: Bulkhead.fixed(hashingMax(availableParallelism())),
       waitingMax: hashesWaitingMax,
-      retryAfter: "1 second"
+      refusal: Bulkhead.retryAfter("1 second")
     })
     /** Without the wait for a turn, which Overloaded bounds. */
     const timed = observe(Metrics.passwordSeconds)

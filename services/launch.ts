@@ -89,7 +89,7 @@ const serve = (program: Program, layerOf: (domain: Domain) => Domain["layer"]) =
       const settings = yield* Settings.Settings
       yield* print(welcome(program, url, settings))
       yield* Effect.addFinalizer(() =>
-        Effect.zipRight(giveUpAfter(settings.http.drainTimeout), print("stopping: what is under way is finished first"))
+        Effect.zipRight(giveUpAfter(settings.http), print("stopping: what is under way is finished first"))
       )
       return yield* Effect.never
     })
@@ -106,13 +106,13 @@ const serve = (program: Program, layerOf: (domain: Domain) => Domain["layer"]) =
     )
   }).pipe(Effect.scoped, Effect.provide(Telemetry.layerRuntime(program.name).pipe(Layer.provideMerge(Settings.layer))))
 
-/** Time that stopping may take beyond `DRAIN_TIMEOUT`, for what is left when all requests are answered. */
+/** Time that stopping may take beyond `DRAIN_GRACE` and `DRAIN_TIMEOUT`, for what is left when all requests are answered. */
 const stopGrace = Duration.seconds(5)
 
 /** Whatever waits for a database that is gone: a program that is told to stop has stopped by then. */
-const giveUpAfter = (drainTimeout: Duration.Duration): Effect.Effect<void> =>
+const giveUpAfter = ({ drainGrace, drainTimeout }: Settings.Shape["http"]): Effect.Effect<void> =>
   Effect.sync(() => {
-    const limit = Duration.sum(drainTimeout, stopGrace)
+    const limit = Duration.sum(Duration.sum(drainGrace, drainTimeout), stopGrace)
     const giveUp = (): void => {
       process.stderr.write(`not stopped within ${Duration.format(limit)}: what is left is given up\n`)
       process.exit(1)

@@ -1,7 +1,7 @@
 /** What the people of the bench ask for, as bytes that are ready to be sent. */
 import type { People, Person } from "./people.ts"
 
-/** The classes of `@priority`, the most important first. */
+/** The classes of `Priority.ts`, the most important first. */
 export const classes = ["vital", "send", "read", "bulk"] as const
 
 /** One request of the mix. */

@@ -14,7 +14,7 @@ import { WithBody } from "../../src/request/Incoming.ts"
 import type { Sockets } from "../../src/request/GraphqlSocket.ts"
 import * as Metrics from "../../src/telemetry/Metrics.ts"
 
-/** Requests being answered at once; more are refused with 503. */
+/** Requests whose answer is under way; no more bodies are read then, and their senders get 503. */
 export const inFlightMax = 10_000
 
 /** How often deadlines are looked at; one fiber does it for all requests. */
@@ -48,8 +48,12 @@ interface InFlight {
 }
 
 /** Waits until nothing is left, at most so long. Finalizers do not end by themselves: this one may be cut off. */
-export const emptied = (left: () => number, within: Duration.DurationInput): Effect.Effect<void> =>
-  Effect.repeat(Effect.sync(left), { until: (n) => n === 0, schedule: Schedule.spaced("10 millis") }).pipe(
+export const emptied = (
+  left: () => number,
+  within: Duration.DurationInput,
+  every: Duration.DurationInput = "10 millis"
+): Effect.Effect<void> =>
+  Effect.repeat(Effect.sync(left), { until: (n) => n === 0, schedule: Schedule.spaced(every) }).pipe(
     Effect.interruptible,
     Effect.timeoutOption(within),
     Effect.asVoid
@@ -58,7 +62,12 @@ export const emptied = (left: () => number, within: Duration.DurationInput): Eff
 /** Requests in flight: each with its deadline, and all of them finished or cut off when draining ends. */
 export interface Requests {
   readonly answer: Serving["answer"]
-  /** Waits until none is left or the time is up; what is left then is interrupted and answered with 503. */
+  /** From now on each answer ends its connection, so that its client goes on elsewhere. */
+  readonly leave: Effect.Effect<void>
+  /**
+   * Waits until none is left or the time is up; what is left then is interrupted and answered with 503. Then waits shortly
+   * until everybody who still comes has been told to go.
+   */
   readonly drain: (within: Duration.Duration) => Effect.Effect<void>
 }
 
@@ -112,6 +121,10 @@ export const requests = (
     const whole: Serving["answer"] = (incoming, read, onAbort) => {
       const outcome = handler(incoming)
       if (outcome instanceof WithBody) {
+        if (inFlight.size >= inFlightMax) {
+          Metrics.series(Metrics.requestsShed, "unknown", "in_flight").unsafeUpdate(1, [])
+          return busy
+        }
         return wait((entry, done) => {
           const goOn = (body: Body): void => {
             if (!inFlight.has(entry)) return
@@ -132,15 +145,16 @@ export const requests = (
       return wait((entry, done) => awaitFiber(running, onAbort, entry, done))
     }
 
+    let isLeaving = false
+    /** Answers since somebody looked, while leaving. */
+    let lately = 0
     const answer: Serving["answer"] = (incoming, read, onAbort) => {
-      if (inFlight.size >= inFlightMax) {
-        Metrics.series(Metrics.requestsShed, "in_flight").unsafeUpdate(1, [])
-        return busy
-      }
       const given = whole(incoming, read, onAbort)
       const counted = (one: Answer): Answer => {
         answered(incoming, one)
-        return one
+        if (!isLeaving) return one
+        lately++
+        return { ...one, headers: { ...one.headers, connection: "close" } }
       }
       return given instanceof Promise ? given.then(counted) : counted(given)
     }
@@ -159,11 +173,24 @@ export const requests = (
 
     return {
       answer,
+      leave: Effect.sync(() => {
+        isLeaving = true
+      }),
       drain: (within) =>
         Effect.gen(function* () {
           yield* emptied(() => inFlight.size, within)
+          Metrics.requestsCut.unsafeUpdate(inFlight.size, [])
           for (const entry of inFlight) entry.cut(busy)
           yield* emptied(() => inFlight.size, "1 second")
+          yield* emptied(
+            () => {
+              const some = lately
+              lately = 0
+              return some
+            },
+            "1 second",
+            "50 millis"
+          )
         })
     }
   })

@@ -48,8 +48,18 @@ export interface Shape {
     readonly allowedOrigins: ReadonlyArray<string>
     /** Time to finish what is in flight after SIGTERM or Ctrl-C: `DRAIN_TIMEOUT` in milliseconds. */
     readonly drainTimeout: Duration.Duration
+    /** Before that, time in which load balancers see that it stops and everything is served still: `DRAIN_GRACE`. */
+    readonly drainGrace: Duration.Duration
     /** GraphiQL and introspection. Off in production unless `ENABLE_GRAPHIQL`. */
     readonly explorer: boolean
+  }
+  /** Operations that may run at one time, found by what they lose to each other: `CONCURRENCY_…`. */
+  readonly overload: {
+    /** `CONCURRENCY_MIN` and `CONCURRENCY_MAX`: the least and the most that may be found. */
+    readonly placesMin: number
+    readonly placesMax: number
+    /** `CONCURRENCY_DELAY` in milliseconds: what an operation may lose in the mean. */
+    readonly delay: Duration.Duration
   }
   readonly redis: Option.Option<{
     /** `REDIS_HOST` (its presence turns Redis on), `REDIS_PORT`, `REDIS_PASSWORD`, `REDIS_CLUSTER`. */
@@ -163,6 +173,21 @@ const poolSizes = (max: number, min: number): Config.Config<{ readonly poolMax: 
     })
   )
 
+/** Operations that one process may run at one time, whatever is set. */
+const placesMaxOfAll = 10_000
+
+const places: (read: Config.Config<readonly [number, number, Duration.Duration]>) => Config.Config<Shape["overload"]> =
+  Config.mapOrFail(([placesMin, placesMax, delay]) =>
+    placesMin <= placesMax
+      ? Either.right({ placesMin, placesMax, delay })
+      : Either.left(
+          ConfigError.InvalidData(
+            ["CONCURRENCY_MIN"],
+            `expected at most CONCURRENCY_MAX (${placesMax}), not ${placesMin}`
+          )
+        )
+  )
+
 /** Postgres refuses more than its max_connections anyway. */
 const poolMaxOfAll = 1_000
 
@@ -194,8 +219,16 @@ const shape = (preset: Preset): Config.Config<Shape> =>
       ),
       allowedOrigins: Variable.list("ALLOWED_ORIGINS", "origins such as https://example.org", Variable.isOrigin),
       drainTimeout: Variable.millis("DRAIN_TIMEOUT", production(preset) ? "25 seconds" : "5 seconds"),
+      drainGrace: Variable.millis("DRAIN_GRACE", production(preset) ? "2 seconds" : 0),
       explorer: Variable.flag("ENABLE_GRAPHIQL", !production(preset))
     }),
+    overload: places(
+      Config.all([
+        Variable.whole("CONCURRENCY_MIN", 1, placesMaxOfAll, 16),
+        Variable.whole("CONCURRENCY_MAX", 1, placesMaxOfAll, 256),
+        Variable.millis("CONCURRENCY_DELAY", "25 millis")
+      ])
+    ),
     redis: Config.option(
       Config.all({
         host: Variable.text("REDIS_HOST", "a host name or address"),

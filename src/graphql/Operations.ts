@@ -11,21 +11,22 @@ import * as Failures from "./Failures.ts"
 import type { Wake } from "./Feed.ts"
 import type { RequestContext } from "./Part.ts"
 import * as Persisted from "./Persisted.ts"
+import type { Priority } from "./Priority.ts"
 import type { Operation, Refused, Variables } from "./Prepared.ts"
 import * as Documents from "./Prepared.ts"
 import * as QueryBudget from "./QueryBudget.ts"
 import * as Run from "./Run.ts"
 import { type Reader, Subscription, SubscriptionFailed } from "./Subscription.ts"
 
+/** An operation as a request names it. */
+type Asked = Persisted.Reference & { readonly operationName?: string | null | undefined }
+
 /** The operations of one schema, over whatever transport they come. */
 export interface Operations {
+  /** The class of what was prepared before; undefined for what nobody knows yet. Costs next to nothing. */
+  readonly priorityOf: (asked: Asked) => Priority | undefined
   /** The operation that a request asks for, by its text or by its hash, if it may cost what it does with its variables. */
-  readonly find: (
-    asked: Persisted.Reference & {
-      readonly operationName?: string | null | undefined
-      readonly variables: Variables
-    }
-  ) => Operation | Refused
+  readonly find: (asked: Asked & { readonly variables: Variables }) => Operation | Refused
   /** Runs a query or a mutation: measured, counted, its errors as they may leave. */
   readonly run: (operation: Operation, variables: Variables, request: RequestContext) => Effect.Effect<ExecutionResult>
   /** Begins a subscription: its reader has the answers, one an event, until it closes it. */
@@ -167,6 +168,11 @@ export const make = (
       reader
     )
 
+  const priorityOf: Operations["priorityOf"] = (asked) => {
+    const text = asked.query ?? persisted.textOf(asked)
+    return typeof text === "string" ? prepared.known(text, asked.operationName)?.priority : undefined
+  }
+
   const find: Operations["find"] = (asked) => {
     const text = persisted.textOf(asked)
     if (typeof text !== "string") return { errors: [Failures.format(text)], status: errors[text._tag].status }
@@ -178,5 +184,5 @@ export const make = (
     return { errors: [Failures.format(new BadRequest({ message }))] }
   }
 
-  return { find, run, subscribe }
+  return { priorityOf, find, run, subscribe }
 }

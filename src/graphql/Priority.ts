@@ -2,7 +2,7 @@ import type { DocumentNode, FieldDefinitionNode, GraphQLSchema, OperationDefinit
 import { getNamedType, Kind, parse, TypeInfo, visit, visitWithTypeInfo } from "graphql"
 import { contract } from "./contract.ts"
 
-/** The classes by which load is shed, the last one first: `@priority` in the contract names them in upper case. */
+/** The classes by which load is shed, the last one first. The contract marks its fields with them, but for `read`. */
 export const names = ["vital", "send", "read", "bulk"] as const
 
 /** The place of a class among `names`: a smaller one is shed later. */
@@ -13,9 +13,8 @@ export const read: Priority = 2
 export const bulk: Priority = 3
 
 const markOf = (field: FieldDefinitionNode): Priority | undefined => {
-  const mark = field.directives?.find((directive) => directive.name.value === "priority")
-  const value = mark?.arguments?.[0]?.value
-  const place = value?.kind === Kind.ENUM ? names.findIndex((name) => name.toUpperCase() === value.value) : -1
+  const marked = new Set(field.directives?.map(({ name }) => name.value))
+  const place = names.findIndex((name) => marked.has(name))
   return place === -1 ? undefined : (place as Priority)
 }
 

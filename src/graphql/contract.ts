@@ -3,7 +3,7 @@
  * A root field without a resolver is absent from the served schema, and so is a field that has arguments or is marked
  * `@resolved` (it is not a property of its parent), and whatever type only they reach (`servedSchema.ts`).
  * `@cacheControl` says for how many seconds an answer with the field may be kept, and for whom (`CachePolicy.ts`).
- * Clients see neither mark.
+ * `@vital`, `@send` and `@bulk` say when load is shed (`Priority.ts`): last, late, first. Clients see none of these.
  * Failures are GraphQL errors with extensions { code, retryable, retryAfterMillis?, issues? }; codes: `src/errors.ts`.
  */
 export const contract = /* GraphQL */ `
@@ -13,6 +13,9 @@ export const contract = /* GraphQL */ `
     PUBLIC
     PRIVATE
   }
+  directive @vital on FIELD_DEFINITION
+  directive @send on FIELD_DEFINITION
+  directive @bulk on FIELD_DEFINITION
 
   "RFC 3339, UTC, milliseconds"
   scalar DateTime
@@ -295,15 +298,15 @@ export const contract = /* GraphQL */ `
     viewer: Viewer
     user(id: ID, handle: String): User @cacheControl(maxAge: 60)
     "at most 50; the closest handle, display name or interest first"
-    searchUsers(text: String!, first: Int = 20, after: Cursor): UserConnection! @cacheControl(maxAge: 30)
+    searchUsers(text: String!, first: Int = 20, after: Cursor): UserConnection! @cacheControl(maxAge: 30) @bulk
     interaction(id: ID!): Interaction
     "past and present, newest first"
     history(first: Int = 20, after: Cursor, with: ID): InteractionConnection!
     "only in the viewer's own interactions"
-    searchMessages(text: String!, interactionId: ID, first: Int = 20, after: Cursor): SearchHitConnection!
+    searchMessages(text: String!, interactionId: ID, first: Int = 20, after: Cursor): SearchHitConnection! @bulk
     queueStats: QueueStats! @cacheControl(maxAge: 1, scope: PUBLIC)
-    moderationQueue(state: ReportState = OPEN, first: Int = 20, after: Cursor): ReportConnection!
-    auditLog(target: ID, first: Int = 50, after: Cursor): AuditConnection!
+    moderationQueue(state: ReportState = OPEN, first: Int = 20, after: Cursor): ReportConnection! @bulk
+    auditLog(target: ID, first: Int = 50, after: Cursor): AuditConnection! @bulk
   }
 
   type AuthPayload {
@@ -352,36 +355,36 @@ export const contract = /* GraphQL */ `
   }
 
   type Mutation {
-    signUp(handle: String!, password: String!, email: String, profile: ProfileInput): AuthPayload!
-    signIn(handle: String!, password: String!): AuthPayload!
+    signUp(handle: String!, password: String!, email: String, profile: ProfileInput): AuthPayload! @bulk
+    signIn(handle: String!, password: String!): AuthPayload! @bulk
     "a throw-away account with a made-up handle"
-    signInAsGuest(profile: ProfileInput): AuthPayload!
-    signOut: Boolean!
+    signInAsGuest(profile: ProfileInput): AuthPayload! @bulk
+    signOut: Boolean! @vital
     "Another session than this one wants the password, or a sign-in of the last 15 minutes"
-    revokeSession(id: ID!, password: String): Boolean!
-    revokeAllSessions(exceptCurrent: Boolean = true, password: String): Int!
+    revokeSession(id: ID!, password: String): Boolean! @vital
+    revokeAllSessions(exceptCurrent: Boolean = true, password: String): Int! @vital
     changePassword(current: String!, next: String!): AuthPayload!
     updateProfile(input: ProfileInput!): User!
-    block(userId: ID!): Boolean!
+    block(userId: ID!): Boolean! @send
     unblock(userId: ID!): Boolean!
     joinQueue(input: JoinQueueInput!): Ticket!
-    leaveQueue: Boolean!
-    sendMessage(input: SendMessageInput!): Message!
+    leaveQueue: Boolean! @send
+    sendMessage(input: SendMessageInput!): Message! @send
     startVoiceNote(interactionId: ID!, mime: String!, bytes: Int!): VoiceUpload!
     setTyping(interactionId: ID!, typing: Boolean!): Boolean!
     markRead(interactionId: ID!, seq: Int!): Boolean!
-    endInteraction(interactionId: ID!): Interaction!
-    report(input: ReportInput!): Report!
+    endInteraction(interactionId: ID!): Interaction! @send
+    report(input: ReportInput!): Report! @bulk
     appeal(actionId: ID!, statement: String!): Appeal!
-    claimReport(id: ID!): Report!
-    dismissReport(id: ID!, reason: String!): Report!
+    claimReport(id: ID!): Report! @bulk
+    dismissReport(id: ID!, reason: String!): Report! @bulk
     moderate(input: ModerateInput!): ModerationAction!
     revokeAction(id: ID!, reason: String!): ModerationAction!
     "For admins: all sessions of one person, or without userId those of everybody but the viewer; how many"
     endSessions(userId: ID): Int!
     decideAppeal(id: ID!, uphold: Boolean!, note: String!): Appeal!
     "a path to download everything kept about the viewer, JSON Lines, for 24 h"
-    exportMyData: String!
+    exportMyData: String! @bulk
     eraseMe(password: String): Boolean!
   }
 

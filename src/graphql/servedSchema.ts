@@ -42,7 +42,8 @@ export const contractNames = (): Resolvable => {
 const named = (type: TypeNode): string => (type.kind === Kind.NAMED_TYPE ? type.name.value : named(type.type))
 
 const isMark = (directive: ConstDirectiveNode): boolean => directive.name.value === "resolved"
-const isOurs = (directive: ConstDirectiveNode): boolean => isMark(directive) || directive.name.value === "cacheControl"
+const ours: ReadonlySet<string> = new Set(["resolved", "cacheControl", "vital", "send", "bulk"])
+const isOurs = (directive: ConstDirectiveNode): boolean => ours.has(directive.name.value)
 
 /** A property of its parent, or resolved by some part. */
 const isServed = (type: string, field: FieldDefinitionNode, by: Resolvable): boolean =>

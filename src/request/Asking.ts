@@ -1,9 +1,11 @@
+import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type { Shape } from "../config/Settings.ts"
 import { BadRequest, Forbidden } from "../errors.ts"
 import type { RequestContext } from "../graphql/Part.ts"
 import * as answers from "./answers.ts"
 import * as Client from "./Client.ts"
+import * as Deadline from "./Deadline.ts"
 import { type Encoding, negotiate as negotiateEncoding } from "./encoding.ts"
 import type { Identity } from "./Gate.ts"
 import type { Answer, Incoming } from "./Incoming.ts"
@@ -19,6 +21,8 @@ export interface Asking {
   readonly address: string
   readonly secure: boolean
   readonly token: string | undefined
+  /** What its client gives it, in milliseconds, where that is less than everybody has. */
+  readonly timeoutMillis: number | undefined
 }
 
 const acceptable = "application/graphql-response+json, application/json"
@@ -39,13 +43,16 @@ export const asked = (
   }
   const token = Client.tokenOf(incoming, http)
   if (token instanceof Forbidden) return answers.failure(token)
+  const timeoutMillis = Deadline.timeoutOf(incoming, Duration.toMillis(http.requestTimeout))
+  if (timeoutMillis instanceof BadRequest) return answers.failure(timeoutMillis)
   return {
     incoming,
     mediaType,
     encoding: negotiateEncoding(incoming.header("accept-encoding")),
     address: Client.addressOf(incoming, http),
     secure: Client.isSecure(incoming, http),
-    token
+    token,
+    timeoutMillis
   }
 }
 

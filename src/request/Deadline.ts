@@ -1,5 +1,8 @@
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
+import { BadRequest, DeadlineExceeded } from "../errors.ts"
+import type { Incoming } from "./Incoming.ts"
 
 /**
  * When the request that this fiber works for has to be answered, in milliseconds since the epoch; Infinity without one. A
@@ -10,3 +13,28 @@ export const current: FiberRef.FiberRef<number> = FiberRef.unsafeMake(Infinity, 
 /** Runs `effect` with this deadline, unless an earlier one is in force. */
 export const locally = <A, E, R>(effect: Effect.Effect<A, E, R>, deadline: number): Effect.Effect<A, E, R> =>
   Effect.locallyWith(effect, current, (outer) => Math.min(outer, deadline))
+
+/** Ends `effect` with DeadlineExceeded after so long, and tells what it runs when that is. */
+export const within = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  timeoutMillis: number
+): Effect.Effect<A, E | DeadlineExceeded, R> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    Effect.timeoutFail(locally(effect, now + timeoutMillis), {
+      duration: timeoutMillis,
+      onTimeout: () => new DeadlineExceeded({ timeoutMillis })
+    })
+  )
+
+/** The header by which a client says how many milliseconds it waits, as the Connect protocol has it. */
+export const header = "connect-timeout-ms"
+
+const wrong = new BadRequest({ message: "Connect-Timeout-Ms must be a whole number of milliseconds, 1 to 10 digits" })
+
+/** The time that the client gives, in milliseconds; undefined when it gives none, or as much as everybody has. */
+export const timeoutOf = (incoming: Incoming, millisMax: number): number | undefined | BadRequest => {
+  const given = incoming.header(header)
+  if (given === undefined) return undefined
+  if (!/^[0-9]{1,10}$/.test(given) || Number(given) === 0) return wrong
+  return Number(given) < millisMax ? Number(given) : undefined
+}

@@ -6,22 +6,25 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type { ExecutionResult } from "graphql"
 import type { Shape } from "../config/Settings.ts"
-import type { ConnectError } from "../errors.ts"
-import { BadRequest, type RateLimited } from "../errors.ts"
+import type { ConnectError, DeadlineExceeded, Overloaded, RateLimited } from "../errors.ts"
+import { BadRequest, PayloadTooLarge } from "../errors.ts"
 import * as Failures from "../graphql/Failures.ts"
+import { bulk } from "../graphql/Priority.ts"
 import type { Operations } from "../graphql/Operations.ts"
 import type { RequestContext } from "../graphql/Part.ts"
 import type { Operation, Refused } from "../graphql/Prepared.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
+import type { Admission } from "./Admission.ts"
 import * as answers from "./answers.ts"
 import * as Client from "./Client.ts"
 import { type Asking, asked, contextOf, refuse } from "./Asking.ts"
+import * as Deadline from "./Deadline.ts"
 import { compress, compressOverBytes } from "./encoding.ts"
 import type { Entered, Gate } from "./Gate.ts"
 import * as headers from "./headers.ts"
 import type { Started } from "./immediate.ts"
 import { exitOf, starter } from "./immediate.ts"
-import type { Answer, Handler, Outcome } from "./Incoming.ts"
+import type { Answer, Handler, Incoming, Outcome } from "./Incoming.ts"
 import { WithBody } from "./Incoming.ts"
 import type { MediaType } from "./mediaType.ts"
 import * as Parameters from "./Parameters.ts"
@@ -30,12 +33,17 @@ import type { Kept, ResponseCache } from "./ResponseCache.ts"
 export interface Dependencies {
   readonly operations: Operations
   readonly gate: Context.Tag.Service<Gate>
+  readonly admission: Admission
   readonly http: Shape["http"]
   /** Answers that may be given again; None: each is made anew. */
   readonly responses: Option.Option<ResponseCache>
 }
 
-type Reply = Answer | Effect.Effect<Answer>
+/** While operations wait for a place, longer bodies are not read. No message needs one. */
+export const busyBodyBytesMax = 65_536
+
+type Written = Answer | Effect.Effect<Answer>
+type Reply = Answer | Effect.Effect<Answer, Overloaded | DeadlineExceeded>
 
 const series = {
   answered: Metrics.series(Metrics.requests, "query", "ok"),
@@ -53,7 +61,7 @@ const matches = (ifNoneMatch: string | undefined, etag: string): boolean =>
 
 /** What answers look like. */
 const writing = (http: Shape["http"]) => {
-  const failed = (asking: Asking, cause: Cause.Cause<unknown>): Reply => {
+  const failed = (asking: Asking, cause: Cause.Cause<unknown>): Written => {
     const error = Failures.connectErrorOf(cause)
     if (error !== undefined) return failure(asking, error)
     return Effect.map(Failures.internal(cause), (told) =>
@@ -63,6 +71,15 @@ const writing = (http: Shape["http"]) => {
 
   const failure = (asking: Asking, error: ConnectError): Answer =>
     answers.failure(error, { headers: headers.cors(asking.incoming, http) })
+
+  /** Made once for each of the few there are: it is answered when there is no time for anything else. */
+  const refusals = new WeakMap<Overloaded, Answer>()
+  const shed = (incoming: Incoming, overloaded: Overloaded): Answer => {
+    if (http.allowedOrigins.length > 0) return answers.failure(overloaded, { headers: headers.cors(incoming, http) })
+    let made = refusals.get(overloaded)
+    if (made === undefined) refusals.set(overloaded, (made = answers.failure(overloaded)))
+    return made
+  }
 
   const headersOf = (asking: Asking, quotas: Entered["quotas"]): Record<string, string> => {
     const made: Record<string, string> = { ...headers.base(asking.mediaType, asking.secure) }
@@ -103,11 +120,11 @@ const writing = (http: Shape["http"]) => {
     return { status: 200, headers: made, body: variant }
   }
 
-  return { failed, failure, text, kept }
+  return { failed, failure, shed, text, kept }
 }
 
 /** `/graphql` over HTTP: POST with JSON, and GET for queries. A kept answer is found before any fiber of its own. */
-export const make = ({ operations, gate, http, responses }: Dependencies): Effect.Effect<Handler> =>
+export const make = ({ operations, gate, admission, http, responses }: Dependencies): Effect.Effect<Handler> =>
   Effect.gen(function* () {
     const start = yield* starter
     const clock = yield* Effect.clock
@@ -119,7 +136,7 @@ export const make = ({ operations, gate, http, responses }: Dependencies): Effec
       operation: Operation,
       variables: Parameters.Parameters["variables"],
       { identity, quotas }: Entered
-    ): Effect.Effect<Answer> => {
+    ): Effect.Effect<Answer, Overloaded | DeadlineExceeded> => {
       let cookie: string | undefined
       const session = Option.getOrUndefined(identity.session)
       const key = cache?.slot(operation, variables, session)
@@ -131,7 +148,7 @@ export const make = ({ operations, gate, http, responses }: Dependencies): Effec
           cookie = Client.setCookie(token, asking.secure)
         }
       }
-      return Effect.map(operations.run(operation, variables, request), (result: ExecutionResult) => {
+      const answered = Effect.map(operations.run(operation, variables, request), (result: ExecutionResult) => {
         const text = operation.stringify(result)
         if (slot !== undefined && cache !== undefined && result.errors === undefined) {
           const now = clock.unsafeCurrentTimeMillis()
@@ -140,10 +157,11 @@ export const make = ({ operations, gate, http, responses }: Dependencies): Effec
         const status = result.data === undefined && asking.mediaType !== "application/json" ? 400 : 200
         return write.text(asking, status, text, quotas, cookie)
       })
+      const admitted = admission.run(operation, answered)
+      return asking.timeoutMillis === undefined ? admitted : Deadline.within(admitted, asking.timeoutMillis)
     }
 
-    const answerOf = (asking: Asking, parameters: Parameters.Parameters | BadRequest, entered: Entered): Reply => {
-      if (parameters instanceof BadRequest) return write.failure(asking, parameters)
+    const answerOf = (asking: Asking, parameters: Parameters.Parameters, entered: Entered): Reply => {
       const { variables } = parameters
       const operation = operations.find(parameters)
       if ("errors" in operation) {
@@ -178,7 +196,7 @@ export const make = ({ operations, gate, http, responses }: Dependencies): Effec
     const enter = (
       asking: Asking,
       entering: Started<Entered, RateLimited>,
-      parameters: Parameters.Parameters | BadRequest
+      parameters: Parameters.Parameters
     ): Reply => {
       if (Exit.isExit(entering)) {
         return Exit.isSuccess(entering)
@@ -188,25 +206,58 @@ export const make = ({ operations, gate, http, responses }: Dependencies): Effec
       return Effect.flatMap(Fiber.await(entering), (exit) => effectOf(enter(asking, exit, parameters)))
     }
 
-    const guarded = (asking: Asking, reply: Reply): Reply =>
+    const guarded = (asking: Asking, reply: Reply): Written =>
       Effect.isEffect(reply) ? Effect.catchAllCause(reply, (cause) => effectOf(write.failed(asking, cause))) : reply
+
+    const begin = (asking: Asking): Started<Entered, RateLimited> => {
+      const gated = gate.enter(asking.address, asking.token)
+      return exitOf(gated) ?? start(gated)
+    }
+
+    const withParameters = (
+      incoming: Incoming,
+      next: (parameters: Parameters.Parameters | BadRequest | PayloadTooLarge) => Written
+    ): Answer | Effect.Effect<Answer> | WithBody => {
+      if (incoming.method === "GET") return next(Parameters.fromSearch(incoming.search))
+      return new WithBody(http.bodyBytesMax, (body) => {
+        if (typeof body !== "string") return next(body)
+        Metrics.requestBytes.unsafeUpdate(body.length, [])
+        return next(Parameters.fromJson(body))
+      })
+    }
+
+    /** While others wait, nobody is looked for who may be sent away, and no long body is read. */
+    const whenBusy = (incoming: Incoming): Outcome => {
+      const tooLong = Number(incoming.header("content-length")) > busyBodyBytesMax
+      const overloaded = tooLong ? admission.refusal(bulk) : undefined
+      if (overloaded !== undefined) return write.shed(incoming, overloaded)
+      return withParameters(incoming, (parameters) => {
+        const overloaded = isFailure(parameters) ? undefined : admission.refusal(operations.priorityOf(parameters))
+        if (overloaded !== undefined) return write.shed(incoming, overloaded)
+        const asking = asked(incoming, http)
+        if ("status" in asking) return asking
+        if (isFailure(parameters)) return write.failure(asking, parameters)
+        return guarded(asking, enter(asking, begin(asking), parameters))
+      })
+    }
 
     return (incoming): Outcome => {
       const { method } = incoming
       if (method === "OPTIONS") return headers.preflight(incoming, http)
       if (method !== "GET" && method !== "POST") return answers.methodNotAllowed(headers.allow)
+      if (admission.isBusy()) return whenBusy(incoming)
       const asking = asked(incoming, http)
       if ("status" in asking) return asking
-      const gated = gate.enter(asking.address, asking.token)
-      const entering = exitOf(gated) ?? start(gated)
+      const entering = begin(asking)
       if (Exit.isExit(entering) && Exit.isFailure(entering)) return write.failed(asking, entering.cause)
-      if (method === "GET") return guarded(asking, enter(asking, entering, Parameters.fromSearch(incoming.search)))
-      return new WithBody(http.bodyBytesMax, (body) => {
-        if (typeof body !== "string") return write.failure(asking, body)
-        Metrics.requestBytes.unsafeUpdate(body.length, [])
-        return guarded(asking, enter(asking, entering, Parameters.fromJson(body)))
-      })
+      return withParameters(incoming, (parameters) =>
+        isFailure(parameters) ? write.failure(asking, parameters) : guarded(asking, enter(asking, entering, parameters))
+      )
     }
   })
 
-const effectOf = (reply: Reply): Effect.Effect<Answer> => (Effect.isEffect(reply) ? reply : Effect.succeed(reply))
+const isFailure = (u: object): u is BadRequest | PayloadTooLarge =>
+  u instanceof BadRequest || u instanceof PayloadTooLarge
+
+const effectOf = <E>(reply: Answer | Effect.Effect<Answer, E>): Effect.Effect<Answer, E> =>
+  Effect.isEffect(reply) ? reply : Effect.succeed(reply)

@@ -18,9 +18,11 @@ import type { Shape } from "../config/Settings.ts"
 import { BadRequest, DeadlineExceeded, Forbidden, Overloaded } from "../errors.ts"
 import * as Failures from "../graphql/Failures.ts"
 import type { Operations } from "../graphql/Operations.ts"
+import { read } from "../graphql/Priority.ts"
 import type { RequestContext } from "../graphql/Part.ts"
 import type { Operation, Variables } from "../graphql/Prepared.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
+import type { Admission } from "./Admission.ts"
 import * as answers from "./answers.ts"
 import * as Client from "./Client.ts"
 import type { Gate, Identity } from "./Gate.ts"
@@ -70,6 +72,7 @@ export interface Sockets {
 export interface Dependencies {
   readonly operations: Operations
   readonly gate: Context.Tag.Service<Gate>
+  readonly admission: Admission
   readonly http: Shape["http"]
 }
 
@@ -105,7 +108,7 @@ const contextOf = (open: Open): RequestContext => ({
 /** The sockets of this process. Their fibers end with the scope. */
 export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { operations, gate, http } = dependencies
+    const { operations, gate, admission, http } = dependencies
     const runFork = Runtime.runFork(yield* Effect.runtime<never>())
     const sockets = new Set<Open>()
     let isDraining = false
@@ -165,7 +168,7 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
     const charge = (open: Open): Effect.Effect<unknown, unknown> => gate.again(open.admitted.address, open.identity)
 
     const answerOf = (open: Open, operation: Operation, variables: Variables): Effect.Effect<ExecutionResult> =>
-      operations.run(operation, variables, contextOf(open)).pipe(
+      admission.run(operation, operations.run(operation, variables, contextOf(open))).pipe(
         Effect.timeoutFail({
           duration: http.requestTimeout,
           onTimeout: () => new DeadlineExceeded({ timeoutMillis: Duration.toMillis(http.requestTimeout) })
@@ -185,6 +188,8 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
         if (limited._tag === "Left") return asErrors([Failures.describe(limited.left)])
         const asked = Parameters.fromRecord({ ...payload, variables: undefined })
         if (asked instanceof BadRequest) return asErrors([Failures.format(asked)])
+        const overloaded = admission.refusal(operations.priorityOf(asked))
+        if (overloaded !== undefined) return asErrors([Failures.format(overloaded)])
         const operation = operations.find({ ...asked, variables: payload.variables ?? {} })
         if ("errors" in operation) return asErrors(operation.errors)
         const args: Args = {
@@ -257,6 +262,8 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
 
     const admit = (incoming: Incoming): Admitted | Answer => {
       if (isDraining || sockets.size >= socketsMax) return answers.failure(new Overloaded({ retryAfterMillis: 1_000 }))
+      const overloaded = admission.refusal(read)
+      if (overloaded !== undefined) return answers.failure(overloaded)
       const refused = hostRefusal(incoming)
       if (refused !== undefined) return refused
       // Browsers send Origin with every handshake and let any page open a socket: only ours may.

@@ -17,6 +17,7 @@ import type { RequestContext } from "../graphql/Part.ts"
 import type { Operation, Variables } from "../graphql/Prepared.ts"
 import type { SubscriptionFailed } from "../graphql/Subscription.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
+import type { Admission } from "./Admission.ts"
 import * as answers from "./answers.ts"
 import { type Asking, asked, contextOf, refuse } from "./Asking.ts"
 import type { Entered, Gate, Identity } from "./Gate.ts"
@@ -29,6 +30,7 @@ import { pingInterval, socketsMax, stallMillisMax } from "./socketLimits.ts"
 export interface Dependencies {
   readonly operations: Operations
   readonly gate: Context.Tag.Service<Gate>
+  readonly admission: Admission
   readonly http: Shape["http"]
 }
 
@@ -65,7 +67,7 @@ const complete = "event: complete\ndata:\n\n"
 const ping = ":\n\n"
 
 /** The GraphQL over SSE protocol in distinct connections mode, at `/graphql/stream`. */
-export const make = ({ operations, gate, http }: Dependencies): Effect.Effect<Streams, never, Scope.Scope> =>
+export const make = ({ operations, gate, admission, http }: Dependencies): Effect.Effect<Streams, never, Scope.Scope> =>
   Effect.gen(function* () {
     const runFork = Runtime.runFork(yield* Effect.runtime<never>())
     const clock = yield* Effect.clock
@@ -113,8 +115,13 @@ export const make = ({ operations, gate, http }: Dependencies): Effect.Effect<St
       open.stop = () => subscription.close()
     }
 
+    const answered = (operation: Operation, variables: Variables, request: RequestContext) =>
+      Effect.catchAll(admission.run(operation, operations.run(operation, variables, request)), (overloaded) =>
+        Effect.succeed({ errors: [Failures.format(overloaded)] })
+      )
+
     const run = (open: Open, operation: Operation, variables: Variables, request: RequestContext): void => {
-      const fiber = runFork(operations.run(operation, variables, request))
+      const fiber = runFork(answered(operation, variables, request))
       open.stop = () => fiber.unsafeInterruptAsFork(fiber.id())
       fiber.addObserver((exit) => (Exit.isSuccess(exit) ? finish(open, next(exit.value)) : end(open)))
     }
@@ -165,6 +172,8 @@ export const make = ({ operations, gate, http }: Dependencies): Effect.Effect<St
       if (isDraining || streams.size >= socketsMax) {
         return answers.failure(new Overloaded({ retryAfterMillis: 1_000 }), { headers: cors })
       }
+      const overloaded = admission.refusal(operations.priorityOf(parameters))
+      if (overloaded !== undefined) return answers.failure(overloaded, { headers: cors })
       if (asking.incoming.method === "GET") {
         const operation = operations.find(parameters)
         if (!("errors" in operation) && operation.type === "mutation") {

@@ -3,6 +3,7 @@ import type { CachePolicy } from "../graphql/CachePolicy.ts"
 import type { Quota, Rule } from "../rate/RateLimiter.ts"
 import * as answers from "./answers.ts"
 import * as Client from "./Client.ts"
+import * as Deadline from "./Deadline.ts"
 import type { Answer, Incoming } from "./Incoming.ts"
 import type { MediaType } from "./mediaType.ts"
 
@@ -96,7 +97,7 @@ export const preflight = (incoming: Incoming, trust: Client.Trust): Answer => ({
       ? {}
       : {
           "access-control-allow-methods": "GET, POST",
-          "access-control-allow-headers": "authorization, content-type",
+          "access-control-allow-headers": `authorization, content-type, ${Deadline.header}`,
           "access-control-max-age": "600"
         })
   },

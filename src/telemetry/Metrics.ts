@@ -113,7 +113,13 @@ export const requestRepeated = counter(
   "Operations in which a field ran a statement once a row.",
   "field"
 )
-export const requestsShed = counter("connect_request_shed_total", "Requests refused before any work.", "reason")
+// `class`: vital, send, read, bulk (src/graphql/Priority.ts). `reason`: full, late (the event loop), waited, draining,
+// in_flight.
+export const requestsShed = counter("connect_request_shed_total", "Requests refused before work.", "class", "reason")
+export const requestPlaces = gauge("connect_request_places", "Operations that may run at once, as measured.")
+export const requestsWaiting = gauge("connect_request_waiting", "Operations that wait for a place.")
+export const requestsCut = counter("connect_request_cut_total", "Requests cut off as draining took too long.")
+export const draining = gauge("connect_request_draining", "1 while the process finishes what it has and stops.")
 export const slowRequests = counter("connect_request_slow_total", "Operations above the slow threshold.")
 // `status`: 2xx, 3xx, 4xx, 5xx.
 export const responses = counter("connect_http_responses_total", "HTTP responses sent.", "route", "status")

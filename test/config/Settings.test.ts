@@ -67,6 +67,10 @@ const variables: ReadonlyArray<Variable> = [
     pick: (s) => s.http.allowedHosts,
     means: ["example.org", "api.example.org:8080"]
   },
+  { name: "CONCURRENCY_MIN", value: "5", pick: (s) => s.overload.placesMin, means: 5 },
+  { name: "CONCURRENCY_MAX", value: "500", pick: (s) => s.overload.placesMax, means: 500 },
+  { name: "CONCURRENCY_DELAY", value: "40", pick: (s) => s.overload.delay, means: Duration.millis(40) },
+  { name: "DRAIN_GRACE", value: "300", pick: (s) => s.http.drainGrace, means: Duration.millis(300) },
   { name: "REQUIRE_HTTPS", value: "on", pick: (s) => s.http.requireHttps, means: true },
   {
     name: "TRUSTED_PROXIES",

@@ -8,6 +8,7 @@ import * as Settings from "../../src/config/Settings.ts"
 import { assemble } from "../../src/graphql/assemble.ts"
 import * as Operations from "../../src/graphql/Operations.ts"
 import { plain, subscription } from "../../src/graphql/Part.ts"
+import * as Admission from "../../src/request/Admission.ts"
 import * as GraphqlStream from "../../src/request/GraphqlStream.ts"
 import { WithBody } from "../../src/request/Incoming.ts"
 import { stallMillisMax } from "../../src/request/socketLimits.ts"
@@ -39,6 +40,7 @@ const opened = (takes: number) =>
     const streams = yield* GraphqlStream.make({
       operations: Operations.make(schema, settings),
       gate,
+      admission: yield* Admission.make(settings.overload),
       http: settings.http
     })
     const outcome = streams.handler({

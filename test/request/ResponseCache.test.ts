@@ -16,6 +16,7 @@ import * as CacheTags from "../../src/graphql/CacheTags.ts"
 import * as Operations from "../../src/graphql/Operations.ts"
 import type { Part } from "../../src/graphql/Part.ts"
 import { field, plain, viewer } from "../../src/graphql/Part.ts"
+import * as Admission from "../../src/request/Admission.ts"
 import * as GraphqlHttp from "../../src/request/GraphqlHttp.ts"
 import type { Answer, Handler, Incoming } from "../../src/request/Incoming.ts"
 import { WithBody } from "../../src/request/Incoming.ts"
@@ -110,8 +111,9 @@ const handlers = Effect.gen(function* () {
   }
   const operations = Operations.make(assemble([part]), settings)
   const responses = yield* ResponseCache.make({ ttlMillis: 300_000 })
+  const admission = yield* Admission.make(settings.overload)
   const make = (kept: Option.Option<ResponseCache.ResponseCache>) =>
-    GraphqlHttp.make({ operations, gate, http: settings.http, responses: kept })
+    GraphqlHttp.make({ operations, gate, admission, http: settings.http, responses: kept })
   return { kept: yield* make(Option.some(responses)), plain: yield* make(Option.none()), responses }
 })
 

@@ -1,12 +1,9 @@
 import { expect } from "bun:test"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as PasswordsLayer from "../../layers/Passwords.ts"
-import * as Bulkhead from "../../src/request/Bulkhead.ts"
 import { needsRehash, NewPassword, Passwords } from "../../src/user/Passwords.ts"
 import { it } from "../kit/effect.ts"
 
@@ -56,39 +53,4 @@ it("a password has 8 to 256 bytes and no control characters, and no error repeat
       expect(Either.isLeft(refused)).toBe(true)
       if (Either.isLeft(refused)) expect(refused.left.message).not.toContain(bad.slice(0, 7))
     }
-  }))
-
-it("turns are taken in order, and beyond the bound nobody waits", () =>
-  Effect.gen(function* () {
-    const bulkhead = Bulkhead.make({ concurrency: 1, waitingMax: 2, retryAfter: "1 second" })
-    const gate = yield* Deferred.make<void>()
-    const order: Array<number> = []
-    const fibers = [yield* Effect.fork(bulkhead.run(Deferred.await(gate)))]
-    for (const n of [1, 2]) {
-      yield* Effect.yieldNow()
-      fibers.push(yield* Effect.fork(bulkhead.run(Effect.sync(() => void order.push(n)))))
-    }
-    yield* Effect.yieldNow()
-    const refused = yield* Effect.flip(bulkhead.run(Effect.void))
-    expect(refused._tag).toBe("Overloaded")
-    yield* Deferred.succeed(gate, undefined)
-    yield* Fiber.joinAll(fibers)
-    expect(order).toEqual([1, 2])
-    expect([bulkhead.running(), bulkhead.waiting()]).toEqual([0, 0])
-  }))
-
-it("who is interrupted while waiting gives the turn to the next", () =>
-  Effect.gen(function* () {
-    const bulkhead = Bulkhead.make({ concurrency: 1, waitingMax: 5, retryAfter: "1 second" })
-    const gate = yield* Deferred.make<void>()
-    const first = yield* Effect.fork(bulkhead.run(Deferred.await(gate)))
-    yield* Effect.yieldNow()
-    const second = yield* Effect.fork(bulkhead.run(Effect.void))
-    const third = yield* Effect.fork(bulkhead.run(Effect.succeed("third")))
-    yield* Effect.yieldNow()
-    yield* Fiber.interrupt(second)
-    yield* Deferred.succeed(gate, undefined)
-    yield* Fiber.join(first)
-    expect(yield* Fiber.join(third)).toBe("third")
-    expect(bulkhead.running()).toBe(0)
   }))
