@@ -34,7 +34,7 @@ export const layer = (options: Options): Layer.Layer<never> => {
         exportInterval: options.traceInterval ?? "5 seconds",
         shutdownTimeout
       }),
-      (tracer) => Layer.setTracer(sampled(tracer, options.traceSampleRate))
+      (tracer) => Layer.setTracer(sampled(tracer, options.traceSampleRate, Math.random))
     )
   )
   const metrics = OtlpMetrics.layer({

@@ -1,12 +1,16 @@
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
+import * as Tracer from "effect/Tracer"
 import type { ExecutionResult, GraphQLSchema } from "graphql"
 import { OperationTypeNode } from "graphql"
 import type { Shape } from "../config/Settings.ts"
 import { QueryCount } from "../database/QueryCount.ts"
 import { BadRequest, errors } from "../errors.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
+import * as Sampling from "../telemetry/Sampling.ts"
 import * as Failures from "./Failures.ts"
 import type { Wake } from "./Feed.ts"
 import type { RequestContext } from "./Part.ts"
@@ -56,19 +60,23 @@ const failed = (result: ExecutionResult): SubscriptionFailed =>
   new SubscriptionFailed(result.errors?.[0] ?? { message: "The subscription did not begin" })
 
 /**
- * A span for the operation where traces are on. One that is not sampled turns them off for all that it runs: then the
- * other spans of 99 of 100 requests are never made.
+ * A span for the operation where traces are on: always under a parent that is sampled, otherwise for the share of
+ * `TRACE_SAMPLE_RATE`. What is not sampled runs without traces, so that of 99 in 100 requests no span is ever made.
  */
-const traced = <A>(operation: Operation, effect: Effect.Effect<A>): Effect.Effect<A> =>
+const traced = <A>(operation: Operation, { trace }: RequestContext, effect: Effect.Effect<A>): Effect.Effect<A> =>
   Effect.withFiberRuntime((fiber) => {
     if (!fiber.getFiberRef(FiberRef.currentTracerEnabled)) return effect
+    const tracer = Context.get(fiber.getFiberRef(DefaultServices.currentServices), Tracer.Tracer)
+    if (!(trace === undefined ? Sampling.takesNext(tracer) : trace.sampled))
+      return Effect.withTracerEnabled(effect, false)
     const attributes = { "graphql.operation.type": operation.type, "graphql.operation.name": operation.name ?? "" }
-    return Effect.flatMap(Effect.makeSpan(`graphql ${operation.type}`, { kind: "server", attributes }), (span) =>
-      span.sampled
-        ? Effect.onExit(Effect.withParentSpan(effect, span), (exit) =>
-            Effect.clockWith((clock) => Effect.sync(() => span.end(clock.unsafeCurrentTimeNanos(), exit)))
-          )
-        : Effect.withTracerEnabled(effect, false)
+    const from = trace === undefined ? { context: Sampling.chosen } : { parent: trace }
+    return Effect.flatMap(
+      Effect.makeSpan(`graphql ${operation.type}`, { kind: "server", attributes, ...from }),
+      (span) =>
+        Effect.onExit(Effect.withParentSpan(effect, span), (exit) =>
+          Effect.clockWith((clock) => Effect.sync(() => span.end(clock.unsafeCurrentTimeNanos(), exit)))
+        )
     )
   })
 
@@ -122,7 +130,7 @@ export const make = (
   }
 
   const run: Operations["run"] = (operation, variables, request) =>
-    traced(operation, measured(operation, variables, request))
+    traced(operation, request, measured(operation, variables, request))
 
   const measured: Operations["run"] = (operation, variables, request) =>
     Effect.clockWith((clock) => {

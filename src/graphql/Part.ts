@@ -3,6 +3,7 @@ import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
 import type { ConnectError, DatabaseUnavailable, Restricted, SessionExpired } from "../errors.ts"
 import { Unauthenticated } from "../errors.ts"
 import * as Feed from "./Feed.ts"
@@ -18,6 +19,8 @@ export interface RequestContext {
   /** The client's address, a trusted proxy's word for it included. */
   readonly address: string
   readonly userAgent: Option.Option<string>
+  /** The span of a trusted proxy that this request belongs to. */
+  readonly trace?: Tracer.ExternalSpan | undefined
   /** Per-request values by key: loaders and the like, made on first use. */
   readonly memo: Map<unknown, unknown>
   /** Where the answer may be kept: what it is made of is noted here, such as `user:<uuid>`. */

@@ -21,6 +21,7 @@ export interface Asking {
   readonly address: string
   readonly secure: boolean
   readonly token: string | undefined
+  readonly trace: RequestContext["trace"]
   /** What its client gives it, in milliseconds, where that is less than everybody has. */
   readonly timeoutMillis: number | undefined
 }
@@ -52,6 +53,7 @@ export const asked = (
     address: Client.addressOf(incoming, http),
     secure: Client.isSecure(incoming, http),
     token,
+    trace: Client.traceOf(incoming, http),
     timeoutMillis
   }
 }
@@ -61,6 +63,7 @@ export const contextOf = (asking: Asking, identity: Identity): RequestContext =>
   ...identity,
   token: Option.fromNullable(asking.token),
   address: asking.address,
+  trace: asking.trace,
   userAgent: Client.userAgentOf(asking.incoming),
   memo: new Map(),
   setSessionCookie: () => {}

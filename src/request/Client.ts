@@ -1,4 +1,5 @@
 import * as Option from "effect/Option"
+import * as Tracer from "effect/Tracer"
 import { Forbidden } from "../errors.ts"
 import type { Incoming } from "./Incoming.ts"
 import * as Network from "./Network.ts"
@@ -47,7 +48,20 @@ export const addressOf = (incoming: Incoming, trust: Trust): string => {
 /** Whether the client speaks https, to us or to a trusted proxy before us. */
 export const isSecure = (incoming: Incoming, trust: Trust): boolean =>
   incoming.secure ||
-  (isTrusted(incoming.peer, trust) && incoming.header("x-forwarded-proto")?.split(",")[0]?.trim() === "https")
+  (trust.trustedProxies.length > 0 &&
+    isTrusted(incoming.peer, trust) &&
+    incoming.header("x-forwarded-proto")?.split(",")[0]?.trim() === "https")
+
+const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/
+
+/** The span that a trusted proxy has begun, by its `traceparent`. Others could have us trace as much as they like. */
+export const traceOf = (incoming: Incoming, trust: Trust): Tracer.ExternalSpan | undefined => {
+  if (trust.trustedProxies.length === 0 || !isTrusted(incoming.peer, trust)) return undefined
+  const [, traceId, spanId, flags] = traceparent.exec(incoming.header("traceparent") ?? "") ?? []
+  return traceId === undefined || spanId === undefined || flags === undefined
+    ? undefined
+    : Tracer.externalSpan({ traceId, spanId, sampled: (Number.parseInt(flags, 16) & 1) === 1 })
+}
 
 /**
  * Whether a page of this origin may use the viewer's cookie: our own origin, or one of the settings. Without an Origin

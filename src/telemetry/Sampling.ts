@@ -1,28 +1,47 @@
+import * as Context from "effect/Context"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 
+/** Says of a span that it begins a trace which `takesNext` has chosen. */
+class Chosen extends Context.Reference<Chosen>()("@connect/Sampling/Chosen", { defaultValue: () => false }) {}
+
+/** The context of such a span. */
+export const chosen = Context.make(Chosen, true)
+
+const samplers = new WeakMap<Tracer.Tracer, () => boolean>()
+
+/** Whether a trace that would begin now with this tracer is taken, before any span of it is made. */
+export const takesNext = (tracer: Tracer.Tracer): boolean => samplers.get(tracer)?.() ?? true
+
 /**
- * The tracer, for this share of the traces (0 to 1). A root is decided by its trace id, so that every program of the
- * same trace decides alike; a child follows its parent. A span that is not sampled costs no more than its ids.
+ * The tracer, for this share of the traces (0 to 1) by `random` (0 to 1). A child follows its parent, whatever program it
+ * came from. A span that is not sampled costs no more than an object.
  */
-export const sampled = (tracer: Tracer.Tracer, rate: number): Tracer.Tracer =>
-  Tracer.make({
+export const sampled = (tracer: Tracer.Tracer, rate: number, random: () => number): Tracer.Tracer => {
+  const takes = (): boolean => random() < rate
+  const made = Tracer.make({
     context: tracer.context,
     span: (name, parent, context, links, startTime, kind, options) => {
-      if (Option.isSome(parent) && !parent.value.sampled) {
-        return new Unsampled(name, parent, context, kind, startTime, parent.value.traceId, parent.value.spanId)
-      }
-      const span = tracer.span(name, parent, context, links, startTime, kind, options)
-      return Option.isSome(parent) || chosen(span.traceId, rate)
-        ? span
-        : new Unsampled(name, parent, context, kind, startTime, span.traceId, span.spanId)
+      const isTaken = Option.isSome(parent) ? parent.value.sampled : Context.get(context, Chosen) || takes()
+      return isTaken
+        ? tracer.span(name, parent, context, links, startTime, kind, options)
+        : new Unsampled(name, parent, context, kind, startTime, random)
     }
   })
+  samplers.set(made, takes)
+  return made
+}
 
-/** The last 32 bits of the id, which are random in every scheme of trace ids, against the rate. */
-const chosen = (traceId: string, rate: number): boolean => Number.parseInt(traceId.slice(-8), 16) < rate * 2 ** 32
+const hex = (random: () => number, digits: number): string => {
+  let text = ""
+  while (text.length < digits)
+    text += Math.floor(random() * 2 ** 32)
+      .toString(16)
+      .padStart(8, "0")
+  return text
+}
 
-/** A span nobody will see. It keeps the ids of what it stands in for, so that logs and headers still name the trace. */
+/** A span nobody will see. It has ids where logs or headers ask for them. */
 class Unsampled implements Tracer.Span {
   readonly _tag = "Span"
   readonly sampled = false
@@ -32,8 +51,9 @@ class Unsampled implements Tracer.Span {
   readonly parent: Option.Option<Tracer.AnySpan>
   readonly context: Tracer.Span["context"]
   readonly kind: Tracer.SpanKind
-  readonly traceId: string
-  readonly spanId: string
+  readonly random: () => number
+  private ownTraceId: string | undefined
+  private ownSpanId: string | undefined
   status: Tracer.SpanStatus
 
   constructor(
@@ -42,16 +62,22 @@ class Unsampled implements Tracer.Span {
     context: Tracer.Span["context"],
     kind: Tracer.SpanKind,
     startTime: bigint,
-    traceId: string,
-    spanId: string
+    random: () => number
   ) {
     this.name = name
     this.parent = parent
     this.context = context
     this.kind = kind
-    this.traceId = traceId
-    this.spanId = spanId
+    this.random = random
     this.status = { _tag: "Started", startTime }
+  }
+
+  get traceId(): string {
+    return Option.isSome(this.parent) ? this.parent.value.traceId : (this.ownTraceId ??= hex(this.random, 32))
+  }
+
+  get spanId(): string {
+    return (this.ownSpanId ??= hex(this.random, 16))
   }
 
   end(endTime: bigint, exit: Parameters<Tracer.Span["end"]>[1]): void {

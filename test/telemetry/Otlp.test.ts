@@ -128,7 +128,9 @@ it("a quarter of the traces is kept, each with all its spans or none", () =>
   Effect.gen(function* () {
     const ended: Array<string> = []
     const work = Effect.void.pipe(Effect.withSpan("child"), Effect.withSpan("root"))
-    yield* Effect.repeatN(work, 63).pipe(Effect.withTracer(sampled(recording(ended), 0.25)))
+    let step = 0
+    const quarters = () => (step++ % 4) / 4
+    yield* Effect.repeatN(work, 63).pipe(Effect.withTracer(sampled(recording(ended), 0.25, quarters)))
     expect(ended.filter((name) => name === "root")).toHaveLength(16)
     expect(ended.filter((name) => name === "child")).toHaveLength(16)
   }))
@@ -140,7 +142,7 @@ it("a caller who is not sampled is not sampled here either", () =>
     const traceId = yield* Effect.currentSpan.pipe(
       Effect.map((span) => span.traceId),
       Effect.withSpan("root", { parent }),
-      Effect.withTracer(sampled(recording(ended), 1))
+      Effect.withTracer(sampled(recording(ended), 1, () => 0))
     )
     expect(ended).toEqual([])
     expect(traceId).toBe("0".repeat(32))
