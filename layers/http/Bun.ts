@@ -85,6 +85,7 @@ const read = (request: Request, bytesMax: number): Promise<Body> | Body => {
 class Request_ implements Incoming {
   readonly #request: Request
   readonly #server: Server
+  #peer: string | undefined
   readonly path: string
   readonly search: string
   readonly secure = false
@@ -101,8 +102,9 @@ class Request_ implements Incoming {
   get method(): string {
     return this.#request.method
   }
+  /** Asked of the kernel, which costs as much as reading the request: once. */
   get peer(): string {
-    return this.#server.requestIP(this.#request)?.address ?? ""
+    return (this.#peer ??= this.#server.requestIP(this.#request)?.address ?? "")
   }
   header(name: string): string | undefined {
     return this.#request.headers.get(name) ?? undefined

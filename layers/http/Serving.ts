@@ -87,14 +87,27 @@ export const requests = (
 
     const settled = (exit: Exit.Exit<Answer>): Answer => (Exit.isSuccess(exit) ? exit.value : busy)
 
+    let isLeaving = false
+    /** Answers since somebody looked, while leaving. */
+    let lately = 0
+    const counted = (incoming: Incoming, one: Answer): Answer => {
+      answered(incoming, one)
+      if (!isLeaving) return one
+      lately++
+      return { ...one, headers: { ...one.headers, connection: "close" } }
+    }
+
     /** Until the answer is there the request counts, and can be cut off. */
-    const wait = (begin: (entry: InFlight, done: (answer: Answer) => void) => void): Promise<Answer> =>
+    const wait = (
+      incoming: Incoming,
+      begin: (entry: InFlight, done: (answer: Answer) => void) => void
+    ): Promise<Answer> =>
       new Promise((resolve) => {
         const entry: InFlight = { deadline: clock.unsafeCurrentTimeMillis() + timeoutMillis, cut: () => undefined }
         const done = (answer: Answer): void => {
           if (!inFlight.delete(entry)) return
           Metrics.requestsInFlight.unsafeUpdate(inFlight.size, [])
-          resolve(answer)
+          resolve(counted(incoming, answer))
         }
         entry.cut = done
         inFlight.add(entry)
@@ -125,7 +138,7 @@ export const requests = (
           Metrics.series(Metrics.requestsShed, "unknown", "in_flight").unsafeUpdate(1, [])
           return busy
         }
-        return wait((entry, done) => {
+        return wait(incoming, (entry, done) => {
           const goOn = (body: Body): void => {
             if (!inFlight.has(entry)) return
             const reply = outcome.next(body)
@@ -142,21 +155,12 @@ export const requests = (
       if (!Effect.isEffect(outcome)) return outcome
       const running = start(outcome)
       if (Exit.isExit(running)) return settled(running)
-      return wait((entry, done) => awaitFiber(running, onAbort, entry, done))
+      return wait(incoming, (entry, done) => awaitFiber(running, onAbort, entry, done))
     }
 
-    let isLeaving = false
-    /** Answers since somebody looked, while leaving. */
-    let lately = 0
     const answer: Serving["answer"] = (incoming, read, onAbort) => {
       const given = whole(incoming, read, onAbort)
-      const counted = (one: Answer): Answer => {
-        answered(incoming, one)
-        if (!isLeaving) return one
-        lately++
-        return { ...one, headers: { ...one.headers, connection: "close" } }
-      }
-      return given instanceof Promise ? given.then(counted) : counted(given)
+      return given instanceof Promise ? given : counted(incoming, given)
     }
 
     // All have the same time, so they are in the order of their deadlines.
