@@ -10,7 +10,7 @@ import * as People from "./people.ts"
 export const deadlineMillis = 250
 
 /** Connections of the open loop. Who finds none of them free has failed. */
-const openConnections = 400
+const openConnections = 1_000
 
 /** Until the engine has compiled what a request runs through. */
 const warmSeconds = 20

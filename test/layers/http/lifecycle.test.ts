@@ -29,11 +29,11 @@ const start = (change: Partial<Shape["http"]>) =>
     return { url, journal: Context.get(context, Journal), stop: Scope.close(scope, Exit.void) }
   })
 
-const post = (url: string, query: string, signal?: AbortSignal) =>
+const post = (url: string, query: string, signal?: AbortSignal, headers: Readonly<Record<string, string>> = {}) =>
   Effect.promise(() =>
     fetch(`${url}/graphql`, {
       method: "POST",
-      headers: { "content-type": "application/json" },
+      headers: { "content-type": "application/json", ...headers },
       body: JSON.stringify({ query }),
       ...(signal === undefined ? {} : { signal })
     }).then(
@@ -87,6 +87,67 @@ it.live("a request that is not done by its deadline is interrupted and told so",
     })
     expect(journal.interrupted).toBe(1)
     yield* stop
+  })
+)
+
+it.live("a client may give less time, and is told when that is over; what is no time is refused", () =>
+  Effect.gen(function* () {
+    const { url, stop, journal } = yield* start({ requestTimeout: Duration.seconds(10) })
+    const since = performance.now()
+    const answer = yield* post(url, "mutation { leaveQueue }", undefined, { "connect-timeout-ms": "120" })
+    expect(performance.now() - since).toBeLessThan(2_000)
+    expect(answer.status).toBe(504)
+    expect(JSON.parse(answer.text).errors[0].extensions).toMatchObject({ code: "DEADLINE_EXCEEDED", retryable: true })
+    expect(journal.interrupted).toBe(1)
+    const wrong = yield* post(url, "{ queueStats { waiting } }", undefined, { "connect-timeout-ms": "soon" })
+    expect(wrong.status).toBe(400)
+    expect(JSON.parse(wrong.text).errors[0].message).toContain("Connect-Timeout-Ms")
+    yield* stop
+  })
+)
+
+it.live("before it refuses, a server that leaves serves on with ready red, and ends each connection", () =>
+  Effect.gen(function* () {
+    const { url, stop } = yield* start({ drainGrace: Duration.millis(400) })
+    const stopping = yield* Effect.fork(stop)
+    yield* Effect.sleep("50 millis")
+    const ready = yield* Effect.promise(() => fetch(`${url}/health/ready`))
+    expect([ready.status, ready.headers.get("connection")]).toEqual([503, "close"])
+    const served = yield* post(url, "{ queueStats { waiting } }")
+    expect([served.status, served.headers.get("connection")]).toEqual([200, "close"])
+    yield* Fiber.join(stopping)
+    expect((yield* post(url, "{ queueStats { waiting } }")).status).toBe(0)
+  })
+)
+
+it.live("where no place is free a request is refused with Retry-After, and health is answered", () =>
+  Effect.gen(function* () {
+    const scope = yield* Scope.make()
+    const context = yield* Layer.buildWithScope(
+      server((settings) => ({
+        ...http({ drainTimeout: Duration.millis(50) })(settings),
+        overload: { ...settings.overload, placesMin: 1, placesMax: 1 }
+      })),
+      scope
+    )
+    const { url } = Context.get(context, Http.Address)
+    expect((yield* post(url, "{ queueStats { waiting } }")).status).toBe(200)
+    const held = yield* Effect.fork(post(url, "mutation { leaveQueue }"))
+    yield* Effect.sleep("50 millis")
+    const shed = yield* Effect.all(
+      Array.from({ length: 10 }, () => post(url, "{ queueStats { waiting } }")),
+      {
+        concurrency: "unbounded"
+      }
+    )
+    for (const { headers, status, text } of shed) {
+      expect(status).toBe(503)
+      expect(Number(headers.get("retry-after"))).toBeWithin(1, 4)
+      expect(JSON.parse(text).errors[0].extensions).toMatchObject({ code: "OVERLOADED", retryable: true })
+    }
+    expect((yield* Effect.promise(() => fetch(`${url}/health/ready`))).status).toBe(200)
+    yield* Scope.close(scope, Exit.void)
+    yield* Fiber.join(held)
   })
 )
 
