@@ -226,7 +226,8 @@ const shape = (preset: Preset): Config.Config<Shape> =>
       Config.all([
         Variable.whole("CONCURRENCY_MIN", 1, placesMaxOfAll, 16),
         Variable.whole("CONCURRENCY_MAX", 1, placesMaxOfAll, 256),
-        Variable.millis("CONCURRENCY_DELAY", "25 millis")
+        // Production has its machine for itself; anywhere else a busy one must not look like load.
+        Variable.millis("CONCURRENCY_DELAY", production(preset) ? "25 millis" : "1 second")
       ])
     ),
     redis: Config.option(

@@ -78,7 +78,13 @@ const main = async (): Promise<number> => {
   if (values.url !== undefined && !isLoopback(values.url))
     throw new Misuse(`--url ${values.url} is not on this machine`)
   process.stderr.write(`seed ${seed}\n`)
-  const env = { NODE_ENV: "production", ENABLE_RATE_LIMIT: "false", ENABLE_GRAPHIQL: "true", QUEUE_INTERVAL: "100" }
+  const env = {
+    NODE_ENV: "production",
+    ENABLE_RATE_LIMIT: "false",
+    ENABLE_GRAPHIQL: "true",
+    QUEUE_INTERVAL: "100",
+    CONCURRENCY_DELAY: "1000"
+  }
   const server = values.url === undefined ? await startServer(env) : undefined
   const url = (values.url ?? server!.url).replace(/\/$/, "")
   const admin = server === undefined ? undefined : await makeAdmin(url, server.dataDir)
