@@ -27,6 +27,8 @@ export const connect = async (
       LOG_LEVEL: "Warning",
       DATA_DIR: join(data, name.replaceAll(/\W+/g, "-")),
       ENABLE_RESPONSE_CACHE: "false",
+      // As much as the connections ask is no overload here: admission counts and measures, and lets all in.
+      CONCURRENCY_DELAY: "10000",
       ...env
     },
     2
