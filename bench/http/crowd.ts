@@ -1,6 +1,6 @@
 /**
- * The whole application as one bundle, with its own Postgres: what it holds in memory under load and with 10,000
- * subscriptions that wait, and how long a message takes to its readers.
+ * The whole application as one bundle, with its own Postgres: how long a message takes to its readers, what the process
+ * holds in memory under load, and what 10,000 people hold who wait.
  */
 import { randomBytes } from "node:crypto"
 import { join } from "node:path"
@@ -9,10 +9,13 @@ import * as DataDir from "../../layers/database/DataDir.ts"
 import * as EmbeddedPostgres from "../../layers/database/EmbeddedPostgres.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import * as Token from "../../src/session/Token.ts"
-import { bundle, load, rssMegabytes, start, stop } from "./load.ts"
+import { bundle, load, rssMegabytes, start, type Started, stop } from "./load.ts"
 
-const talks = 500
+/** Each has two people with one socket each. */
+const talksHeard = 500
 const idleSubscriptions = 10_000
+/** From when all are there until they count as idle: the engine collects what their coming left behind. */
+const settleMillis = 30_000
 
 export interface Talk {
   readonly interactionId: string
@@ -24,8 +27,7 @@ const uuid = (): string => {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`
 }
 
-/** People who talk in pairs, with a session each, written by hand: nobody waits for a password's hash. */
-const people = async (dataDir: string): Promise<ReadonlyArray<Talk>> => {
+const connection = async (dataDir: string): Promise<Pg.Client> => {
   const holder = DataDir.holderOf(dataDir)
   if (holder?.socketFolder === undefined) throw new Error("The bench needs the embedded Postgres")
   const address = EmbeddedPostgres.addressOf(holder.socketFolder)
@@ -36,88 +38,123 @@ const people = async (dataDir: string): Promise<ReadonlyArray<Talk>> => {
     database: "database" in address ? address.database : "postgres"
   })
   await client.connect()
-  const made: Array<Talk> = []
-  for (let n = 0; n < talks; n++) {
-    const interactionId = uuid()
-    await client.query("insert into interactions (id, started_at) values ($1, now())", [interactionId])
-    const tokens = [0, 1].map(() => randomBytes(32).toString("base64url")) as [string, string]
-    for (const [index, token] of tokens.entries()) {
-      const user = uuid()
-      await client.query(
-        `insert into users (id, handle, display_name, created_at, updated_at) values ($1, $2, $2, now(), now())`,
-        [user, `p_${n}_${index}`]
-      )
-      await client.query("insert into participants (interaction_id, user_id, joined_at) values ($1, $2, now())", [
-        interactionId,
-        user
-      ])
-      await client.query(
-        `insert into sessions (id, user_id, token_hash, created_at, last_used_at, expires_at, absolute_expires_at)
-         values ($1, $2, $3, now(), now(), now() + interval '1 day', now() + interval '1 day')`,
-        [uuid(), user, Token.bytes(Token.hash(token))]
-      )
-    }
-    made.push({ interactionId: Ids.toGlobal("Interaction", interactionId), tokens })
-  }
-  await client.end()
-  return made
+  return client
 }
 
-const run = async (program: string, input: unknown): Promise<Record<string, number>> => {
+/** People who talk in pairs, with a session each, written by hand: nobody waits for a password's hash. */
+const people = async (dataDir: string, talks: number): Promise<ReadonlyArray<Talk>> => {
+  const client = await connection(dataDir)
+  const interactions = Array.from({ length: talks }, uuid)
+  const users = Array.from({ length: talks * 2 }, uuid)
+  const tokens = users.map(() => randomBytes(32).toString("base64url"))
+  await client.query("insert into interactions (id, started_at) select unnest($1::uuid[]), now()", [interactions])
+  await client.query(
+    `insert into users (id, handle, display_name, created_at, updated_at)
+     select id, 'p_' || n, 'p_' || n, now(), now() from unnest($1::uuid[]) with ordinality as u (id, n)`,
+    [users]
+  )
+  await client.query(
+    `insert into participants (interaction_id, user_id, joined_at)
+     select i, u, now() from unnest($1::uuid[], $2::uuid[]) as p (i, u)`,
+    [users.map((_, n) => interactions[n >> 1]), users]
+  )
+  await client.query(
+    `insert into sessions (id, user_id, token_hash, created_at, last_used_at, expires_at, absolute_expires_at)
+     select id, u, h, now(), now(), now() + interval '1 day', now() + interval '1 day'
+     from unnest($1::uuid[], $2::uuid[], $3::bytea[]) as s (id, u, h)`,
+    [users.map(uuid), users, tokens.map((token) => Token.bytes(Token.hash(token)))]
+  )
+  await client.end()
+  return interactions.map((id, n) => ({
+    interactionId: Ids.toGlobal("Interaction", id),
+    tokens: [tokens[n * 2]!, tokens[n * 2 + 1]!]
+  }))
+}
+
+/** A program of the bench that says one line; it ends when it is killed, or by itself. */
+const begin = (program: string, input: unknown) => {
   const child = Bun.spawn([process.execPath, join(import.meta.dir, program)], {
     stdin: new Blob([JSON.stringify(input)]),
     stdout: "pipe",
     stderr: "inherit"
   })
-  return JSON.parse(await new Response(child.stdout).text()) as Record<string, number>
+  const said = child.stdout
+    .getReader()
+    .read()
+    .then(({ value }) => {
+      if (value === undefined) throw new Error(`${program} ended without a word`)
+      return JSON.parse(new TextDecoder().decode(value)) as Record<string, number>
+    })
+  return { said, end: () => child.kill() }
+}
+
+/** Subscriptions to the inbox that the server says it has. */
+const inboxes = async (url: string): Promise<number> => {
+  const text = await (await fetch(`${url}/metrics`)).text()
+  return Number(/socket_subscriptions\{field="inbox"\} (\d+)/.exec(text)?.[1] ?? 0)
+}
+
+const loaded = async (gateway: Started, url: string, talk: Talk): Promise<number> => {
+  const query = `query ($id: ID!) { interaction(id: $id) { id messages(first: 20) { edges { cursor node {
+    id seq body createdAt sender { id handle displayName } } } } } }`
+  const messages = JSON.stringify({ query, variables: { id: talk.interactionId } })
+  const user = JSON.stringify({ query: `{ user(handle: "p_11") { id handle displayName bio } }` })
+  let rss = 0
+  const watch = setInterval(() => {
+    rss = Math.max(rss, rssMegabytes(gateway.pid))
+  }, 100)
+  const target = { url: `${url}/graphql`, pid: gateway.pid }
+  for (let n = 0; n < 4; n++) {
+    const headers = [`authorization: Bearer ${talk.tokens[0]}`, `x-forwarded-for: 10.9.0.${n}`]
+    await load(target, 3, n % 2 === 0 ? messages : user, headers)
+  }
+  clearInterval(watch)
+  return rss
+}
+
+/** Memory of a process that did nothing else, so that what is measured is what waits. */
+const idle = async (url: string, gateway: Started, talks: ReadonlyArray<Talk>): Promise<number> => {
+  const before = rssMegabytes(gateway.pid)
+  const waiting = begin("idle.ts", { url, talks, count: idleSubscriptions })
+  await waiting.said
+  await Bun.sleep(settleMillis)
+  const open = await inboxes(url)
+  if (open !== idleSubscriptions) throw new Error(`Only ${open} of ${idleSubscriptions} subscriptions wait`)
+  const megabytes = rssMegabytes(gateway.pid) - before
+  waiting.end()
+  return megabytes
 }
 
 /** The figures of the whole application. */
 export const crowd = async (folder: string): Promise<Record<string, number>> => {
   const dataDir = join(folder, "crowd")
   const program = await bundle("services/gateway.ts", "gateway")
-  const gateway = await start([process.execPath, program], {
-    NODE_ENV: "production",
-    PORT: "0",
-    DATA_DIR: dataDir,
-    LOG_LEVEL: "Warning",
-    // The readers and writers of the bench come from addresses of their own.
-    TRUSTED_PROXIES: "127.0.0.1"
-  })
-  const url = /http:\S+/.exec(gateway.lines[0]!)![0]
-  const made = await people(dataDir)
+  const fresh = () =>
+    start([process.execPath, program], {
+      NODE_ENV: "production",
+      PORT: "0",
+      DATA_DIR: dataDir,
+      LOG_LEVEL: "Warning",
+      // The readers and writers of the bench come from addresses of their own.
+      TRUSTED_PROXIES: "127.0.0.1"
+    })
+  const urlOf = ({ lines }: Started) => /http:\S+/.exec(lines[0]!)![0]
 
-  const fanout = await run("fanout.ts", { url, talks: made, count: 0 })
+  const first = await fresh()
+  const talks = await people(dataDir, idleSubscriptions / 2)
+  const heard = await begin("fanout.ts", { url: urlOf(first), talks: talks.slice(0, talksHeard), count: 0 }).said
+  const rss = await loaded(first, urlOf(first), talks[0]!)
+  await stop(first)
 
-  const query = `query ($id: ID!) { interaction(id: $id) { id messages(first: 20) { edges { cursor node {
-    id seq body createdAt sender { id handle displayName } } } } } }`
-  const body = JSON.stringify({ query, variables: { id: made[0]!.interactionId } })
-  let rss = 0
-  const watch = setInterval(() => {
-    rss = Math.max(rss, rssMegabytes(gateway.pid))
-  }, 100)
-  const headers = [`authorization: Bearer ${made[0]!.tokens[0]}`]
-  const target = { url: `${url}/graphql`, pid: gateway.pid }
-  const user = JSON.stringify({ query: `{ user(handle: "p_1_1") { id handle displayName bio } }` })
-  for (let n = 0; n < 4; n++)
-    await load(target, 3, n % 2 === 0 ? body : user, [...headers, `x-forwarded-for: 10.9.0.${n}`])
-  clearInterval(watch)
-
-  const before = rssMegabytes(gateway.pid)
-  const idle = Bun.spawn([process.execPath, join(import.meta.dir, "idle.ts")], {
-    stdin: new Blob([JSON.stringify({ url, talks: made, count: idleSubscriptions })]),
-    stdout: "pipe",
-    stderr: "inherit"
-  })
-  const { done } = await idle.stdout.getReader().read()
-  if (done) throw new Error("The idle subscriptions are not there")
-  const during = rssMegabytes(gateway.pid)
-  idle.kill()
-  await stop(gateway)
+  const second = await fresh()
+  const megabytes = await idle(urlOf(second), second, talks)
+  await stop(second)
   return {
-    fanout_delivery_millis_p99: fanout["p99"]!,
-    fanout_delivery_millis_p50: fanout["p50"]!,
+    fanout_delivery_millis_p99: heard["p99"]!,
+    fanout_delivery_millis_p50: heard["p50"]!,
+    fanout_failed: heard["failed"]!,
     gateway_rss_megabytes: rss,
-    idle_subscriptions_megabytes: during - before
+    idle_10k_mb: megabytes,
+    idle_subscription_kb: (megabytes * 1_024) / idleSubscriptions
   }
 }
