@@ -18,6 +18,7 @@ import {
 } from "graphql"
 import type { GraphQLCompositeType, GraphQLField, GraphQLObjectType } from "graphql"
 import { contract } from "./contract.ts"
+import { bounds } from "./Plan.ts"
 
 /**
  * How long answers may be kept, and for whom. `PRIVATE`: the viewer who asked, and nobody who has not signed in;
@@ -58,9 +59,13 @@ const never: CachePolicy = { maxAgeSeconds: 0, scope: "PRIVATE" }
  * The hint of a field of an object. Without one, a property lives as long as the object it stands in, and so does its
  * id; what somebody resolves lives no time at all.
  */
-const policyOf = (type: GraphQLObjectType, name: string): CachePolicy | undefined =>
-  hints.get(`${type.name}.${name}`) ??
-  (name !== "id" && type.getFields()[name]?.resolve !== undefined ? never : undefined)
+const policyOf = (type: GraphQLObjectType, name: string): CachePolicy | undefined => {
+  const field = type.getFields()[name]
+  return (
+    hints.get(`${type.name}.${name}`) ??
+    (name !== "id" && field !== undefined && (bounds.has(field) || field.resolve !== undefined) ? never : undefined)
+  )
+}
 
 /** The policy of one query over this schema; undefined when its answers may not be kept at all. */
 export const of = (
