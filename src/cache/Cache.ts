@@ -185,8 +185,8 @@ const follow = <K, A, I, E, R>({ flights, options, shelf }: Parts<K, A, I, E, R>
 }
 
 /**
- * A cache for as long as the scope lives; its values age by the clock it is made under. `Settings.cache.compression` decides whether values over `compressOver` are
- * compressed. At shutdown what waits for its batch is written.
+ * A cache for as long as the scope lives; its values age by the clock it is made under. `Settings.cache.compression`
+ * decides whether values over `compressOver` are compressed. At shutdown what waits for its batch is written.
  */
 export const make = <K, A, I, E = never, R = never>(
   options: Options<K, A, I, E, R>

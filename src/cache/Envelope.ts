@@ -35,20 +35,30 @@ export const beneath = (text: string): string => (text.startsWith("l") ? text.sl
 const noTags: ReadonlyArray<string> = []
 
 /** Differs for schemas that differ: what was written with the same one needs no second look. */
-const fingerprint = (ast: SchemaAST.AST): string =>
-  (Hash.string(JSON.stringify(ast)) >>> 0).toString(36).padStart(place.stamp - place.mark, "0")
+const fingerprint = (ast: SchemaAST.AST, example: string | undefined): string =>
+  (Hash.string(JSON.stringify([ast, example])) >>> 0).toString(36).padStart(place.stamp - place.mark, "0")
 
-/** Texts from values and back. `compressOver`: bodies of more UTF-16 units than that are compressed. */
-export const codec = <A, I>(schema: Schema.Schema<A, I>, compressOver: number, stamp: () => string) => {
+interface CodecOptions<A, I> {
+  readonly schema: Schema.Schema<A, I>
+  /** Bodies of more UTF-16 units than that are compressed. */
+  readonly compressOver: number
+  readonly example: A | undefined
+  readonly stamp: () => string
+}
+
+/** Texts from values and back. */
+export const codec = <A, I>({ compressOver, example, schema, stamp }: CodecOptions<A, I>) => {
   const encode = Schema.encodeSync(schema)
   const decode = Schema.decodeUnknownEither(schema)
-  const mark = fingerprint(schema.ast)
+  const exampleText = example === undefined ? undefined : JSON.stringify(encode(example))
+  const { pack, unpack } = Compression.make(exampleText)
+  const mark = fingerprint(schema.ast, exampleText)
   /** Without transformations what is in the JSON is the value itself. */
   const plain = SchemaAST.typeAST(schema.ast) === schema.ast
-  /** `written`: with this very schema. */
+  /** `written`: with this very schema and example. By another example a body would unpack to something else. */
   const valueOf = (format: string, body: string, written: boolean): Option.Option<A> | undefined => {
     if (format === "n") return Option.none()
-    const json = Compression.unpack(format, body)
+    const json = format === "j" ? body : written ? unpack(format, body) : undefined
     if (json === undefined) return undefined
     try {
       const parsed: unknown = JSON.parse(json)
@@ -70,7 +80,7 @@ export const codec = <A, I>(schema: Schema.Schema<A, I>, compressOver: number, s
       if (Option.isNone(value)) return [`n${until}`, rest]
       const text = JSON.stringify(encode(value.value))
       if (text.length <= compressOver) return [`j${until}`, rest + text]
-      const { body, format } = Compression.pack(text)
+      const { body, format } = pack(text)
       return [format + until, rest + body]
     },
     /** undefined for what is no value, and for what another version or runtime wrote and this one cannot read. */

@@ -55,6 +55,11 @@ export interface Options<K, A, I, E, R> {
   readonly tags?: Tagging<K, A>
   /** Values longer than this many UTF-16 units of JSON are compressed, when `Settings.cache.compression` is on. */
   readonly compressOver?: number
+  /**
+   * A value like those kept, the same in all processes: what a compressed value shares with it (the names of fields, the
+   * usual words) is not stored again. With another one the compressed values of before count as absent.
+   */
+  readonly example?: A
   /** One of the two, or neither for a cache that is only set and read. */
   readonly lookup?: (key: K) => Effect.Effect<Option.Option<A>, E, R>
   readonly lookupMany?: (keys: ReadonlyArray<K>) => Effect.Effect<ReadonlyMap<string, A>, E, R>

@@ -83,11 +83,12 @@ export class Shelf<K, A, I> {
     this.grace = options.grace === undefined ? 0 : Math.min(Duration.toMillis(options.grace), longest)
     this.negativeTtl = options.negativeTtl === undefined ? 0 : Duration.toMillis(options.negativeTtl)
     this.refreshAfter = this.ttl * (options.refreshAt ?? Infinity)
-    this.codec = Envelope.codec(
-      options.schema,
-      compress ? (options.compressOver ?? compressOverDefault) : Infinity,
+    this.codec = Envelope.codec({
+      schema: options.schema,
+      compressOver: compress ? (options.compressOver ?? compressOverDefault) : Infinity,
+      example: options.example,
       stamp
-    )
+    })
     this.figures = figures(options.name, () => this.near?.size ?? 0)
     this.count = this.figures.count
     this.nearHit = this.figures.nearHit
