@@ -11,15 +11,12 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Database from "../layers/Database.ts"
-import * as ActorSystem from "../src/actor/ActorSystem.ts"
-import * as Reminders from "../src/actor/Reminders.ts"
 import * as Broadcast from "../src/broadcast/Broadcast.ts"
 import * as Settings from "../src/config/Settings.ts"
 import * as Ids from "../src/domain/Ids.ts"
 import * as EventLog from "../src/interaction/EventLog.ts"
 import * as InteractionActor from "../src/interaction/InteractionActor.ts"
-import * as Interactions from "../src/interaction/Interactions.ts"
-import * as ReadMarks from "../src/interaction/ReadMarks.ts"
+import * as Talk from "../test/interaction/Talk.ts"
 import { median, percentile, report, table } from "./kit.ts"
 
 const interactionsAtOnce = Number(process.argv[2] ?? 200)
@@ -46,13 +43,7 @@ const database = Layer.unwrapScoped(
   )
 )
 
-const system = InteractionActor.layer.pipe(
-  Layer.provideMerge(Reminders.layer),
-  Layer.provideMerge(Layer.merge(ActorSystem.layerLocal, Settings.layerTest())),
-  Layer.provideMerge(Layer.mergeAll(EventLog.layer, ReadMarks.layer, Interactions.layer)),
-  Layer.provideMerge(Broadcast.layerLocal),
-  Layer.provideMerge(database)
-)
+const system = Talk.layerProcess.pipe(Layer.provideMerge(Broadcast.layerLocal), Layer.provideMerge(database))
 
 /** Interactions of two people each; returns who speaks in which. */
 const talks = Effect.gen(function* () {

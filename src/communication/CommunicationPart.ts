@@ -44,15 +44,16 @@ const pageLoader = Effect.gen(function* () {
   const messages = yield* Messages
   const cursor = yield* Cursor
 
-  return (request: RequestContext, { id }: Interaction, args: PageArgs.Both) =>
+  return (request: RequestContext, { id, state }: Interaction, args: PageArgs.Both) =>
     Effect.gen(function* () {
       const { backward, limit } = PageArgs.window(args, pageSizeDefault)
       const path = backward ? "before" : "after"
       const position = yield* cursor.decode<readonly [number]>(connectionField, { id }, args[path], path)
       const from = Option.match(position, { onNone: () => null, onSome: ([seq]) => seq })
       const window: Window = { backward, limit, from }
-      const batcher = memo(request, `${connectionField} ${JSON.stringify(window)}`, () =>
-        Batcher.make((ids: ReadonlyArray<Ids.InteractionId>) => messages.windows(ids, window))
+      const read = state === "ENDED" ? messages.endedWindows : messages.windows
+      const batcher = memo(request, `${connectionField} ${state} ${JSON.stringify(window)}`, () =>
+        Batcher.make((ids: ReadonlyArray<Ids.InteractionId>) => read(ids, window))
       )
       const found = Option.getOrElse(yield* batcher.load(id), () => ({ messages: [], more: false }))
       return connection(

@@ -5,8 +5,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import type { Failure } from "../actor/Actor.ts"
 import type { ActorSystem } from "../actor/ActorSystem.ts"
+import * as Cache from "../cache/Cache.ts"
+import { Tags } from "../cache/Tags.ts"
+import { Settings } from "../config/Settings.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import type { InteractionId, MessageId, UserId } from "../domain/Ids.ts"
 import {
@@ -20,12 +24,14 @@ import {
   type RateLimited,
   type Restricted
 } from "../errors.ts"
+import * as CacheTags from "../graphql/CacheTags.ts"
 import { InteractionActor } from "../interaction/InteractionActor.ts"
 import { Restrictions } from "../moderation/Restrictions.ts"
 import * as Rules from "../moderation/Rules.ts"
 import { RateLimiter, rules } from "../rate/RateLimiter.ts"
+import type { Store } from "../store/Store.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
-import { columns, fromRow, type Message, type MessageRow } from "./Message.ts"
+import { columns, fromRow, Message, type MessageRow } from "./Message.ts"
 
 /** Why a message was not sent. Nothing is stored, except perhaps with AskTimeout: the same key finds out. */
 export type SendError =
@@ -60,14 +66,10 @@ export class Messages extends Context.Tag("@connect/Messages")<
   {
     /** The stored message, once Postgres has it. The same key with the same body gives the first one again. */
     readonly send: (message: Outgoing) => Effect.Effect<Message, SendError>
-    /** The window of each interaction, lowest number first, whoever asks; `more` when there are others beyond it. */
-    readonly windows: (
-      ids: ReadonlyArray<InteractionId>,
-      window: Window
-    ) => Effect.Effect<
-      ReadonlyMap<InteractionId, { readonly messages: ReadonlyArray<Message>; readonly more: boolean }>,
-      DatabaseUnavailable
-    >
+    /** The window of each interaction, whoever asks. */
+    readonly windows: Windows
+    /** The same of interactions that have ended: from the cache, when `communication.messageCache` is on. */
+    readonly endedWindows: Windows
     /** Those of the ids that exist, whoever asks. */
     readonly byIds: (
       ids: ReadonlyArray<MessageId>
@@ -76,6 +78,18 @@ export class Messages extends Context.Tag("@connect/Messages")<
     readonly find: (id: MessageId, viewerId: UserId) => Effect.Effect<Option.Option<Message>, DatabaseUnavailable>
   }
 >() {}
+
+type Windows = (
+  ids: ReadonlyArray<InteractionId>,
+  window: Window
+) => Effect.Effect<ReadonlyMap<InteractionId, Shown>, DatabaseUnavailable>
+
+/** The messages of a window, lowest number first; `more` when there are others beyond it. */
+const Shown = Schema.Struct({ messages: Schema.Array(Message), more: Schema.Boolean })
+type Shown = typeof Shown.Type
+
+/** Windows of ended interactions that one process keeps at hand. */
+const near = { entriesMax: 1_000, bytesMax: 8 * 1_048_576, ttl: "1 minute" } as const
 
 /** What the rules make of the text: its state, or ContentRejected. */
 const judged = (body: string): Effect.Effect<"VISIBLE" | "HELD", ContentRejected> =>
@@ -107,36 +121,70 @@ const sender = Effect.gen(function* () {
     }).pipe(Effect.tapError((error) => Metric.increment(Metrics.series(Metrics.messagesRefused, codeOf(error._tag)))))
 })
 
+/** Of what is kept only a moderator's decision changes something, and tells the tag. */
+const keptWindows = (windows: Windows) =>
+  Effect.gen(function* () {
+    const tags = yield* Tags
+    type Key = readonly [id: InteractionId, window: Window]
+    const key = ([id, { backward, from, limit }]: Key): string =>
+      `${id}:${backward ? "last" : "first"}:${from}:${limit}`
+    const cache = yield* Cache.make({
+      name: "messages",
+      key,
+      schema: Shown,
+      ttl: "30 minutes",
+      near,
+      tags: tags.by((_: Shown, [id]: Key) => [CacheTags.messages(id)]),
+      // All keys of one read have its window.
+      lookupMany: (keys: ReadonlyArray<Key>) =>
+        Effect.map(
+          windows(
+            keys.map(([id]) => id),
+            keys[0]![1]
+          ),
+          (found) => new Map(keys.map((one) => [key(one), found.get(one[0])!]))
+        )
+    })
+    return (ids: ReadonlyArray<InteractionId>, window: Window) =>
+      Effect.map(
+        cache.getMany(ids.map((id) => [id, window])),
+        (found) => new Map(ids.map((id) => [id, found.get(key([id, window]))!]))
+      )
+  })
+
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const { communication } = yield* Settings
   const send = yield* sender
   const idList = (ids: ReadonlyArray<string>) =>
     sql`(select value::uuid as id from jsonb_array_elements_text(${JSON.stringify(ids)}::text::jsonb))`
 
-  return Messages.of({
-    send,
-
-    windows: (ids, { backward, from, limit }) =>
-      Effect.map(
-        orUnavailable(sql<MessageRow>`
+  const windows: Windows = (ids, { backward, from, limit }) =>
+    Effect.map(
+      orUnavailable(sql<MessageRow>`
 select found.* from ${idList(ids)} as wanted cross join lateral (
   select ${columns(sql)} from messages m
   where m.interaction_id = wanted.id
     and (${from}::int is null or ${sql.literal(backward ? "m.seq <" : "m.seq >")} ${from}::int)
   order by m.seq ${sql.literal(backward ? "desc" : "asc")} limit ${limit + 1}::int
 ) as found`),
-        (rows) => {
-          const found = new Map<InteractionId, Array<Message>>(ids.map((id) => [id, []]))
-          for (const row of rows) found.get(row.interactionId as InteractionId)?.push(fromRow(row))
-          return new Map(
-            Array.from(found, ([id, all]) => {
-              const messages = all.sort((a, b) => a.seq - b.seq)
-              const more = messages.length > limit
-              return [id, { messages: backward && more ? messages.slice(1) : messages.slice(0, limit), more }]
-            })
-          )
-        }
-      ),
+      (rows) => {
+        const found = new Map<InteractionId, Array<Message>>(ids.map((id) => [id, []]))
+        for (const row of rows) found.get(row.interactionId as InteractionId)?.push(fromRow(row))
+        return new Map(
+          Array.from(found, ([id, all]) => {
+            const messages = all.sort((a, b) => a.seq - b.seq)
+            const more = messages.length > limit
+            return [id, { messages: backward && more ? messages.slice(1) : messages.slice(0, limit), more }]
+          })
+        )
+      }
+    )
+
+  return Messages.of({
+    send,
+    windows,
+    endedWindows: communication.messageCache ? yield* keptWindows(windows) : windows,
 
     byIds: (ids) =>
       Effect.map(
@@ -155,5 +203,8 @@ where m.id = ${id}::uuid`),
   })
 })
 
-export const layer: Layer.Layer<Messages, never, SqlClient.SqlClient | RateLimiter | Restrictions | ActorSystem> =
-  Layer.effect(Messages, make)
+export const layer: Layer.Layer<
+  Messages,
+  never,
+  SqlClient.SqlClient | RateLimiter | Restrictions | ActorSystem | Store | Tags | Settings
+> = Layer.scoped(Messages, make)

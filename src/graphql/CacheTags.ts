@@ -7,6 +7,9 @@ const prefixes: Readonly<Record<string, string>> = { User: "user" }
 /** `user:<uuid>`. */
 export const user = (uuid: string): string => `user:${uuid}`
 
+/** `messages:<uuid>`: the messages of an interaction that has ended; only a moderator still changes them. */
+export const messages = (interactionId: string): string => `messages:${interactionId}`
+
 type Note = (value: unknown, tags: Set<string>) => void
 
 const noteRow =

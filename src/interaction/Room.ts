@@ -5,11 +5,13 @@ import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as Actor from "../actor/Actor.ts"
 import { Broadcast } from "../broadcast/Broadcast.ts"
+import { Tags } from "../cache/Tags.ts"
 import type { Message, MessageRow, MessageState } from "../communication/Message.ts"
 import { columns as messageColumns, fromRow as messageFromRow } from "../communication/Message.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import * as Ids from "../domain/Ids.ts"
 import { type Conflict, type DatabaseUnavailable, InteractionEnded, invalid, NotFound } from "../errors.ts"
+import * as CacheTags from "../graphql/CacheTags.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import type { MessageJson, NumberedEvent } from "./Event.ts"
 import { messageFromJson, messageToJson, topic } from "./Event.ts"
@@ -104,6 +106,7 @@ export const make = (interactionId: Ids.InteractionId) =>
     const interactions = yield* Interactions
     const marks = yield* ReadMarks
     const broadcast = yield* Broadcast
+    const tags = yield* Tags
     const loaded = yield* loader(interactionId)
     const typing = yield* Typing.make((userId, typing) =>
       broadcast.publish(topic(interactionId), { _tag: "Typing", userId, typing })
@@ -141,7 +144,9 @@ select ${messageColumns(sql)} from messages m
 where m.id = ${wanted.messageId}::uuid and m.interaction_id = ${interactionId}::uuid`)
         if (row === undefined) return yield* new NotFound({ what: "Message" })
         const message = messageFromRow(row)
-        if (message.state === wanted.state) return message
+        const forgotten = tags.invalidate(CacheTags.messages(interactionId))
+        // Whoever asks again may do so because the process ended before it had told the caches.
+        if (message.state === wanted.state) return Actor.later(Effect.as(forgotten, message))
         const at = yield* isoNow
         const changed = { ...messageToJson(message), state: wanted.state }
         const written = yield* withoutKey(
@@ -151,7 +156,7 @@ where m.id = ${wanted.messageId}::uuid and m.interaction_id = ${interactionId}::
             events: (seq) => [{ _tag: "MessageChanged", seq, at, message: changed }]
           })
         )
-        return Actor.later(Effect.map(withoutKey(written), messageOf))
+        return Actor.later(Effect.zipLeft(Effect.map(withoutKey(written), messageOf), forgotten))
       })
 
     const setTyping = (userId: Ids.UserId, isTyping: boolean) =>

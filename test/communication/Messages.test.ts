@@ -17,6 +17,7 @@ import { ContentRejected, RateLimited, Restricted } from "../../src/errors.ts"
 import * as Cursor from "../../src/graphql/Cursor.ts"
 import type { Part, RequestContext } from "../../src/graphql/Part.ts"
 import type { Interaction } from "../../src/interaction/Interaction.ts"
+import * as InteractionActor from "../../src/interaction/InteractionActor.ts"
 import * as Restrictions from "../../src/moderation/Restrictions.ts"
 import * as RateLimiter from "../../src/rate/RateLimiter.ts"
 import type { Session } from "../../src/session/Sessions.ts"
@@ -165,6 +166,36 @@ withLayer("messages", layer, (it) => {
       for (const wrong of [{ first: 51 }, { first: -1 }, { first: 1, last: 1 }, { first: 1, after: "AAAA" }]) {
         expect(Either.isLeft(yield* Effect.either(page(wrong)))).toBe(true)
       }
+    }))
+
+  it("of an interaction that has ended are kept, until a moderator's decision changes one", () =>
+    Effect.gen(function* () {
+      const { ada, id } = yield* Talk.between()
+      yield* said(id, ada, ["first", "second"])
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`update interactions set state = 1, ended_at = now(), end_reason = 0 where id = ${id}::uuid`
+      const served = yield* part
+      const page = Effect.suspend(() =>
+        Effect.map(
+          call(served, "Interaction", "messages", { id, state: "ENDED" } as Interaction, {}, requestOf(ada)),
+          (found) => (found as Connection<Message>).edges.map(({ node }) => node)
+        )
+      )
+      const [first] = yield* page
+      expect(first?.state).toBe("VISIBLE")
+      // What nobody told the cache of is not seen: the page is kept.
+      yield* sql`update messages set body = 'other' where interaction_id = ${id}::uuid`
+      expect((yield* page).map(({ body }) => body)).toEqual(["first", "second"])
+      const actor = (yield* InteractionActor.InteractionActor.client).ask(id)
+      yield* actor.Change({ messageId: first!.id, state: "REMOVED" })
+      expect((yield* page).map(({ body, state }) => [body, state])).toEqual([
+        ["other", "REMOVED"],
+        ["other", "VISIBLE"]
+      ])
+      // A decision that had been written before its process ended is told again.
+      yield* sql`update messages set body = 'another' where interaction_id = ${id}::uuid`
+      yield* actor.Change({ messageId: first!.id, state: "REMOVED" })
+      expect((yield* page).map(({ body }) => body)).toEqual(["another", "another"])
     }))
 
   it("that are held are read by their sender and by moderators; removed ones by moderators only", () =>

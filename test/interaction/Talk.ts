@@ -3,17 +3,21 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ActorSystem from "../../src/actor/ActorSystem.ts"
 import * as Reminders from "../../src/actor/Reminders.ts"
+import * as Tags from "../../src/cache/Tags.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import * as EventLog from "../../src/interaction/EventLog.ts"
 import * as InteractionActor from "../../src/interaction/InteractionActor.ts"
 import * as Interactions from "../../src/interaction/Interactions.ts"
 import * as ReadMarks from "../../src/interaction/ReadMarks.ts"
+import * as StoreMemory from "../../src/store/StoreMemory.ts"
 
 /** The interaction service of one process, on whatever database and broadcast it is given. */
 export const layerProcess = InteractionActor.layer.pipe(
   Layer.provideMerge(Reminders.layer),
-  Layer.provideMerge(Layer.merge(ActorSystem.layerLocal, Settings.layerTest())),
+  Layer.provideMerge(
+    Layer.mergeAll(ActorSystem.layerLocal, Settings.layerTest(), Layer.provide(Tags.layer, StoreMemory.layer))
+  ),
   Layer.provideMerge(Layer.mergeAll(EventLog.layer, ReadMarks.layer, Interactions.layer))
 )
 
