@@ -13,7 +13,7 @@ export const drain = async (folder: string): Promise<Record<string, number>> => 
   let failed = 0
   for (let round = 1; round <= rounds; round++) {
     const server = await gateway(folder, `drain-${round}`)
-    const people = await People.make(server.dataDir)
+    const people = await People.make(People.embeddedIn(server.dataDir))
     const told = { ...people, url: server.url, connections: 64, seconds: loadSeconds, seed: round, deadlineMillis }
     const running = generating(told)
     await Bun.sleep(signalMillis)

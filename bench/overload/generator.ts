@@ -51,12 +51,15 @@ export interface Generated {
   /** Connections whose server said that it leaves. */
   readonly left: number
   readonly firstError: string
+  /** Of the most important class: what was asked for and how it missed. */
+  readonly topMisses: ReadonlyArray<string>
 }
 
 interface Link {
   readonly socket: Bun.Socket<Link>
   request: Request | undefined
   due: number
+  sent: number
   /** Bytes of the answer that have not come. */
   left: number
   head: string
@@ -85,6 +88,16 @@ const shedMillis: Array<number> = []
 const sentLate: Array<number> = []
 let firstError = ""
 
+const topMisses: Array<string> = []
+
+/** One line for a request of the most important class that was no good. */
+const missed = (request: Request, how: string, due: number, sent: number): void => {
+  if (request.lane !== 0) return
+  const [what] = request.bytes.toString("latin1", 0, 20).split(" ")
+  const after = (time: number) => `${Math.round(time - due)} ms`
+  topMisses.push(`${what} ${how}: sent after ${after(sent)}, ${after(performance.now())} in all`)
+}
+
 const idle: Array<Link> = []
 let isOver = false
 let refusedConnects = 0
@@ -93,6 +106,7 @@ let left = 0
 const send = (link: Link, request: Request, due: number): void => {
   link.request = request
   link.due = due
+  link.sent = performance.now()
   link.socket.write(request.bytes)
 }
 
@@ -105,12 +119,18 @@ const settle = (link: Link): void => {
   if (link.status === 503) {
     of.shed++
     shedMillis.push(took)
-  } else if (!link.ok) of.errors++
-  else {
+    missed(request, "shed", link.due, link.sent)
+  } else if (!link.ok) {
+    of.errors++
+    missed(request, "error", link.due, link.sent)
+  } else {
     millis.push(took)
     millisOf[request.lane]!.push(took)
     if (took <= told.deadlineMillis) of.good++
-    else of.late++
+    else {
+      of.late++
+      missed(request, "late", link.due, link.sent)
+    }
   }
   if (link.closing) {
     // A server that sheds while it leaves is not asked again; the others of its kind would be.
@@ -163,6 +183,7 @@ const open = (then: (link: Link) => void): Promise<void> =>
             socket,
             request: undefined,
             due: 0,
+            sent: 0,
             left: 0,
             head: "",
             ok: false,
@@ -180,6 +201,7 @@ const open = (then: (link: Link) => void): Promise<void> =>
           if (data.request !== undefined) {
             seen[data.request.lane]!.failed++
             seen[data.request.lane]!.unanswered++
+            missed(data.request, "cut", data.due, data.sent)
           }
           if (!isOver && !data.goes) void open(then)
         },
@@ -213,6 +235,7 @@ if (told.rate !== undefined) {
       const link = idle.shift()
       if (link === undefined) {
         of.failed++
+        missed(request, "without a connection", due, now)
         continue
       }
       sentLate.push(now - due)
@@ -248,7 +271,8 @@ const generated: Generated = {
   cpuShare: (cpu.user + cpu.system) / 1e6 / elapsed,
   refusedConnects,
   left,
-  firstError
+  firstError,
+  topMisses
 }
 console.log(JSON.stringify(generated))
 process.exit(0)

@@ -5,6 +5,7 @@ import { table } from "../kit.ts"
 import type { Generated, Seen, Told } from "./generator.ts"
 import { classes } from "./mix.ts"
 import * as People from "./people.ts"
+import * as SlowPostgres from "./slowPostgres.ts"
 
 /** An answer that comes later is no good to anybody. */
 export const deadlineMillis = 250
@@ -21,10 +22,11 @@ export interface Outcome extends Generated {
   readonly serverCpu: number
 }
 
-/** The program as it would be deployed, with a Postgres of its own. */
+/** The program as it would be deployed, with a Postgres of its own unless `env` names one. */
 export const gateway = async (
   folder: string,
-  name: string
+  name: string,
+  env: Readonly<Record<string, string>> = {}
 ): Promise<Started & { readonly url: string; readonly dataDir: string }> => {
   chmodSync(folder, 0o755)
   const program = await bundle("services/gateway.ts", "gateway")
@@ -36,7 +38,8 @@ export const gateway = async (
     LOG_LEVEL: "Warning",
     // Who signs out has many sessions, and everybody comes from an address of their own.
     SESSIONS_PER_USER: "1000",
-    TRUSTED_PROXIES: "127.0.0.1"
+    TRUSTED_PROXIES: "127.0.0.1",
+    ...env
   })
   return { ...started, url: /http:\S+/.exec(started.lines[0]!)![0], dataDir }
 }
@@ -82,10 +85,50 @@ const rowsOf = (name: string, { seconds, seen, p99Of }: Outcome) =>
     }
   })
 
-/** The figures of the load. */
-export const load = async (folder: string, seconds: number): Promise<Record<string, number>> => {
-  const server = await gateway(folder, "load")
-  const people = await People.make(server.dataDir)
+/** How long a statement of the database that is away takes, and the connections to it. */
+const statementMillis = 5
+const poolSize = Number(process.env["BENCH_POOL"] ?? 4)
+
+/** Where a gateway reaches its limit. */
+interface Scenario {
+  readonly name: string
+  readonly server: Started & { readonly url: string }
+  readonly people: People.People
+  readonly stop: () => Promise<void>
+}
+
+/** It waits for its database: the pool is the limit, and it has CPU left. */
+const poolBound = async (folder: string): Promise<Scenario> => {
+  const database = await SlowPostgres.start(statementMillis)
+  const env = { DATABASE_URL: database.url, DB_POOL_SIZE: String(poolSize), DB_POOL_MIN: String(poolSize) }
+  const server = await gateway(folder, "pool", env)
+  const people = await People.make({ connectionString: database.directUrl })
+  const end = async () => {
+    await stop(server)
+    await database.stop()
+  }
+  return { name: "pool", server, people, stop: end }
+}
+
+/** Its database is next to it: the thread is the limit. */
+const cpuBound = async (folder: string): Promise<Scenario> => {
+  const server = await gateway(folder, "cpu")
+  const people = await People.make(People.embeddedIn(server.dataDir))
+  return { name: "cpu", server, people, stop: () => stop(server) }
+}
+
+export interface Figures {
+  readonly capacity: number
+  readonly goodputShare: number
+  readonly acceptedP99Millis: number
+  readonly rssFactor: number
+  readonly topClassShare: number
+  readonly sentLateP99Millis: number
+}
+
+const goodOf = ({ seconds, seen }: Outcome) => sum(seen, "good") / seconds
+
+const measure = async ({ name, people, server }: Scenario, seconds: number): Promise<Figures> => {
   let seed = 1
   const phase = (connections: number, time: number, rate?: number): Promise<Outcome> =>
     generate(server.pid, {
@@ -101,17 +144,15 @@ export const load = async (folder: string, seconds: number): Promise<Record<stri
 
   const closed: Array<Outcome> = []
   for (const connections of [16, 32]) closed.push(await phase(connections, seconds / 2))
-  const goodOf = ({ seconds: time, seen }: Outcome) => sum(seen, "good") / time
   const best = closed.reduce((a, b) => (goodOf(a) >= goodOf(b) ? a : b))
   const capacity = goodOf(best)
   const over = await phase(openConnections, seconds, 5 * capacity)
-  await stop(server)
 
-  console.log(table([...rowsOf("closed loop", best), ...rowsOf("5x open loop", over)]))
+  console.log(table([...rowsOf(`${name}, closed loop`, best), ...rowsOf(`${name}, 5x open loop`, over)]))
   console.log(
     table(
-      [["closed loop", best] as const, ["5x open loop", over] as const].map(([name, one]) => ({
-        load: name,
+      [[`${name}, closed loop`, best] as const, [`${name}, 5x open loop`, over] as const].map(([load, one]) => ({
+        load,
         "good/s": goodOf(one),
         "p50 ms": one.p50,
         "p99 ms": one.p99,
@@ -124,14 +165,48 @@ export const load = async (folder: string, seconds: number): Promise<Record<stri
       }))
     )
   )
+  for (const miss of over.topMisses) console.log(`${name}, ${miss}`)
   for (const one of [best, over]) if (one.firstError !== "") console.log(one.firstError)
   const top = over.seen[0]!
   return {
-    capacity_rps: capacity,
-    overload5x_goodput_share: goodOf(over) / capacity,
-    overload5x_accepted_p99_millis: over.p99,
-    overload5x_rss_factor: over.rss / best.rss,
-    overload5x_top_class_share: top.good / top.offered,
-    generator_sent_late_p99_millis: over.sentLateP99
+    capacity,
+    goodputShare: goodOf(over) / capacity,
+    acceptedP99Millis: over.p99,
+    rssFactor: over.rss / best.rss,
+    topClassShare: top.good / top.offered,
+    sentLateP99Millis: over.sentLateP99
+  }
+}
+
+const measured = async (begin: (folder: string) => Promise<Scenario>, folder: string, seconds: number) => {
+  const scenario = await begin(folder)
+  const figures = await measure(scenario, seconds)
+  await scenario.stop()
+  return figures
+}
+
+/** The figures of a gateway that waits for its database. */
+export const pool = async (folder: string, seconds: number): Promise<Record<string, number>> => {
+  const seen = await measured(poolBound, folder, seconds)
+  return {
+    capacity_rps: seen.capacity,
+    overload5x_goodput_share: seen.goodputShare,
+    overload5x_accepted_p99_millis: seen.acceptedP99Millis,
+    overload5x_rss_factor: seen.rssFactor,
+    overload5x_top_class_share: seen.topClassShare,
+    generator_sent_late_p99_millis: seen.sentLateP99Millis
+  }
+}
+
+/** The same of a gateway that is short of CPU. */
+export const cpu = async (folder: string, seconds: number): Promise<Record<string, number>> => {
+  const seen = await measured(cpuBound, folder, seconds)
+  return {
+    cpu_bound_capacity_rps: seen.capacity,
+    cpu_bound_goodput_share: seen.goodputShare,
+    cpu_bound_accepted_p99_millis: seen.acceptedP99Millis,
+    cpu_bound_rss_factor: seen.rssFactor,
+    cpu_bound_top_class_share: seen.topClassShare,
+    cpu_bound_generator_sent_late_p99_millis: seen.sentLateP99Millis
   }
 }

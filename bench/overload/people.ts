@@ -28,23 +28,23 @@ const uuid = (): string => {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`
 }
 
-const connect = async (dataDir: string): Promise<Pg.Client> => {
+/** How to reach the Postgres that a gateway on this folder has brought. */
+export const embeddedIn = (dataDir: string): Pg.ClientConfig => {
   const holder = DataDir.holderOf(dataDir)
   if (holder?.socketFolder === undefined) throw new Error("The bench needs the embedded Postgres")
   const address = EmbeddedPostgres.addressOf(holder.socketFolder)
-  const client = new Pg.Client({
+  return {
     host: holder.socketFolder,
     port: "port" in address ? address.port : 5_432,
     user: "user" in address ? address.user : "postgres",
     database: "database" in address ? address.database : "postgres"
-  })
-  await client.connect()
-  return client
+  }
 }
 
 /** Six hundred people in three hundred talks of thirty messages. */
-export const make = async (dataDir: string): Promise<People> => {
-  const client = await connect(dataDir)
+export const make = async (database: Pg.ClientConfig): Promise<People> => {
+  const client = new Pg.Client(database)
+  await client.connect()
   const interactions = Array.from({ length: pairs }, uuid)
   const users = Array.from({ length: 2 * pairs }, (_, n) => ({
     id: uuid(),
