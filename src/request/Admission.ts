@@ -8,10 +8,11 @@ import * as Supervised from "../actor/Supervised.ts"
 import type { Shape } from "../config/Settings.ts"
 import { Overloaded } from "../errors.ts"
 import type { Priority } from "../graphql/Priority.ts"
-import { bulk, names, vital } from "../graphql/Priority.ts"
+import { bulk, names, read, vital } from "../graphql/Priority.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as Bulkhead from "./Bulkhead.ts"
 import { Best, Limit } from "./Limit.ts"
+import * as Yielding from "./Yielding.ts"
 
 /** Operations that wait for a place, in all classes. */
 export const waitingMax = 256
@@ -40,6 +41,11 @@ export interface Admission {
   readonly refusal: (priority: Priority | undefined) => Overloaded | undefined
   /** Runs it when there is a place, which it may wait for shortly. */
   readonly run: <A, E, R>(operation: Operation, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | Overloaded, R>
+  /**
+   * Lets it in without a fiber: what to call when it has ended, once. undefined: there is no place at once, and `run`
+   * waits for one.
+   */
+  readonly enter: (operation: Operation) => (() => void) | undefined
   /** Whether somebody waits or would have to: then work is better left until it is known to be let in. */
   readonly isBusy: () => boolean
   readonly figures: () => { readonly places: number; readonly inUse: number; readonly waiting: number }
@@ -112,19 +118,28 @@ export const make = (overload: Shape["overload"]): Effect.Effect<Admission, neve
       return known
     }
 
+    /** Measures from now on until what it returns is called. */
+    const begin = (operation: Operation): (() => void) => {
+      const begun = now()
+      // It was in a socket for about as long as the loop is late.
+      const late = lateMillis(begun)
+      return () => {
+        const ended = now()
+        limit.ended(late + bestOf(operation).delayOf(ended - begun, ended))
+      }
+    }
+
     const measured = <A, E, R>(operation: Operation, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-      Effect.suspend(() => {
-        const begun = now()
-        // It was in a socket for about as long as the loop is late.
-        const late = lateMillis(begun)
-        return Effect.ensuring(
-          effect,
-          Effect.sync(() => {
-            const ended = now()
-            limit.ended(late + bestOf(operation).delayOf(ended - begun, ended))
-          })
-        )
-      })
+      Effect.suspend(() => Effect.ensuring(effect, Effect.sync(begin(operation))))
+
+    const enter: Admission["enter"] = (operation) => {
+      if (!bulkhead.enter(operation.priority)) return undefined
+      const end = begin(operation)
+      return () => {
+        end()
+        bulkhead.give(operation.priority)
+      }
+    }
 
     const watch = Effect.map(Clock.currentTimeMillis, (at) => {
       limit.turn(at)
@@ -141,7 +156,12 @@ export const make = (overload: Shape["overload"]): Effect.Effect<Admission, neve
 
     return {
       refusal,
-      run: (operation, effect) => bulkhead.run(measured(operation, effect), operation.priority),
+      enter,
+      run: (operation, effect) =>
+        bulkhead.run(
+          measured(operation, operation.priority < read ? effect : Yielding.locally(effect)),
+          operation.priority
+        ),
       isBusy: () => !limit.isFree(vital + 1) || lateMillis(now()) > delayMillis,
       figures: () => ({ places: limit.places, inUse: limit.inUse, waiting: bulkhead.waiting() })
     }

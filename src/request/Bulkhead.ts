@@ -24,8 +24,8 @@ export const fixed = (concurrency: number): Places => {
 }
 
 /**
- * How long one may wait: `burstMillis` while the queue was empty a moment ago, and `standingMillis` when it has not been
- * empty for longer than that. A queue that stands only makes everybody late.
+ * How long one may wait: `burstMillis` when somebody began to wait a moment ago, and `standingMillis` when the queue has not
+ * been empty for as long since. A queue that stands only makes everybody late.
  */
 export interface Patience {
   readonly now: () => number
@@ -54,6 +54,9 @@ export interface Bulkhead {
    * `waitingMax` wait already, none of them in a later lane, and later when patience ends.
    */
   readonly run: <A, E, R>(effect: Effect.Effect<A, E, R>, lane?: number) => Effect.Effect<A, E | Overloaded, R>
+  /** Takes a place that is free at once, without a fiber: whether there was one. It must be given back. */
+  readonly enter: (lane: number) => boolean
+  readonly give: (lane: number) => void
   readonly waitingIn: (lane: number) => number
   readonly waiting: () => number
   /** How long who comes now may wait. */
@@ -86,18 +89,20 @@ export const make = (options: Options): Bulkhead => {
   const patience = options.patience ?? forever
   const queues = Array.from({ length: options.lanes ?? 1 }, () => new Set<Waiter>())
   let waiting = 0
-  /** Since when somebody waits. */
+  /** Since when somebody waits again and again, and when nobody did. */
   let filledAt = 0
+  let emptiedAt = -Infinity
 
   const leave = (lane: number, waiter: Waiter): boolean => {
     if (!queues[lane]!.delete(waiter)) return false
-    waiting--
+    if (--waiting === 0) emptiedAt = patience.now()
     return true
   }
 
   const patienceMillis = (): number => {
-    if (waiting === 0) return patience.burstMillis
-    return patience.now() - filledAt > patience.burstMillis ? patience.standingMillis : patience.burstMillis
+    const now = patience.now()
+    const stands = waiting > 0 || now - emptiedAt < patience.burstMillis
+    return stands && now - filledAt > patience.burstMillis ? patience.standingMillis : patience.burstMillis
   }
 
   const refuse = (lane: number, waiter: Waiter): void => {
@@ -142,15 +147,18 @@ export const make = (options: Options): Bulkhead => {
     return false
   }
 
+  const enter = (lane: number): boolean => {
+    if (queues[lane]!.size > 0 || !places.isFree(lane)) return false
+    places.take(lane)
+    return true
+  }
+
   const take = (lane: number): Effect.Effect<void, Overloaded> => {
-    if (queues[lane]!.size === 0 && places.isFree(lane)) {
-      places.take(lane)
-      return Effect.void
-    }
+    if (enter(lane)) return Effect.void
     if (waiting >= waitingMax && !makeRoom(lane)) return Effect.fail(refusal())
     return Effect.async((resume) => {
       const waiter: Waiter = { since: patience.now(), settle: resume, placed: false }
-      if (waiting === 0) filledAt = waiter.since
+      if (waiting === 0 && waiter.since - emptiedAt >= patience.burstMillis) filledAt = waiter.since
       queues[lane]!.add(waiter)
       waiting++
       // Interrupted between being let in and running: the place goes on to the next.
@@ -170,6 +178,8 @@ export const make = (options: Options): Bulkhead => {
           )
         )
       ),
+    enter,
+    give,
     waitingIn: (lane) => queues[lane]!.size,
     waiting: () => waiting,
     patienceMillis,
