@@ -1,8 +1,11 @@
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
+import * as FiberRefs from "effect/FiberRefs"
+import * as Runtime from "effect/Runtime"
 import * as Tracer from "effect/Tracer"
 import type { ExecutionResult, GraphQLSchema } from "graphql"
 import { OperationTypeNode } from "graphql"
@@ -33,6 +36,14 @@ export interface Operations {
   readonly find: (asked: Asked & { readonly variables: Variables }) => Operation | Refused
   /** Runs a query or a mutation: measured, counted, its errors as they may leave. */
   readonly run: (operation: Operation, variables: Variables, request: RequestContext) => Effect.Effect<ExecutionResult>
+  /** The same for who has no fiber: its resolvers run in `runtime`. The result itself where none of them waits. */
+  readonly runIn: (
+    runtime: Runtime.Runtime<never>
+  ) => (
+    operation: Operation,
+    variables: Variables,
+    request: RequestContext
+  ) => ExecutionResult | Effect.Effect<ExecutionResult>
   /** Begins a subscription: its reader has the answers, one an event, until it closes it. */
   readonly subscribe: (
     operation: Operation,
@@ -60,25 +71,26 @@ const failed = (result: ExecutionResult): SubscriptionFailed =>
   new SubscriptionFailed(result.errors?.[0] ?? { message: "The subscription did not begin" })
 
 /**
- * A span for the operation where traces are on: always under a parent that is sampled, otherwise for the share of
+ * Whether the operation has a span, where traces are on: always under a parent that is sampled, otherwise for the share of
  * `TRACE_SAMPLE_RATE`. What is not sampled runs without traces, so that of 99 in 100 requests no span is ever made.
  */
-const traced = <A>(operation: Operation, { trace }: RequestContext, effect: Effect.Effect<A>): Effect.Effect<A> =>
-  Effect.withFiberRuntime((fiber) => {
-    if (!fiber.getFiberRef(FiberRef.currentTracerEnabled)) return effect
-    const tracer = Context.get(fiber.getFiberRef(DefaultServices.currentServices), Tracer.Tracer)
-    if (!(trace === undefined ? Sampling.takesNext(tracer) : trace.sampled))
-      return Effect.withTracerEnabled(effect, false)
-    const attributes = { "graphql.operation.type": operation.type, "graphql.operation.name": operation.name ?? "" }
-    const from = trace === undefined ? { context: Sampling.chosen } : { parent: trace }
-    return Effect.flatMap(
-      Effect.makeSpan(`graphql ${operation.type}`, { kind: "server", attributes, ...from }),
-      (span) =>
-        Effect.onExit(Effect.withParentSpan(effect, span), (exit) =>
-          Effect.clockWith((clock) => Effect.sync(() => span.end(clock.unsafeCurrentTimeNanos(), exit)))
-        )
+const isSampled = ({ trace }: RequestContext, tracer: Tracer.Tracer): boolean =>
+  trace === undefined ? Sampling.takesNext(tracer) : trace.sampled
+
+const traced = <A>(operation: Operation, { trace }: RequestContext, effect: Effect.Effect<A>): Effect.Effect<A> => {
+  const attributes = { "graphql.operation.type": operation.type, "graphql.operation.name": operation.name ?? "" }
+  const from = trace === undefined ? { context: Sampling.chosen } : { parent: trace }
+  return Effect.flatMap(Effect.makeSpan(`graphql ${operation.type}`, { kind: "server", attributes, ...from }), (span) =>
+    Effect.onExit(Effect.withParentSpan(effect, span), (exit) =>
+      Effect.clockWith((clock) => Effect.sync(() => span.end(clock.unsafeCurrentTimeNanos(), exit)))
     )
-  })
+  )
+}
+
+type Begun = ExecutionResult | Effect.Effect<ExecutionResult>
+
+const effectOf = (begun: Begun): Effect.Effect<ExecutionResult> =>
+  Effect.isEffect(begun) ? begun : Effect.succeed(begun)
 
 const seriesOf = (type: OperationTypeNode) => ({
   answered: Metrics.series(Metrics.requests, type, ok),
@@ -101,8 +113,8 @@ export const make = (
   const timeoutMillis = Duration.toMillis(http.requestTimeout)
   const slowMillis = http.slowRequestLog ? Duration.toMillis(http.slowRequestThreshold) : Infinity
 
-  const noted = (operation: Operation, result: ExecutionResult, millis: number, count: QueryCount) => {
-    if (millis < slowMillis) return Effect.succeed(result)
+  const noted = (operation: Operation, result: ExecutionResult, millis: number, count: QueryCount): Begun => {
+    if (millis < slowMillis) return result
     Metrics.slowRequests.unsafeUpdate(1, [])
     // Never the variables: they hold what people say to each other, and passwords.
     const facts = {
@@ -115,7 +127,7 @@ export const make = (
     return Effect.as(Effect.annotateLogs(Effect.logWarning("A slow request"), facts), result)
   }
 
-  const record = (operation: Operation, result: ExecutionResult, millis: number, count: QueryCount) => {
+  const record = (operation: Operation, result: ExecutionResult, millis: number, count: QueryCount): Begun => {
     const { answered, seconds } = series[operation.type]
     if (result.errors === undefined) answered.unsafeUpdate(1, [])
     else {
@@ -126,26 +138,45 @@ export const make = (
     Metrics.requestQueries.unsafeUpdate(count.queries, [])
     const repeated = QueryBudget.watch(operation, count)
     const logged = noted(operation, result, millis, count)
-    return repeated === undefined ? logged : Effect.zipRight(repeated, logged)
+    return repeated === undefined ? logged : Effect.zipRight(repeated, effectOf(logged))
+  }
+
+  const measured = (
+    runtime: Runtime.Runtime<never>,
+    clock: Clock.Clock,
+    operation: Operation,
+    variables: Variables,
+    request: RequestContext
+  ): Begun => {
+    const begun = clock.unsafeCurrentTimeNanos()
+    const count = new QueryCount()
+    const budget = { count, deadline: clock.unsafeCurrentTimeMillis() + timeoutMillis }
+    const end = (answer: ExecutionResult): Begun => {
+      const result = preset === "test" ? QueryBudget.enforce(operation, count, answer) : answer
+      const millis = Number(clock.unsafeCurrentTimeNanos() - begun) / 1e6
+      return result.errors === undefined
+        ? record(operation, result, millis, count)
+        : Effect.flatMap(Run.presented(result), (told) => effectOf(record(operation, told, millis, count)))
+    }
+    const executed = Run.start(runtime, request, (of) => operation.execute(of, variables), { budget })
+    return Effect.isEffect(executed) ? Effect.flatMap(executed, (answer) => effectOf(end(answer))) : end(executed)
+  }
+
+  const runIn: Operations["runIn"] = (runtime) => {
+    const services = FiberRefs.getOrDefault(runtime.fiberRefs, DefaultServices.currentServices)
+    const clock = Context.get(services, Clock.Clock)
+    const tracer = Context.get(services, Tracer.Tracer)
+    const isTracing = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentTracerEnabled)
+    const untraced = isTracing ? Runtime.setFiberRef(runtime, FiberRef.currentTracerEnabled, false) : runtime
+    return (operation, variables, request) => {
+      if (!isTracing || !isSampled(request, tracer)) return measured(untraced, clock, operation, variables, request)
+      const all = Effect.flatMap(Run.here, (inSpan) => effectOf(measured(inSpan, clock, operation, variables, request)))
+      return traced(operation, request, all)
+    }
   }
 
   const run: Operations["run"] = (operation, variables, request) =>
-    traced(operation, request, measured(operation, variables, request))
-
-  const measured: Operations["run"] = (operation, variables, request) =>
-    Effect.clockWith((clock) => {
-      const begun = clock.unsafeCurrentTimeNanos()
-      const count = new QueryCount()
-      const budget = { count, deadline: clock.unsafeCurrentTimeMillis() + timeoutMillis }
-      const executed = Run.execute(request, (of) => operation.execute(of, variables), { budget })
-      return Effect.flatMap(executed, (answer) => {
-        const result = preset === "test" ? QueryBudget.enforce(operation, count, answer) : answer
-        const millis = Number(clock.unsafeCurrentTimeNanos() - begun) / 1e6
-        return result.errors === undefined
-          ? record(operation, result, millis, count)
-          : Effect.flatMap(Run.presented(result), (told) => record(operation, told, millis, count))
-      })
-    })
+    Effect.flatMap(Run.here, (runtime) => effectOf(runIn(runtime)(operation, variables, request)))
 
   const open = (operation: Operation, variables: Variables, request: RequestContext, wake: Wake) =>
     Effect.gen(function* () {
@@ -192,5 +223,5 @@ export const make = (
     return { errors: [Failures.format(new BadRequest({ message }))] }
   }
 
-  return { priorityOf, find, run, subscribe }
+  return { priorityOf, find, run, runIn, subscribe }
 }

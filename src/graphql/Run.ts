@@ -132,29 +132,46 @@ const awaited = <A>(late: Late<A> | PromiseLike<A>, run: Run): Effect.Effect<A> 
     return leave(run)
   })
 
+/** This fiber's runtime, without what each fiber in it would count. */
+export const here: Effect.Effect<Runtime.Runtime<never>> = Effect.withFiberRuntime((fiber, { runtimeFlags }) =>
+  Effect.succeed(
+    Runtime.make({
+      context: fiber.currentContext as never,
+      runtimeFlags: RuntimeFlags.disable(runtimeFlags, RuntimeFlags.RuntimeMetrics),
+      fiberRefs: fiber.getFiberRefs()
+    })
+  )
+)
+
+interface Options {
+  readonly budget?: Budget
+  readonly opening?: Opening
+}
+
 /**
- * Runs graphql with a fresh context value. Done at once, without a promise, when all its resolvers are.
+ * Runs graphql with a fresh context value, its resolvers in `runtime`. The result itself when all its resolvers are done
+ * at once: that takes no fiber and no promise. Otherwise it has begun, and the Effect waits for it.
  */
+export const start = <A extends object>(
+  runtime: Runtime.Runtime<never>,
+  request: RequestContext,
+  begun: (run: Run) => A | Late<A> | PromiseLike<A>,
+  { budget, opening }: Options = {}
+): A | Effect.Effect<A> => {
+  const run: Run = { request, runtime, pending: [], fields: new Map(), budget, opening }
+  const result = begun(run)
+  return isLate(result) || isPromise(result) ? awaited(result as Late<A>, run) : (result as A)
+}
+
+/** The same in a fiber, whose references the resolvers see. */
 export const execute = <A extends object>(
   request: RequestContext,
-  start: (run: Run) => A | Late<A> | PromiseLike<A>,
-  { budget, opening }: { readonly budget?: Budget; readonly opening?: Opening } = {}
+  begun: (run: Run) => A | Late<A> | PromiseLike<A>,
+  options?: Options
 ): Effect.Effect<A> =>
-  Effect.withFiberRuntime((fiber, status) => {
-    const run: Run = {
-      request,
-      runtime: Runtime.make({
-        context: fiber.currentContext as never,
-        runtimeFlags: RuntimeFlags.disable(status.runtimeFlags, RuntimeFlags.RuntimeMetrics),
-        fiberRefs: fiber.getFiberRefs()
-      }),
-      pending: [],
-      fields: new Map(),
-      budget,
-      opening
-    }
-    const result = start(run)
-    return isLate(result) || isPromise(result) ? awaited(result as Late<A>, run) : Effect.succeed(result as A)
+  Effect.flatMap(here, (runtime) => {
+    const started = start(runtime, request, begun, options)
+    return Effect.isEffect(started) ? started : Effect.succeed(started)
   })
 
 /** The answer with its errors as they may leave. */

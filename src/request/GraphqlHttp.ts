@@ -23,7 +23,7 @@ import { compress, compressOverBytes } from "./encoding.ts"
 import type { Entered, Gate } from "./Gate.ts"
 import * as headers from "./headers.ts"
 import type { Started } from "./immediate.ts"
-import { exitOf, starter } from "./immediate.ts"
+import { exitOf, quiet, starter } from "./immediate.ts"
 import type { Answer, Handler, Incoming, Outcome } from "./Incoming.ts"
 import { WithBody } from "./Incoming.ts"
 import type { MediaType } from "./mediaType.ts"
@@ -123,10 +123,30 @@ const writing = (http: Shape["http"]) => {
   return { failed, failure, shed, text, kept }
 }
 
+/** What was let in leaves when its answer is there, which takes no fiber where nothing waits. */
+const admitted = (
+  begin: () => ExecutionResult | Effect.Effect<ExecutionResult>,
+  written: (result: ExecutionResult) => Answer,
+  leave: () => void
+): Reply => {
+  let waiting = false
+  try {
+    const begun = begin()
+    if (!Effect.isEffect(begun)) return written(begun)
+    waiting = true
+    return Effect.ensuring(Effect.map(begun, written), Effect.sync(leave))
+  } catch (defect) {
+    return Effect.die(defect)
+  } finally {
+    if (!waiting) leave()
+  }
+}
+
 /** `/graphql` over HTTP: POST with JSON, and GET for queries. A kept answer is found before any fiber of its own. */
 export const make = ({ operations, gate, admission, http, responses }: Dependencies): Effect.Effect<Handler> =>
   Effect.gen(function* () {
     const start = yield* starter
+    const execute = operations.runIn(yield* quiet)
     const clock = yield* Effect.clock
     const write = writing(http)
     const cache = Option.getOrUndefined(responses)
@@ -136,7 +156,7 @@ export const make = ({ operations, gate, admission, http, responses }: Dependenc
       operation: Operation,
       variables: Parameters.Parameters["variables"],
       { identity, quotas }: Entered
-    ): Effect.Effect<Answer, Overloaded | DeadlineExceeded> => {
+    ): Reply => {
       let cookie: string | undefined
       const session = Option.getOrUndefined(identity.session)
       const key = cache?.slot(operation, variables, session)
@@ -148,7 +168,7 @@ export const make = ({ operations, gate, admission, http, responses }: Dependenc
           cookie = Client.setCookie(token, asking.secure)
         }
       }
-      const answered = Effect.map(operations.run(operation, variables, request), (result: ExecutionResult) => {
+      const written = (result: ExecutionResult): Answer => {
         const text = operation.stringify(result)
         if (slot !== undefined && cache !== undefined && result.errors === undefined) {
           const now = clock.unsafeCurrentTimeMillis()
@@ -156,9 +176,16 @@ export const make = ({ operations, gate, admission, http, responses }: Dependenc
         }
         const status = result.data === undefined && asking.mediaType !== "application/json" ? 400 : 200
         return write.text(asking, status, text, quotas, cookie)
-      })
-      const admitted = admission.run(operation, answered)
-      return asking.timeoutMillis === undefined ? admitted : Deadline.within(admitted, asking.timeoutMillis)
+      }
+      if (asking.timeoutMillis !== undefined) {
+        const answered = Effect.map(operations.run(operation, variables, request), written)
+        return Deadline.within(admission.run(operation, answered), asking.timeoutMillis)
+      }
+      const leave = admission.enter(operation)
+      if (leave === undefined) {
+        return admission.run(operation, Effect.map(operations.run(operation, variables, request), written))
+      }
+      return admitted(() => execute(operation, variables, request), written, leave)
     }
 
     const answerOf = (asking: Asking, parameters: Parameters.Parameters, entered: Entered): Reply => {

@@ -16,16 +16,18 @@ type Start = <A, E>(effect: Effect.Effect<A, E>) => Started<A, E>
 export const exitOf = <A, E>(effect: Effect.Effect<A, E>): Exit.Exit<A, E> | undefined =>
   Exit.isExit(effect) ? (effect as Exit.Exit<A, E>) : undefined
 
-/** Starts Effects for those who are called by something other than Effect, without what each fiber would count. */
-export const starter: Effect.Effect<Start> = Effect.map(
+/** Where such Effects run: none is counted, and none that fails has a line in the log besides its answer. */
+export const quiet: Effect.Effect<Runtime.Runtime<never>> = Effect.map(
   Effect.locally(Effect.runtime<never>(), FiberRef.unhandledErrorLogLevel, Option.none()),
-  (given) => {
-    const runFork = Runtime.runFork(
-      Runtime.make({ ...given, runtimeFlags: RuntimeFlags.disable(given.runtimeFlags, RuntimeFlags.RuntimeMetrics) })
-    )
-    return (effect) => {
-      const fiber = runFork(effect)
-      return fiber.unsafePoll() ?? fiber
-    }
-  }
+  (given) =>
+    Runtime.make({ ...given, runtimeFlags: RuntimeFlags.disable(given.runtimeFlags, RuntimeFlags.RuntimeMetrics) })
 )
+
+/** Starts Effects for those who are called by something other than Effect. */
+export const starter: Effect.Effect<Start> = Effect.map(quiet, (runtime) => {
+  const runFork = Runtime.runFork(runtime)
+  return (effect) => {
+    const fiber = runFork(effect)
+    return fiber.unsafePoll() ?? fiber
+  }
+})
