@@ -68,8 +68,8 @@ const proxy = (target: number, millis: number): number =>
               for (const chunk of client.data.early) upstream.write(chunk)
             },
             data: (_, chunk) => relay(answers, chunk, millis),
-            close: () => client.end(),
-            error: () => client.end()
+            close: () => void client.end(),
+            error: () => void client.end()
           }
         })
       },
@@ -77,7 +77,7 @@ const proxy = (target: number, millis: number): number =>
         if (data.upstream === undefined) data.early.push(Buffer.from(chunk))
         else data.upstream.write(chunk)
       },
-      close: ({ data }) => data.upstream?.end(),
+      close: ({ data }) => void data.upstream?.end(),
       error: ({ data }) => void data.upstream?.end()
     }
   }).port

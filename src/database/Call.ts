@@ -4,6 +4,7 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Deadline from "../request/Deadline.ts"
+import * as Yielding from "../request/Yielding.ts"
 import type { Alarm, Expiring } from "./Alarm.ts"
 import type { DriverResult, DriverStatement, Outcome } from "./Driver.ts"
 import type { Observer, Watch } from "./Observer.ts"
@@ -30,9 +31,10 @@ export type Read<A> = (result: DriverResult) => A
 /** Runs one statement somewhere. */
 export type Run = <A>(wanted: Wanted, read: Read<A>) => Effect.Effect<A, SqlError>
 
-/** Who asked, and the observer's watch of it. */
+/** Who asked, whether the others go first, and the observer's watch of it. */
 export interface Asker<A> {
   readonly watch: Watch
+  readonly yields: boolean
   readonly resume: (effect: Effect.Effect<A, SqlError>) => void
 }
 
@@ -47,7 +49,7 @@ export abstract class Call<A> implements Expiring {
   readonly means: Means
   readonly wanted: Wanted
   private readonly read: Read<A>
-  private readonly asker: Asker<A>
+  protected readonly asker: Asker<A>
   private hasDeadline = false
   /** Nobody waits for its answer any more. */
   isOver = false
@@ -116,8 +118,9 @@ export const run = <A>(
     const asked = RuntimeFlags.interruptible(runtimeFlags) ? fiber.getFiberRef(Deadline.current) : Infinity
     const deadline = millisMax === Infinity ? asked : Math.min(asked, pool.now() + millisMax)
     const watch = observer.watch(sql, fiber)
+    const yields = fiber.getFiberRef(Yielding.current)
     return Effect.async((resume) => {
-      const call = make({ watch, resume })
+      const call = make({ watch, yields, resume })
       call.startBefore(deadline)
       return Effect.sync(() => call.leave())
     })

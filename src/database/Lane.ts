@@ -5,6 +5,8 @@ import type { DriverConnection } from "./Driver.ts"
 export interface Holder {
   /** Its statement is quick and waits for no lock, so it may be sent before the one ahead has answered. */
   readonly shares: boolean
+  /** It lets those who do not yield go first. */
+  readonly yields: boolean
   /** The connection to use. `begins` came before, when nobody is ahead. */
   readonly granted: (lane: Lane) => void
   readonly refused: (error: SqlError) => void

@@ -40,7 +40,7 @@ export interface PoolOptions {
 }
 
 /**
- * Connections of one server, first come first served. Each is with one caller alone, or with several that share it, whose
+ * Connections of one server, first come first served but for those who yield. Each is with one caller alone, or with several that share it, whose
  * statements the server answers in turn.
  */
 export interface Pool {
@@ -78,6 +78,43 @@ interface Abandoned {
   readonly since: number
 }
 
+/** Since when each waits. Who does not yield goes first. */
+class Waiters {
+  private readonly first = new Map<Holder, number>()
+  private readonly then = new Map<Holder, number>()
+
+  get size(): number {
+    return this.first.size + this.then.size
+  }
+
+  add(holder: Holder, now: number): void {
+    this.of(holder).set(holder, now)
+  }
+
+  delete(holder: Holder): boolean {
+    return this.of(holder).delete(holder)
+  }
+
+  *inTurn(): Generator<Holder> {
+    yield* this.first.keys()
+    yield* this.then.keys()
+  }
+
+  /** Who has waited since then or longer. */
+  *since(latest: number): Generator<Holder> {
+    for (const waiting of [this.first, this.then]) {
+      for (const [holder, since] of waiting) {
+        if (since > latest) break
+        yield holder
+      }
+    }
+  }
+
+  private of(holder: Holder): Map<Holder, number> {
+    return holder.yields ? this.then : this.first
+  }
+}
+
 class FifoPool implements Pool {
   readonly options: PoolOptions
   readonly now: () => number
@@ -85,8 +122,7 @@ class FifoPool implements Pool {
   readonly depthMax: number
   readonly all = new Set<Lane>()
   readonly abandoned = new Map<Holder, Abandoned>()
-  /** Since when each waits. */
-  readonly waiters = new Map<Holder, number>()
+  readonly waiters = new Waiters()
   /** How many of them want a connection alone. */
   waitingAlone = 0
   idle: Array<Lane> = []
@@ -112,7 +148,7 @@ class FifoPool implements Pool {
     if (refusal !== undefined) return holder.refused(refusal)
     if (this.waiters.size >= (this.options.waitersMax ?? waitersMax))
       return holder.refused(refused(`${this.waiters.size} callers wait for a database connection already`))
-    this.waiters.set(holder, this.now())
+    this.waiters.add(holder, this.now())
     if (!holder.shares) this.waitingAlone++
     this.openForWaiters()
     this.drainForWaiters()
@@ -152,8 +188,7 @@ class FifoPool implements Pool {
 
   readonly sweep = (): void => {
     const now = this.now()
-    for (const [holder, since] of this.waiters) {
-      if (now - since < acquireMillisMax) break
+    for (const holder of this.waiters.since(now - acquireMillisMax)) {
       this.withdraw(holder)
       holder.refused(refused(`No database connection was free within ${acquireMillisMax} ms`))
     }
@@ -216,7 +251,7 @@ class FifoPool implements Pool {
   }
 
   fill(lane: Lane): void {
-    for (const holder of this.waiters.keys()) {
+    for (const holder of this.waiters.inTurn()) {
       const fits = lane.holders.length === 0 || (holder.shares && lane.joinable(this.depthMax))
       if (!fits) break
       this.withdraw(holder)
@@ -275,10 +310,10 @@ class FifoPool implements Pool {
   }
 
   failWaiters(error: SqlError): void {
-    const waiting = [...this.waiters.keys()]
-    this.waiters.clear()
-    this.waitingAlone = 0
-    for (const holder of waiting) holder.refused(error)
+    for (const holder of [...this.waiters.inTurn()]) {
+      this.withdraw(holder)
+      holder.refused(error)
+    }
   }
 }
 

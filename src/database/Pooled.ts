@@ -8,6 +8,7 @@ import { isSpoiled, sqlState } from "./SqlErrors.ts"
 /** A statement on whichever connection there is. An interrupted caller leaves at once, waiting or running. */
 class PooledCall<A> extends Call.Call<A> implements Holder {
   shares = this.wanted.shape?.shares === true
+  readonly yields = this.asker.yields
   private lane: Lane | undefined
   private cancel: () => void = () => {}
   private begunAt = 0

@@ -1,7 +1,9 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as FiberRef from "effect/FiberRef"
 import type * as Scope from "effect/Scope"
+import * as Yielding from "../request/Yielding.ts"
 import * as Call from "./Call.ts"
 import type { Holder, Lane } from "./Lane.ts"
 import type { Pool } from "./Pool.ts"
@@ -102,11 +104,12 @@ class ReservedCall<A> extends Call.Call<A> {
   }
 }
 
-const acquire = (pool: Pool) =>
+const acquire = (pool: Pool, yields: boolean) =>
   Effect.async<{ readonly lane: Lane; readonly holder: Holder }, SqlError>((resume) => {
     let taken: Lane | undefined
     const holder: Holder = {
       shares: false,
+      yields,
       begins: () => {},
       granted: (lane) => {
         taken = lane
@@ -123,6 +126,9 @@ const acquire = (pool: Pool) =>
 /** Waits for a connection interruptibly even where @effect/sql begins a transaction, which it does uninterruptibly. */
 export const reserve = (means: Call.Means): Effect.Effect<Reserved, SqlError, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.map(Effect.interruptible(acquire(means.pool)), ({ holder, lane }) => new Reserved(means, lane, holder)),
+    Effect.map(
+      Effect.interruptible(Effect.flatMap(FiberRef.get(Yielding.current), (yields) => acquire(means.pool, yields))),
+      ({ holder, lane }) => new Reserved(means, lane, holder)
+    ),
     (reserved) => Effect.sync(reserved.release)
   )

@@ -39,6 +39,7 @@ const setting = (options: { readonly max?: number; readonly min?: number; readon
   const asker = (name: string, shares: boolean): Holder => {
     const holder: Holder = {
       shares,
+      yields: false,
       begins: () => begun.push(name),
       granted: (lane) => {
         held.set(name, { lane, holder })
