@@ -7,6 +7,7 @@ import type { Sessions } from "../src/session/Sessions.ts"
 import type { Store } from "../src/store/Store.ts"
 import * as Alerts from "../src/telemetry/Alerts.ts"
 import * as checks from "../src/telemetry/checks.ts"
+import * as Collector from "../src/telemetry/Collector.ts"
 import * as Health from "../src/telemetry/Health.ts"
 import * as Metrics from "../src/telemetry/Metrics.ts"
 import * as Process from "../src/telemetry/Process.ts"
@@ -15,9 +16,13 @@ import * as ProcessLayer from "./telemetry/Process.ts"
 
 /** What a program needs to be seen from outside: health, alerts, the figures of its process. */
 export const layer: Layer.Layer<Health.Health | Alerts.Alerts | Process.Process, never, Database | Store> =
-  Layer.mergeAll(Alerts.layer(), checks.layer, Process.sampler, Layer.effectDiscard(Metrics.register)).pipe(
-    Layer.provideMerge(Layer.merge(Health.layer, ProcessLayer.layer))
-  )
+  Layer.mergeAll(
+    Alerts.layer(),
+    checks.layer,
+    Process.sampler,
+    Collector.layer,
+    Layer.effectDiscard(Metrics.register)
+  ).pipe(Layer.provideMerge(Layer.merge(Health.layer, ProcessLayer.layer)))
 
 /** The health check of the sessions, for programs that know them. */
 export const layerSessions: Layer.Layer<never, never, Health.Health | Sessions> = checks.layerSessions

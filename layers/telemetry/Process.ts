@@ -19,6 +19,9 @@ export const layer: Layer.Layer<Process> = Layer.sync(Process, () => {
         memoryBytesMax,
         uptimeSeconds: process.uptime()
       }
+    }),
+    collect: Effect.sync(() => {
+      if (runtime === "bun") Bun.gc(true)
     })
   }
 })

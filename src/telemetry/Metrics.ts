@@ -251,4 +251,5 @@ export const residentBytes = gauge("process_resident_memory_bytes", "Resident me
 export const heapUsedBytes = gauge("process_heap_used_bytes", "Heap in use.")
 export const memoryBytesMax = gauge("process_memory_limit_bytes", "Memory the process may use.")
 export const uptimeSeconds = gauge("process_uptime_seconds", "Time since the process started.")
+export const collectionSeconds = latency("process_collection_seconds", "Pauses in which a process at rest collected.")
 export const eventLoopSeconds = latency("process_event_loop_delay_seconds", "How late a timer fired, each sample.")

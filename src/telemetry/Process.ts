@@ -24,6 +24,8 @@ export class Process extends Context.Tag("@connect/Process")<
   {
     readonly runtime: "bun" | "node" | "deno"
     readonly sample: Effect.Effect<Sample>
+    /** Gives back memory that nothing uses any longer. Nothing else runs meanwhile; without effect on some runtimes. */
+    readonly collect: Effect.Effect<void>
   }
 >() {}
 

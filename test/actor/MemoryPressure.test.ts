@@ -28,7 +28,7 @@ const world = (memoryLimit: Option.Option<number> = Option.none()) => {
     }))
   )
   const layer = MemoryPressure.layer.pipe(
-    Layer.provide(Layer.succeed(Process, { runtime: "bun", sample })),
+    Layer.provide(Layer.succeed(Process, { runtime: "bun", sample, collect: Effect.void })),
     Layer.provide(
       Layer.merge(
         system,

@@ -28,7 +28,7 @@ it.live("this process tells what it uses, in seconds and bytes", () =>
 
 /** A process whose figures the test sets. */
 const processOf = (state: { sample: Sample }) =>
-  Layer.succeed(Process, { runtime: "bun", sample: Effect.sync(() => state.sample) })
+  Layer.succeed(Process, { runtime: "bun", sample: Effect.sync(() => state.sample), collect: Effect.void })
 
 it("the figures are sampled every 5 s, CPU as what was used in between", () => {
   const state = {

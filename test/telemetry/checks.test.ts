@@ -55,7 +55,11 @@ const world = (parts: World = {}) => {
     Store,
     Effect.map(Store, (memory) => ({ ...memory, ...(parts.storePing && { ping: parts.storePing }) }))
   ).pipe(Layer.provide(StoreMemory.layer))
-  const process = Layer.succeed(Process, { runtime: "bun", sample: Effect.succeed(parts.sample ?? sample) })
+  const process = Layer.succeed(Process, {
+    runtime: "bun",
+    sample: Effect.succeed(parts.sample ?? sample),
+    collect: Effect.void
+  })
   return checks.layer.pipe(
     Layer.provideMerge(Health.layer),
     Layer.provideMerge(Layer.mergeAll(database, store, process, Supervised.Registry.layer)),
