@@ -20,6 +20,8 @@ export type State = "ONLINE" | "AWAY" | "IN_INTERACTION" | "OFFLINE"
 const readsAtOnce = 100
 /** Reports under way at once. */
 const reportsAtOnce = 32
+/** A heartbeat is spread over its time: thousands of actors in one turn would keep everybody else waiting. */
+const beatsPerHeartbeat = 50
 /** People whose signs of life wait to be told at most; what comes beyond is left to their next one. */
 export const touchedMax = 10_000
 /** A report that its actor has not taken by then, because it is moving to another node, is left to the next heartbeat. */
@@ -77,9 +79,19 @@ export const layer = Layer.scoped(
       yield* Effect.forEach(all, report, { concurrency: reportsAtOnce, discard: true })
     })
 
-    const heartbeat = Effect.sync(() => {
+    const heartbeat = Effect.gen(function* () {
       touched.clear()
-      for (const userId of sockets.keys()) tell(userId, false)
+      // Goes on to whoever comes meanwhile, so nobody waits for longer than one round.
+      const all = sockets.keys()
+      for (let beat = 1; beat <= beatsPerHeartbeat; beat++) {
+        yield* Effect.sleep(heartbeatMillis / beatsPerHeartbeat)
+        let left = beat === beatsPerHeartbeat ? Infinity : Math.ceil(sockets.size / beatsPerHeartbeat)
+        while (left-- > 0) {
+          const { done, value } = all.next()
+          if (done) break
+          tell(value, false)
+        }
+      }
     })
 
     const restart = {
@@ -90,7 +102,7 @@ export const layer = Layer.scoped(
     yield* Supervised.fork({ name: "presence reports", effect: Effect.forever(reporting), restart })
     yield* Supervised.fork({
       name: "presence heartbeat",
-      effect: Effect.forever(Effect.zipRight(Effect.sleep(heartbeatMillis), heartbeat)),
+      effect: Effect.forever(heartbeat),
       restart
     })
 
