@@ -95,7 +95,10 @@ const start = <E, R>(program: Program<E, R>) =>
       onTrue: () => Effect.asSome(ResponseCache.make({ ttlMillis: Duration.toMillis(http.responseCacheTtl) })),
       onFalse: () => Effect.succeedNone
     })
-    const admission = yield* Admission.make(settings.overload)
+    const { overload, database } = settings
+    // With fewer connections than places the others would only wait for them, where no class goes first.
+    const placesMin = Math.min(overload.placesMin, database.poolMax)
+    const admission = yield* Admission.make({ ...overload, placesMin })
     const sockets = yield* GraphqlSocket.make({ operations, gate, admission, http })
     const streams = yield* GraphqlStream.make({ operations, gate, admission, http })
     const graphql = yield* GraphqlHttp.make({ operations, gate, admission, http, responses })

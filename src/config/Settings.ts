@@ -227,7 +227,7 @@ const shape = (preset: Preset): Config.Config<Shape> =>
         Variable.whole("CONCURRENCY_MIN", 1, placesMaxOfAll, 16),
         Variable.whole("CONCURRENCY_MAX", 1, placesMaxOfAll, 256),
         // Production has its machine for itself; anywhere else a busy one must not look like load.
-        Variable.millis("CONCURRENCY_DELAY", production(preset) ? "25 millis" : "1 second")
+        Variable.millis("CONCURRENCY_DELAY", production(preset) ? "12 millis" : "1 second")
       ])
     ),
     redis: Config.option(
