@@ -10,6 +10,7 @@ import * as EmbeddedPostgres from "../../layers/database/EmbeddedPostgres.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import * as Token from "../../src/session/Token.ts"
 import { bundle, load, rssMegabytes, start, type Started, stop } from "./load.ts"
+import type { Part } from "./surface.ts"
 
 /** Each has two people with one socket each. */
 const talksHeard = 500
@@ -113,48 +114,65 @@ const loaded = async (gateway: Started, url: string, talk: Talk): Promise<number
 }
 
 /** Memory of a process that did nothing else, so that what is measured is what waits. */
-const idle = async (url: string, gateway: Started, talks: ReadonlyArray<Talk>): Promise<number> => {
+const waiting = async (url: string, gateway: Started, talks: ReadonlyArray<Talk>): Promise<number> => {
   const before = rssMegabytes(gateway.pid)
-  const waiting = begin("idle.ts", { url, talks, count: idleSubscriptions })
-  await waiting.said
+  const people = begin("idle.ts", { url, talks })
+  await people.said
   await Bun.sleep(settleMillis)
   const open = await inboxes(url)
   if (open !== idleSubscriptions) throw new Error(`Only ${open} of ${idleSubscriptions} subscriptions wait`)
   const megabytes = rssMegabytes(gateway.pid) - before
-  waiting.end()
+  people.end()
   return megabytes
 }
 
-/** The figures of the whole application. */
-export const crowd = async (folder: string): Promise<Record<string, number>> => {
-  const dataDir = join(folder, "crowd")
-  const program = await bundle("services/gateway.ts", "gateway")
-  const fresh = () =>
-    start([process.execPath, program], {
-      NODE_ENV: "production",
-      PORT: "0",
-      DATA_DIR: dataDir,
-      LOG_LEVEL: "Warning",
-      // The readers and writers of the bench come from addresses of their own.
-      TRUSTED_PROXIES: "127.0.0.1"
-    })
-  const urlOf = ({ lines }: Started) => /http:\S+/.exec(lines[0]!)![0]
+/** The whole application as one bundle with its own Postgres, and people in it who talk. */
+const withGateway = async <A>(
+  name: string,
+  folder: string,
+  talks: number,
+  use: (url: string, gateway: Started, talks: ReadonlyArray<Talk>) => Promise<A>
+): Promise<A> => {
+  const dataDir = join(folder, name)
+  const gateway = await start([process.execPath, await bundle("services/gateway.ts", "gateway")], {
+    NODE_ENV: "production",
+    PORT: "0",
+    DATA_DIR: dataDir,
+    LOG_LEVEL: "Warning",
+    // The readers and writers of the bench come from addresses of their own.
+    TRUSTED_PROXIES: "127.0.0.1"
+  })
+  const made = await use(/http:\S+/.exec(gateway.lines[0]!)![0], gateway, await people(dataDir, talks))
+  await stop(gateway)
+  return made
+}
 
-  const first = await fresh()
-  const talks = await people(dataDir, idleSubscriptions / 2)
-  const heard = await begin("fanout.ts", { url: urlOf(first), talks: talks.slice(0, talksHeard), count: 0 }).said
-  const rss = await loaded(first, urlOf(first), talks[0]!)
-  await stop(first)
-
-  const second = await fresh()
-  const megabytes = await idle(urlOf(second), second, talks)
-  await stop(second)
+const fanout: Part = async ({ folder }) => {
+  const heard = await withGateway(
+    "fanout",
+    folder,
+    talksHeard,
+    (url, _, talks) => begin("fanout.ts", { url, talks }).said
+  )
   return {
     fanout_delivery_millis_p99: heard["p99"]!,
     fanout_delivery_millis_p50: heard["p50"]!,
-    fanout_failed: heard["failed"]!,
-    gateway_rss_megabytes: rss,
-    idle_10k_mb: megabytes,
-    idle_subscription_kb: (megabytes * 1_024) / idleSubscriptions
+    fanout_delivery_millis_max: heard["max"]!,
+    fanout_generator_late_millis_p99: heard["late"]!,
+    fanout_refused: heard["refused"]!
   }
 }
+
+const memory: Part = async ({ folder }) => ({
+  gateway_rss_megabytes: await withGateway("memory", folder, talksHeard, (url, gateway, [talk]) =>
+    loaded(gateway, url, talk!)
+  )
+})
+
+const idle: Part = async ({ folder }) => {
+  const megabytes = await withGateway("idle", folder, idleSubscriptions / 2, waiting)
+  return { idle_10k_mb: megabytes, idle_subscription_kb: (megabytes * 1_024) / idleSubscriptions }
+}
+
+/** The figures of the whole application, each of a process of its own. */
+export const parts: Readonly<Record<string, Part>> = { fanout, memory, idle }

@@ -1,11 +1,9 @@
 /** So many people who wait for something to happen, each on a socket of their own. Says when all are there. */
 import type { Told } from "./socket.ts"
-import { address, subscribe } from "./socket.ts"
+import { address, subscribeAll } from "./socket.ts"
 
-const opensAtOnce = 50
-
-const { count, talks, url } = (await Bun.stdin.json()) as Told
-const tokens = talks.flatMap((talk) => talk.tokens).slice(0, count)
+const { talks, url } = (await Bun.stdin.json()) as Told
+const tokens = talks.flatMap((talk) => talk.tokens)
 
 /** What a client asks of the inbox: a document of an ordinary length. */
 const query = `subscription Inbox {
@@ -18,11 +16,8 @@ const query = `subscription Inbox {
   }
 }`
 
-const sockets: Array<WebSocket> = []
-for (let n = 0; n < tokens.length; n += opensAtOnce) {
-  const some = tokens.slice(n, n + opensAtOnce)
-  const opening = some.map((token, i) => subscribe({ url, token, from: address(2, n + i), query, onNext: () => {} }))
-  sockets.push(...(await Promise.all(opening)))
-}
+const sockets = await subscribeAll(
+  tokens.map((token, n) => ({ url, token, from: address(2, n), query, onNext: () => {} }))
+)
 console.log(JSON.stringify({ open: sockets.filter(({ readyState }) => readyState === WebSocket.OPEN).length }))
 await Bun.sleep(600_000)
