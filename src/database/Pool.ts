@@ -81,10 +81,10 @@ interface Abandoned {
 /** Since when each waits. Who does not yield goes first. */
 class Waiters {
   private readonly first = new Map<Holder, number>()
-  private readonly then = new Map<Holder, number>()
+  private readonly behind = new Map<Holder, number>()
 
   get size(): number {
-    return this.first.size + this.then.size
+    return this.first.size + this.behind.size
   }
 
   add(holder: Holder, now: number): void {
@@ -97,12 +97,12 @@ class Waiters {
 
   *inTurn(): Generator<Holder> {
     yield* this.first.keys()
-    yield* this.then.keys()
+    yield* this.behind.keys()
   }
 
   /** Who has waited since then or longer. */
   *since(latest: number): Generator<Holder> {
-    for (const waiting of [this.first, this.then]) {
+    for (const waiting of [this.first, this.behind]) {
       for (const [holder, since] of waiting) {
         if (since > latest) break
         yield holder
@@ -111,7 +111,7 @@ class Waiters {
   }
 
   private of(holder: Holder): Map<Holder, number> {
-    return holder.yields ? this.then : this.first
+    return holder.yields ? this.behind : this.first
   }
 }
 
@@ -310,7 +310,9 @@ class FifoPool implements Pool {
   }
 
   failWaiters(error: SqlError): void {
-    for (const holder of [...this.waiters.inTurn()]) {
+    // Whoever is refused may come again at once.
+    const waiting = [...this.waiters.inTurn()]
+    for (const holder of waiting) {
       this.withdraw(holder)
       holder.refused(error)
     }
