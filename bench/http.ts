@@ -8,8 +8,8 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import * as crowd from "./http/crowd.ts"
-import * as surface from "./http/surface.ts"
+import { parts as crowd } from "./http/crowd.ts"
+import { type Figures, parts as surface } from "./http/surface.ts"
 import { report } from "./kit.ts"
 
 const [rounds = "5", seconds = "2", ...asked] = process.argv.slice(2)
@@ -17,8 +17,8 @@ const folder = mkdtempSync(join(tmpdir(), "connect-bench-http-"))
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }))
 const plan = { folder, rounds: Number(rounds), seconds: Number(seconds) }
 
-let figures: surface.Figures = {}
-for (const [group, { parts }] of Object.entries({ surface, crowd })) {
+let figures: Figures = {}
+for (const [group, parts] of Object.entries({ surface, crowd })) {
   for (const [name, part] of Object.entries(parts)) {
     const isAsked = asked.length === 0 || asked.includes(name) || asked.includes(group)
     if (isAsked) figures = { ...figures, ...(await part(plan)) }
