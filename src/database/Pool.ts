@@ -40,8 +40,8 @@ export interface PoolOptions {
 }
 
 /**
- * Connections of one server, first come first served but for those who yield. Each is with one caller alone, or with several that share it, whose
- * statements the server answers in turn.
+ * Connections of one server, first come first served but for those who yield. Each is with one caller alone, or with
+ * several that share it, whose statements the server answers in turn.
  */
 export interface Pool {
   readonly now: () => number

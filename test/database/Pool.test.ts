@@ -36,10 +36,10 @@ const setting = (options: { readonly max?: number; readonly min?: number; readon
   const got: Array<string> = []
   const begun: Array<string> = []
   const held = new Map<string, { readonly lane: Lane; readonly holder: Holder }>()
-  const asker = (name: string, shares: boolean): Holder => {
+  const asker = (name: string, shares: boolean, yields: boolean): Holder => {
     const holder: Holder = {
       shares,
-      yields: false,
+      yields,
       begins: () => begun.push(name),
       granted: (lane) => {
         held.set(name, { lane, holder })
@@ -49,8 +49,8 @@ const setting = (options: { readonly max?: number; readonly min?: number; readon
     }
     return holder
   }
-  const ask = (name: string, shares = false): Holder => {
-    const holder = asker(name, shares)
+  const ask = (name: string, shares = false, yields = false): Holder => {
+    const holder = asker(name, shares, yields)
     pool.acquire(holder)
     return holder
   }
@@ -84,6 +84,22 @@ it("connections are given in the order of asking", () =>
     for (const name of ["a", "b"]) release(name)
     expect(got).toEqual(["a", "b", "c"])
     expect(pool.figures()).toEqual({ max: 1, open: 1, inUse: 1, waiting: 0 })
+  }))
+
+it("who yields lets the others go first, each in the order of asking, and is refused as they are when it takes too long", () =>
+  Effect.sync(() => {
+    const { ask, got, opened, pass, pool, release } = setting({ max: 1 })
+    for (const name of ["a", "b"]) ask(name, false, true)
+    for (const name of ["c", "d"]) ask(name)
+    opened()
+    for (const name of ["c", "d", "a"]) release(name)
+    expect(got).toEqual(["c", "d", "a", "b"])
+    ask("e", false, true)
+    pass(Pool.acquireMillisMax)
+    ask("f")
+    pool.sweep()
+    release("b")
+    expect(got.slice(4)).toEqual(["e refused", "f"])
   }))
 
 it("no more connections are opened than allowed, and none without need", () =>

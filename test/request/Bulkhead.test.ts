@@ -83,3 +83,20 @@ it("nobody waits longer than patience lasts, and that is short while the queue s
     expect(Math.max(...waits)).toBe(51)
     expect(waits.at(-1)).toBe(11)
   }))
+
+it("a queue that was empty for a moment only still stands, and one that was empty for longer does not", () =>
+  Effect.gen(function* () {
+    const clock = yield* Effect.clock
+    const patience = { now: () => clock.unsafeCurrentTimeMillis(), burstMillis: 50, standingMillis: 10 }
+    const bulkhead = Bulkhead.make({ places: Bulkhead.fixed(1), waitingMax: 100, refusal, patience })
+    yield* begun(bulkhead.run(Effect.never))
+    for (let millis = 0; millis < 60; millis += 20) {
+      const waiter = yield* begun(bulkhead.run(Effect.void))
+      yield* TestClock.adjust("20 millis")
+      yield* Fiber.interrupt(waiter)
+      expect(bulkhead.waiting()).toBe(0)
+    }
+    expect(bulkhead.patienceMillis()).toBe(10)
+    yield* TestClock.adjust("50 millis")
+    expect(bulkhead.patienceMillis()).toBe(50)
+  }))
