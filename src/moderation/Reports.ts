@@ -183,10 +183,8 @@ const make = Effect.gen(function* () {
   /** Two calls with one key at once: the one that came second finds the first one's row. */
   const onceOnly = (complaint: Complaint) => (error: SqlError) =>
     isUniqueViolation(error, "reports_reporter_id_client_key_key")
-      ? Effect.flatMap(
-          factsOf(sql, complaint),
-          ({ id, ...row }): Effect.Effect<Report, SqlError | Conflict> =>
-            id === null ? Effect.fail(error) : sameOne({ id, ...row }, complaint)
+      ? Effect.flatMap(factsOf(sql, complaint), ({ id, ...row }): Effect.Effect<Report, SqlError | Conflict> =>
+          id === null ? Effect.fail(error) : sameOne({ id, ...row }, complaint)
         )
       : isUniqueViolation(error, "reports_once")
         ? Effect.fail(new Conflict({ message: "You have reported this already; it is being looked at" }))
