@@ -1,4 +1,5 @@
 import * as SqlClient from "@effect/sql/SqlClient"
+import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -79,7 +80,7 @@ export class Messages extends Context.Tag("@connect/Messages")<
   }
 >() {}
 
-type Windows = (
+export type Windows = (
   ids: ReadonlyArray<InteractionId>,
   window: Window
 ) => Effect.Effect<ReadonlyMap<InteractionId, Shown>, DatabaseUnavailable>
@@ -121,6 +122,9 @@ const sender = Effect.gen(function* () {
     }).pipe(Effect.tapError((error) => Metric.increment(Metrics.series(Metrics.messagesRefused, codeOf(error._tag)))))
 })
 
+/** Statements of one look-up that run at one time. */
+const windowsAtOnce = 4
+
 /** Of what is kept only a moderator's decision changes something, and tells the tag. */
 const keptWindows = (windows: Windows) =>
   Effect.gen(function* () {
@@ -135,14 +139,22 @@ const keptWindows = (windows: Windows) =>
       ttl: "30 minutes",
       near,
       tags: tags.by((_: Shown, [id]: Key) => [CacheTags.messages(id)]),
-      // All keys of one read have its window.
+      // Reads of different windows may be looked up together.
       lookupMany: (keys: ReadonlyArray<Key>) =>
         Effect.map(
-          windows(
-            keys.map(([id]) => id),
-            keys[0]![1]
+          Effect.forEach(
+            Object.values(Arr.groupBy(keys, ([, { backward, from, limit }]) => `${backward}:${from}:${limit}`)),
+            (alike) =>
+              Effect.map(
+                windows(
+                  alike.map(([id]) => id),
+                  alike[0][1]
+                ),
+                (found) => alike.map((one) => [key(one), found.get(one[0])!] as const)
+              ),
+            { concurrency: windowsAtOnce }
           ),
-          (found) => new Map(keys.map((one) => [key(one), found.get(one[0])!]))
+          (found) => new Map(found.flat())
         )
     })
     return (ids: ReadonlyArray<InteractionId>, window: Window) =>

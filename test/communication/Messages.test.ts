@@ -198,6 +198,21 @@ withLayer("messages", layer, (it) => {
       expect((yield* page).map(({ body }) => body)).toEqual(["another", "another"])
     }))
 
+  it("of interactions that have ended are what was asked for, when many windows are asked for at once", () =>
+    Effect.gen(function* () {
+      const messages = yield* Messages.Messages
+      const { ada, id } = yield* Talk.between()
+      yield* said(id, ada, ["1", "2", "3", "4", "5"])
+      const windows = [null, 1, 2, 3].flatMap((from) =>
+        [false, true].flatMap((backward) => [1, 2, 3].map((limit) => ({ backward, from, limit })))
+      )
+      const shown = (read: Messages.Windows) =>
+        Effect.forEach(windows, (window) => Effect.map(read([id], window), (found) => found.get(id)), {
+          concurrency: "unbounded"
+        })
+      expect(yield* shown(messages.endedWindows)).toEqual(yield* shown(messages.windows))
+    }))
+
   it("that are held are read by their sender and by moderators; removed ones by moderators only", () =>
     Effect.gen(function* () {
       const { ada, bob, id } = yield* Talk.between()
