@@ -73,8 +73,8 @@ export class ActorSystem extends Context.Tag("@connect/ActorSystem")<
     ) => void
     /** Whether the actor lives in this process now. */
     readonly owns: (definition: Definition, id: string) => boolean
-    /** The shards of the type that live in this process; undefined when all of them do. */
-    readonly owned: (definition: Definition) => ReadonlyArray<number> | undefined
+    /** The shards of the type that live in this process, each with the term of its stay; undefined when all of them do. */
+    readonly owned: (definition: Definition) => ReadonlyMap<number, number> | undefined
     /** Takes the durable messages that other processes relay to this one, for as long as the scope lives. */
     readonly serveDurable: (handler: DurableHandler) => Effect.Effect<void, never, Scope.Scope>
     /** Has a durable message handled where its actor lives: tried again until it is, since its key makes that safe. */

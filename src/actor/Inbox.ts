@@ -157,6 +157,11 @@ const handleDirectly = (
     })
 }
 
+/** What this node works on of one type, and which time it is that each shard is here. */
+interface Mine extends InboxTable.Share {
+  readonly terms: ReadonlyMap<number, number> | undefined
+}
+
 const waitersFull = () => new DatabaseUnavailable({ cause: `${waitersMax} callers wait for durable messages` })
 
 const make = Effect.gen(function* () {
@@ -258,24 +263,26 @@ const make = Effect.gen(function* () {
   yield* system.serveDurable({ ask: askHere, wake: () => woken.unsafeOpen() })
 
   const shares = Effect.gen(function* () {
-    const found: Array<InboxTable.Share> = []
+    const found: Array<Mine> = []
     for (const { actor } of yield* system.stats) {
       const definition = yield* system.definition(actor)
-      if (definition !== undefined) found.push({ actor, shards: system.owned(definition) ?? null })
+      if (definition === undefined) continue
+      const terms = system.owned(definition)
+      found.push({ actor, shards: terms === undefined ? null : [...terms.keys()], terms })
     }
     return found
   })
 
-  /** The shards of each type at the last look. */
-  let before = new Map<string, ReadonlySet<number>>()
+  /** The shards of each type at the last look, with their terms. */
+  let before = new Map<string, Mine["terms"]>()
   /** What came to this node since the last look: nobody works on its messages, whatever their leases say. */
-  const freeGained = (mine: ReadonlyArray<InboxTable.Share>) =>
+  const freeGained = (mine: ReadonlyArray<Mine>) =>
     Effect.suspend(() => {
-      const gained = mine.flatMap(({ actor, shards }) => {
-        const fresh = shards?.filter((shard) => before.get(actor)?.has(shard) !== true) ?? []
+      const gained = mine.flatMap(({ actor, shards, terms }) => {
+        const fresh = shards?.filter((shard) => before.get(actor)?.get(shard) !== terms?.get(shard)) ?? []
         return fresh.length === 0 ? [] : [{ actor, shards: fresh }]
       })
-      const now = new Map(mine.map(({ actor, shards }) => [actor, new Set(shards)]))
+      const now = new Map(mine.map(({ actor, terms }) => [actor, terms]))
       const remember = Effect.sync(() => (before = now))
       return gained.length === 0 ? remember : Effect.zipRight(table.free(gained), remember)
     })

@@ -30,6 +30,8 @@ export class ClusterShards {
   private readonly now: () => number
   /** Until when this node may act for a shard, by group and shard; 0 for one that it does not have. */
   private readonly leases = new Map<string, Float64Array>()
+  /** Which time it is that the shard is here, by group and shard. */
+  private readonly terms = new Map<string, Float64Array>()
   private holders = new Map<string, Array<string | undefined>>()
   private nodes: ReadonlySet<string> = new Set()
   /** Whether this node had to stop, until it takes shards anew. */
@@ -60,12 +62,15 @@ export class ClusterShards {
     return this.nodes.has(node)
   }
 
-  /** The shards of the group that this node may act for. */
-  owned(group: string): ReadonlyArray<number> {
-    const owned: Array<number> = []
+  /**
+   * The shards of the group that this node may act for, each with its term: another one each time that the shard came
+   * here, so that who looks now and then sees that it was elsewhere in between.
+   */
+  owned(group: string): ReadonlyMap<number, number> {
+    const owned = new Map<number, number>()
     const now = this.now()
     this.leases.get(group)?.forEach((until, shard) => {
-      if (until > now) owned.push(shard)
+      if (until > now) owned.set(shard, this.terms.get(group)?.[shard] ?? 0)
     })
     return owned
   }
@@ -90,7 +95,11 @@ export class ClusterShards {
   /** Locks that were taken by a statement sent at `sentMillis`. */
   gained(keys: Iterable<string>, sentMillis: number): void {
     this.fenced = false
-    for (const key of keys) this.set(key, sentMillis + leaseMillis)
+    for (const key of keys) {
+      const [group, shard] = parse(key)
+      if (!this.holds(group, shard)) numbersOf(this.terms, group)[shard]! += 1
+      this.set(key, sentMillis + leaseMillis)
+    }
   }
 
   /** Of the locks asked for, these were renewed by a statement sent at `sentMillis`; the others are lost. */
@@ -132,10 +141,15 @@ export class ClusterShards {
 
   private set(key: string, until: number): void {
     const [group, shard] = parse(key)
-    let leases = this.leases.get(group)
-    if (leases === undefined) this.leases.set(group, (leases = new Float64Array(shardsPerGroup + 1)))
-    leases[shard] = until
+    numbersOf(this.leases, group)[shard] = until
   }
+}
+
+/** A number for each shard of the group, 0 at first. */
+const numbersOf = (byGroup: Map<string, Float64Array>, group: string): Float64Array => {
+  let numbers = byGroup.get(group)
+  if (numbers === undefined) byGroup.set(group, (numbers = new Float64Array(shardsPerGroup + 1)))
+  return numbers
 }
 
 export class Shards extends Context.Tag("@connect/actor/ClusterShards")<Shards, ClusterShards>() {}
