@@ -1,13 +1,15 @@
 /** The servers of bench/http.ts, each in a process of its own. */
 import { join } from "node:path"
 import { type Kind, bodies } from "./rows.ts"
-import { type Started, bundle, forNode, start } from "./load.ts"
+import { type Started, bundle, forNode, start, stop } from "./load.ts"
 
 export interface Server {
   readonly name: string
   readonly pid: number
   readonly url: string
   readonly headers: ReadonlyArray<string>
+  /** Over when the process is gone, and with it its hold on the data folder. */
+  readonly stop: () => Promise<void>
 }
 
 const here = (file: string): string => join(import.meta.dir, file)
@@ -34,14 +36,21 @@ export const connect = async (
     2
   )
   const [url = "", token = ""] = started.lines
-  return { name, pid: started.pid, url: `${url}/graphql`, headers: [`authorization: Bearer ${token}`] }
+  return {
+    name,
+    pid: started.pid,
+    url: `${url}/graphql`,
+    headers: [`authorization: Bearer ${token}`],
+    stop: () => stop(started)
+  }
 }
 
-const peer = (name: string, { lines, pid }: Started): Server => ({
+const peer = (name: string, started: Started): Server => ({
   name,
-  pid,
-  url: lines[0]!.endsWith("/") ? lines[0]! : `${lines[0]}/graphql`,
-  headers: []
+  pid: started.pid,
+  url: started.lines[0]!.endsWith("/") ? started.lines[0]! : `${started.lines[0]}/graphql`,
+  headers: [],
+  stop: () => stop(started)
 })
 
 /** A peer on Node, in production as its users run it. */

@@ -70,16 +70,14 @@ const ratio = (seen: Seen, figure: keyof Loaded, one: Server, other: Server): nu
   return median(seen.get(one)!.map((loaded, round) => loaded[figure] / others[round]![figure]))
 }
 
-const end = (of: ReadonlyArray<Server>): void => {
-  for (const { pid } of of) process.kill(pid, "SIGTERM")
-}
+const end = (of: ReadonlyArray<Server>): Promise<unknown> => Promise.all(of.map((server) => server.stop()))
 
 /** A kept answer, against a server that reads the body and says the same. */
 const cached: Part = async (plan) => {
   const kept = await servers.connect("connect, kept", plan.folder, { ENABLE_RESPONSE_CACHE: "true" })
   const raw = await servers.raw(await servers.answerOf(kept, "user"))
   const seen = await turns([raw, kept], "user", plan)
-  end([raw, kept])
+  await end([raw, kept])
   return { cached_hit_cpu_vs_raw_bun: ratio(seen, "cpuMicros", kept, raw) }
 }
 
@@ -89,7 +87,7 @@ const against = async (plan: Plan, kind: Kind, peers: Readonly<Record<string, Se
   const others = Object.values(peers)
   await servers.sameAnswers([ours, ...others], kind)
   const seen = await turns([ours, ...others], kind, plan)
-  end([ours, ...others])
+  await end([ours, ...others])
   return Object.fromEntries(Object.entries(peers).map(([figure, peer]) => [figure, ratio(seen, "rps", ours, peer)]))
 }
 
@@ -129,7 +127,7 @@ const traced: Part = async (plan) => {
     const seen = await turns([plain, sampled], kind, plan)
     costs.push(ratio(seen, "cpuMicros", sampled, plain))
   }
-  end([plain, sampled])
+  await end([plain, sampled])
   await collector.stop(true)
   return { sampled_tracing_cost: Math.max(...costs) }
 }
@@ -143,7 +141,7 @@ const audit: Part = async ({ folder }) => {
     if (result.status === "ok") passed++
     else console.error(`${result.status}: ${result.name}`)
   }
-  end([server])
+  await end([server])
   return { audit_passed: passed }
 }
 
