@@ -1,7 +1,7 @@
 /**
  * Load from a process of its own, over plain sockets with requests that are made beforehand. `bun generator.ts` reads what
- * to do on its standard input. Closed: each connection asks again when it is answered. Open: requests are due by chance
- * at a rate, whatever comes back, and their time counts from when they were due; one that is due while every connection
+ * to do on its standard input. Closed: each connection asks again when it is answered, or when `Retry-After` is over. Open:
+ * requests are due by chance at a rate, whatever comes back, and their time counts from when they were due; one that is due while every connection
  * waits for an answer has failed.
  */
 import { classes, random, type Request, requests } from "./mix.ts"
@@ -65,6 +65,8 @@ interface Link {
   head: string
   ok: boolean
   status: number
+  /** What the answer asks its client to wait. */
+  retryAfterMillis: number
   closing: boolean
   /** It does not come back. */
   goes: boolean
@@ -138,8 +140,13 @@ const settle = (link: Link): void => {
     link.goes = link.status === 503
     return void link.socket.end()
   }
-  if (told.rate === undefined && !isOver) begin(link)
-  else idle.push(link)
+  if (told.rate !== undefined || isOver) idle.push(link)
+  else if (link.status === 503) setTimeout(() => goOn(link), link.retryAfterMillis)
+  else begin(link)
+}
+
+const goOn = (link: Link): void => {
+  if (!isOver && link.request === undefined) begin(link)
 }
 
 const begin = (link: Link): void => {
@@ -164,6 +171,7 @@ const read = (link: Link, chunk: Buffer): void => {
   const head = text.slice(0, end).toLowerCase()
   link.status = Number(head.slice(9, 12))
   link.closing = head.includes("\r\nconnection: close")
+  link.retryAfterMillis = Number(/\r\nretry-after: (\d+)/.exec(head)?.[1] ?? 1) * 1_000
   const length = head.indexOf("content-length: ")
   if (length === -1) throw new Error(`An answer without a length: ${head}`)
   link.ok = link.status === 200 && !text.startsWith('{"errors"', end + 4) && !text.startsWith('{"data":null', end + 4)
@@ -188,6 +196,7 @@ const open = (then: (link: Link) => void): Promise<void> =>
             head: "",
             ok: false,
             status: 0,
+            retryAfterMillis: 0,
             closing: false,
             goes: false
           }
