@@ -5,18 +5,19 @@ import * as Schema from "effect/Schema"
 import type { ActorSystem } from "../actor/ActorSystem.ts"
 import type { Broadcast } from "../broadcast/Broadcast.ts"
 import * as Ids from "../domain/Ids.ts"
+import type { UserId } from "../domain/Ids.ts"
 import { NotFound } from "../errors.ts"
 import * as Batcher from "../request/Batcher.ts"
-import { feed, field, memo, type Part, plain, type RequestContext, viewer } from "../graphql/Part.ts"
+import { feed, field, forViewer, memo, type Part, plain, type RequestContext, viewer } from "../graphql/Part.ts"
 import type { Session } from "../session/Sessions.ts"
 import * as UserLoader from "../user/UserLoader.ts"
 import type { Users } from "../user/Users.ts"
 import { type MessageJson, messageFromJson } from "./Event.ts"
-import type { Interaction, Participant } from "./Interaction.ts"
+import type { Interaction } from "./Interaction.ts"
 import { InteractionActor } from "./InteractionActor.ts"
 import * as InteractionEvents from "./InteractionEvents.ts"
 import * as InteractionLoader from "./InteractionLoader.ts"
-import { Interactions } from "./Interactions.ts"
+import { type Details, Interactions } from "./Interactions.ts"
 
 const GlobalId = Ids.Global("Interaction", Ids.InteractionId)
 const One = Schema.Struct({ id: GlobalId })
@@ -28,23 +29,30 @@ const Subscribe = Schema.Struct({
   afterSeq: Schema.optionalWith(Schema.Int, { default: () => 0, nullable: true })
 })
 
+type Detail = keyof Details
+
 /** Participants and unread counts of all interactions that one request shows, read together. */
-const detailLoader = Effect.map(Interactions, (interactions) => ({
-  participants: (request: RequestContext, id: Ids.InteractionId) =>
-    memo(request, interactions.participants, () => Batcher.make(interactions.participants)).read(id, (found) =>
-      Exit.succeed(Option.getOrElse(found, (): ReadonlyArray<Participant> => []))
-    ),
-  unread: (request: RequestContext, id: Ids.InteractionId) =>
-    Effect.flatMap(viewer(request), ({ userId }) =>
-      memo(request, interactions.unread, () =>
-        Batcher.make((ids: ReadonlyArray<Ids.InteractionId>) => interactions.unread(userId, ids))
-      ).read(id, (found) => Exit.succeed(Option.getOrElse(found, () => 0)))
+const detailLoader = Effect.map(Interactions, (interactions) => {
+  const read = (viewerId: UserId | null) => (keys: ReadonlyArray<`${Detail} ${Ids.InteractionId}`>) => {
+    const asked = keys.map((key) => [key, ...(key.split(" ") as [Detail, Ids.InteractionId])] as const)
+    const isCounted = asked.some(([, detail]) => detail === "unread")
+    const ids = [...new Set(asked.map(([, , id]) => id))]
+    return Effect.map(
+      interactions.details(ids, isCounted ? viewerId : null),
+      (found) => new Map(asked.map(([key, detail, id]) => [key, found.get(id)![detail]]))
     )
-}))
+  }
+  return <D extends Detail>(request: RequestContext, detail: D, id: Ids.InteractionId) => {
+    const viewerId = Option.getOrNull(Option.map(request.session, ({ userId }) => userId))
+    return memo(request, interactions.details, () => Batcher.make(read(viewerId))).read(`${detail} ${id}`, (found) =>
+      Exit.succeed(Option.getOrThrow(found) as Details[D])
+    )
+  }
+})
 
 const types = Effect.gen(function* () {
   const interactions = yield* Interactions
-  const details = yield* detailLoader
+  const loadDetail = yield* detailLoader
   const users = yield* UserLoader.make
   const loadInteraction = yield* InteractionLoader.make
   const user = plain(({ userId }: { readonly userId: Ids.UserId }, request) => users.load(request, userId))
@@ -52,8 +60,8 @@ const types = Effect.gen(function* () {
 
   return {
     Interaction: {
-      participants: plain(({ id }: Interaction, request) => details.participants(request, id)),
-      unreadCount: plain(({ id }: Interaction, request) => details.unread(request, id))
+      participants: plain(({ id }: Interaction, request) => loadDetail(request, "participants", id)),
+      unreadCount: plain(({ id }: Interaction, request) => forViewer(request, () => loadDetail(request, "unread", id)))
     },
     Participant: { user },
     Viewer: { unreadCount: plain(({ userId }: Session) => interactions.unreadTotal(userId)) },

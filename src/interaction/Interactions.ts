@@ -17,6 +17,14 @@ import { participantColumns, participantFromRow } from "./Interaction.ts"
 /** Events of one replay page. */
 export const replayPageMax = 200
 
+/** What is read of an interaction beside its own row, in one statement. */
+export interface Details {
+  /** In the order in which they joined. */
+  readonly participants: ReadonlyArray<Participant>
+  /** Visible messages of others that the viewer has not read. */
+  readonly unread: number
+}
+
 type Read<A> = Effect.Effect<A, DatabaseUnavailable>
 
 /** What is known of interactions. Everything here reads the database; what changes them goes through their actor. */
@@ -34,13 +42,12 @@ export class Interactions extends Context.Tag("@connect/Interactions")<
     >
     /** Those of the ids that exist, whoever asks. */
     readonly byIds: (ids: ReadonlyArray<InteractionId>) => Read<ReadonlyMap<InteractionId, Interaction>>
-    /** The participants of each, in the order in which they joined. */
-    readonly participants: (
-      ids: ReadonlyArray<InteractionId>
-    ) => Read<ReadonlyMap<InteractionId, ReadonlyArray<Participant>>>
-    /** Visible messages of others that this person has not read, by interaction; those with none are absent. */
-    readonly unread: (viewerId: UserId, ids: ReadonlyArray<InteractionId>) => Read<ReadonlyMap<InteractionId, number>>
-    /** The same over all active interactions of this person. */
+    /** Who takes part in each, and what `viewerId` has not read there; nothing is counted for nobody. */
+    readonly details: (
+      ids: ReadonlyArray<InteractionId>,
+      viewerId: UserId | null
+    ) => Read<ReadonlyMap<InteractionId, Details>>
+    /** Visible messages of others that this person has not read, over all active interactions. */
     readonly unreadTotal: (viewerId: UserId) => Read<number>
     /** Events numbered above `afterSeq`, lowest first, at most `replayPageMax`. */
     readonly events: (id: InteractionId, afterSeq: number) => Read<ReadonlyArray<NumberedEvent>>
@@ -117,27 +124,24 @@ where i.id = ${id}::uuid order by p.joined_at, p.user_id`),
 
     byIds: reads.loadMany,
 
-    participants: (ids) =>
+    details: (ids, viewerId) =>
       Effect.map(
-        orUnavailable(sql<ParticipantRow>`
-select ${participantColumns(sql)} from participants p where p.interaction_id in ${idList(ids)}
+        orUnavailable(sql<ParticipantRow & { readonly unread: number }>`
+select ${participantColumns(sql)}, (
+  select count(*)::int from messages m
+  where p.user_id = ${viewerId}::uuid and m.interaction_id = p.interaction_id and m.seq > p.last_read_seq
+    and m.state = 0 and m.sender_id is distinct from p.user_id) as unread
+from participants p where p.interaction_id in ${idList(ids)}
 order by p.joined_at, p.user_id`),
         (rows) => {
-          const found = new Map<InteractionId, Array<Participant>>(ids.map((id) => [id, []]))
-          for (const row of rows) found.get(row.interactionId as InteractionId)?.push(participantFromRow(row))
+          const found = new Map(ids.map((id) => [id, { participants: [] as Array<Participant>, unread: 0 }]))
+          for (const row of rows) {
+            const details = found.get(row.interactionId as InteractionId)
+            details?.participants.push(participantFromRow(row))
+            if (details !== undefined) details.unread += row.unread
+          }
           return found
         }
-      ),
-
-    unread: (viewerId, ids) =>
-      Effect.map(
-        orUnavailable(sql<{ readonly id: string; readonly unread: number }>`
-select p.interaction_id as id, count(*)::int as unread from participants p
-join messages m on m.interaction_id = p.interaction_id and m.seq > p.last_read_seq
-where p.user_id = ${viewerId}::uuid and p.interaction_id in ${idList(ids)}
-  and m.state = 0 and m.sender_id is distinct from p.user_id
-group by p.interaction_id`),
-        (rows) => new Map(rows.map((row) => [row.id as InteractionId, row.unread]))
       ),
 
     unreadTotal: (viewerId) =>

@@ -45,15 +45,17 @@ export class Blocks extends Context.Tag("@connect/Blocks")<
       readonly first: number
       readonly after: string | null
     }) => Effect.Effect<Connection<UserId>, ValidationFailed | DatabaseUnavailable>
-    /** Those of `others` between whom and the person a block stands, either way. */
-    readonly between: (
-      userId: UserId,
-      others: ReadonlyArray<UserId>
-    ) => Effect.Effect<ReadonlySet<UserId>, DatabaseUnavailable>
     /** Whether either of the two blocked the other. */
     readonly isBlocked: (one: UserId, other: UserId) => Effect.Effect<boolean, DatabaseUnavailable>
   }
 >() {}
+
+/** Ids of those of `others` between whom and the person a block stands, either way. Nobody blocks nobody. */
+export const standing = (sql: SqlClient.SqlClient, userId: UserId | null, others: ReadonlyArray<UserId>) =>
+  sql<{ readonly id: string }>`
+    select blocked_id as id from blocks where blocker_id = ${userId}::uuid and blocked_id = any(${others}::uuid[])
+    union
+    select blocker_id as id from blocks where blocked_id = ${userId}::uuid and blocker_id = any(${others}::uuid[])`
 
 export const layer = Layer.effect(
   Blocks,
@@ -62,20 +64,11 @@ export const layer = Layer.effect(
     const broadcast = yield* Broadcast
     const cursor = yield* Cursor
 
-    const between = (userId: UserId, others: ReadonlyArray<UserId>) =>
-      others.length === 0
-        ? Effect.succeed(new Set<UserId>())
-        : sql<{ readonly id: string }>`
-            select blocked_id as id from blocks where blocker_id = ${userId} and blocked_id = any(${others}::uuid[])
-            union
-            select blocker_id as id from blocks where blocked_id = ${userId} and blocker_id = any(${others}::uuid[])`.pipe(
-            Effect.map((rows) => new Set(rows.map((row) => UserId.make(row.id)))),
-            orUnavailable
-          )
+    const isBlocked = (one: UserId, other: UserId) =>
+      orUnavailable(Effect.map(standing(sql, one, [other]), (rows) => rows.length > 0))
 
     return {
-      between,
-      isBlocked: (one, other) => Effect.map(between(one, [other]), (found) => found.size > 0),
+      isBlocked,
 
       block: Effect.fn("Blocks.block")(function* (blocker, blocked) {
         if (blocker === blocked) return yield* invalid("userId", "is yourself")
@@ -101,7 +94,7 @@ export const layer = Layer.effect(
           } satisfies Blocked)
           return true
         }
-        if (found.count >= blocksMax && (yield* between(blocker, [blocked])).size === 0) {
+        if (found.count >= blocksMax && !(yield* isBlocked(blocker, blocked))) {
           return yield* new Conflict({ message: `You have blocked ${blocksMax} people: unblock someone first` })
         }
         return false

@@ -11,6 +11,7 @@ import type { UserId } from "../domain/Ids.ts"
 import * as Uuid from "../domain/Uuid.ts"
 import type { DatabaseUnavailable } from "../errors.ts"
 import { Store } from "../store/Store.ts"
+import { standing } from "./Blocks.ts"
 import { awayAfterMillis, heartbeatMillis, parseLease, presenceKey, UserActor } from "./UserActor.ts"
 
 /** OFFLINE without a live lease of a connection; IN_INTERACTION goes before AWAY. */
@@ -40,8 +41,11 @@ export class Presence extends Context.Tag("@connect/Presence")<
     readonly touch: (userId: UserId) => Effect.Effect<void>
     /** The person is gone at once, whatever their sockets say; a socket that stays comes back with its next heartbeat. */
     readonly leave: (userId: UserId) => Effect.Effect<void>
-    /** Everyone of `ids`. With the store away all are OFFLINE. */
-    readonly of: (ids: ReadonlyArray<UserId>) => Effect.Effect<ReadonlyMap<UserId, State>, DatabaseUnavailable>
+    /** Everyone of `ids` as the viewer sees them: across a block, and with the store away, all are OFFLINE. */
+    readonly of: (
+      ids: ReadonlyArray<UserId>,
+      viewerId: UserId | null
+    ) => Effect.Effect<ReadonlyMap<UserId, State>, DatabaseUnavailable>
   }
 >() {}
 
@@ -137,15 +141,15 @@ export const layer = Layer.scoped(
         }
       )
 
-    const talking = (ids: ReadonlyArray<UserId>) =>
+    /** What the database says of those who are connected, in one statement. */
+    const known = (ids: ReadonlyArray<UserId>, viewerId: UserId | null) =>
       ids.length === 0
-        ? Effect.succeed(new Set<string>())
-        : sql<{ readonly id: string }>`
-            select distinct p.user_id as id from participants p join interactions i on i.id = p.interaction_id
-            where p.user_id = any(${ids}::uuid[]) and p.left_at is null and i.state = 0`.pipe(
-            Effect.map((rows) => new Set(rows.map((row) => row.id))),
-            orUnavailable
-          )
+        ? Effect.succeed([])
+        : orUnavailable(sql<{ readonly id: UserId; readonly state: State }>`
+            select distinct p.user_id as id, 'IN_INTERACTION' as state
+            from participants p join interactions i on i.id = p.interaction_id
+            where p.user_id = any(${ids}::uuid[]) and p.left_at is null and i.state = 0
+            union all select id, 'OFFLINE' from (${standing(sql, viewerId, ids)}) as blocked`)
 
     return {
       connected: (userId) =>
@@ -155,15 +159,18 @@ export const layer = Layer.scoped(
         ),
       touch,
       leave: (userId) => Effect.ignore(actors.tell(userId).Leave({})),
-      of: Effect.fn("Presence.of")(function* (ids) {
+      of: Effect.fn("Presence.of")(function* (ids, viewerId) {
         const now = yield* Clock.currentTimeMillis
         const states = new Map(
           yield* Effect.forEach(ids, (id) => Effect.map(read(id, now), (state) => [id, state] as const), {
             concurrency: readsAtOnce
           })
         )
-        const busy = yield* talking(ids.filter((id) => states.get(id) !== "OFFLINE"))
-        for (const id of ids) if (busy.has(id)) states.set(id, "IN_INTERACTION")
+        const rows = yield* known(
+          ids.filter((id) => states.get(id) !== "OFFLINE"),
+          viewerId
+        )
+        for (const { id, state } of rows) if (states.get(id) !== "OFFLINE") states.set(id, state)
         return states
       })
     }

@@ -36,22 +36,11 @@ interface ListedSession {
   readonly current: boolean
 }
 
-/** How viewers see each other's presence; across a block everyone is OFFLINE. One batch per request. */
-const presenceLoader = Effect.gen(function* () {
-  const presence = yield* Presence
-  const blocks = yield* Blocks
+/** How viewers see each other's presence. One batch per request. */
+const presenceLoader = Effect.map(Presence, (presence) => {
   const key = Symbol("presence")
-
   const seenBy = (request: RequestContext) => (ids: ReadonlyArray<UserId>) =>
-    Effect.gen(function* () {
-      const hidden = Option.isSome(request.session)
-        ? yield* blocks.between(request.session.value.userId, ids)
-        : new Set<UserId>()
-      const states = new Map(yield* presence.of(ids.filter((id) => !hidden.has(id))))
-      for (const id of hidden) states.set(id, "OFFLINE")
-      return states
-    })
-
+    presence.of(ids, Option.getOrNull(Option.map(request.session, ({ userId }) => userId)))
   return (request: RequestContext, id: UserId) =>
     memo(request, key, () => Batcher.make(seenBy(request))).read(id, (found) =>
       Exit.succeed(Option.getOrElse(found, (): State => "OFFLINE"))

@@ -82,7 +82,9 @@ withLayer("an interaction", layer, (it) => {
       expect(tags).toEqual(["MessageAdded", "ParticipantLeft", "InteractionEnded"])
       const found = yield* interactions.find(id, ada)
       expect([found.state, found.endReason, found.lastSeq]).toEqual(["ENDED", "LEFT", 3])
-      const [left] = ((yield* interactions.participants([id])).get(id) ?? []).filter(({ userId }) => userId === bob)
+      const [left] = ((yield* interactions.details([id], null)).get(id)?.participants ?? []).filter(
+        ({ userId }) => userId === bob
+      )
       expect(left?.leftAt).toBeInstanceOf(Date)
       expect(yield* Effect.flip(actor.Send(send(ada, "k2", "still here?")))).toBeInstanceOf(InteractionEnded)
       expect(yield* actor.Send(send(ada, "k", "hello"))).toEqual(first)
@@ -107,7 +109,7 @@ withLayer("an interaction", layer, (it) => {
       const interactions = yield* Interactions
       const actor = (yield* InteractionActor.client).ask(id)
       for (const n of [1, 2, 3]) yield* actor.Send(send(ada, `k${n}`, "hello"))
-      const unread = Effect.map(interactions.unread(bob, [id]), (counts) => counts.get(id) ?? 0)
+      const unread = Effect.map(interactions.details([id], bob), (found) => found.get(id)?.unread)
       expect(yield* unread).toBe(3)
       yield* Effect.all([actor.MarkRead({ userId: bob, seq: 2 }), actor.MarkRead({ userId: bob, seq: 1 })], {
         concurrency: "unbounded"

@@ -69,8 +69,8 @@ const queries: ReadonlyArray<Row> = [
   row("ada", `query (${byId}) { interaction(id: $id) ${talk} }`, of("Interaction")),
   row(
     "ada",
-    `query (${byId}) { interaction(id: $id) { id unreadCount participants { user ${face} lastReadSeq }
-      messages(first: 50) { edges { node { id seq sender ${face} body state createdAt } cursor } ${page} } } }`,
+    `query (${byId}) { interaction(id: $id) { id unreadCount participants { user ${person} lastReadSeq }
+      messages(first: 50) { edges { node ${message} cursor } ${page} } } }`,
     of("Interaction")
   ),
   row("ada", `{ history(first: 50) { edges { node ${talk} cursor } ${page} } }`),

@@ -35,7 +35,7 @@ const settle = Effect.gen(function* () {
 
 const state = Effect.gen(function* () {
   yield* settle
-  return (yield* (yield* Presence).of([ada])).get(ada)
+  return (yield* (yield* Presence).of([ada], null)).get(ada)
 })
 
 /** In steps shorter than a heartbeat: the test clock wakes who sleeps at the end of a step, not in its middle. */

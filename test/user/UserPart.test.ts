@@ -7,8 +7,9 @@ import type { Field } from "../../src/graphql/Part.ts"
 import { Interactions } from "../../src/interaction/Interactions.ts"
 import { Actions } from "../../src/moderation/Actions.ts"
 import { Sessions, type Session } from "../../src/session/Sessions.ts"
+import { Presence } from "../../src/user/Presence.ts"
 import * as UserPart from "../../src/user/UserPart.ts"
-import { Users } from "../../src/user/Users.ts"
+import { type Account, Users } from "../../src/user/Users.ts"
 import { withLayer } from "../kit/effect.ts"
 import { ended } from "../kit/session.ts"
 import { key, talk, withRole } from "../moderation/people.ts"
@@ -239,13 +240,31 @@ withLayer("the user part", layer, (test) => {
       expect(last.cookies).toEqual([null])
     }))
 
-  test("blocking ends what the two have going, and hides presence", () =>
+  test("who is connected is seen as such, and as talking while a talk goes on, but not across a block", () =>
+    Effect.gen(function* () {
+      const { Mutation, types } = yield* UserPart.part
+      const [ada, bob, eve] = [yield* person(), yield* person(), yield* person()]
+      const [forAda, forBob, forEve] = [yield* signedIn(ada), yield* signedIn(bob), yield* signedIn(eve)]
+      for (const one of [ada, bob]) yield* (yield* Presence).connected(one.user.id)
+      const seen = (by: Session | undefined, of: Account) => call<string>(types.User.presence, {}, request(by), of.user)
+      yield* Effect.repeat(seen(forEve, bob), { until: (state) => state === "ONLINE" })
+      yield* talk(ada, bob)
+      expect([yield* seen(forAda, bob), yield* seen(forEve, bob)]).toEqual(["IN_INTERACTION", "IN_INTERACTION"])
+      yield* call(Mutation.block, { userId: Ids.toGlobal("User", bob.user.id) }, request(forAda))
+      expect([yield* seen(forAda, bob), yield* seen(forBob, ada)]).toEqual(["OFFLINE", "OFFLINE"])
+      expect([yield* seen(forEve, bob), yield* seen(undefined, bob), yield* seen(forEve, eve)]).toEqual([
+        "ONLINE",
+        "ONLINE",
+        "OFFLINE"
+      ])
+    }))
+
+  test("blocking ends what the two have going", () =>
     Effect.gen(function* () {
       const { Mutation, types } = yield* UserPart.part
       const [ada, bob] = [yield* person(), yield* person()]
       const interactionId = yield* talk(ada, bob)
       const session = yield* signedIn(ada)
-      expect(yield* call<string>(types.User.presence, {}, request(session), bob.user)).toBe("OFFLINE")
       const args = { userId: Ids.toGlobal("User", bob.user.id) }
       expect(yield* call<boolean>(Mutation.block, args, request(session))).toBe(true)
       expect(yield* call<boolean>(Mutation.block, args, request(session))).toBe(true)
