@@ -6,6 +6,12 @@ import { Text } from "../domain/Text.ts"
 /** Results of one search at most, over all its pages. */
 export const searchResultsMax = 50
 
+/**
+ * A search ends after so long, whoever waits: it goes on when whoever asked has left, so that who asks again finds it, and
+ * nothing else would keep what is left behind from piling up.
+ */
+export const searchMillisMax = 3_000
+
 /** What people type into a search box: 1 to 100 characters. */
 export const SearchText = Text(1, 100)
 

@@ -20,6 +20,7 @@ import type { DatabaseUnavailable, Overloaded, ValidationFailed } from "../error
 import { Conflict, Forbidden, InvalidCredentials, NotFound } from "../errors.ts"
 import * as CacheTags from "../graphql/CacheTags.ts"
 import { Cursor } from "../graphql/Cursor.ts"
+import * as Deadline from "../request/Deadline.ts"
 import type { Role } from "../session/Sessions.ts"
 import * as Handles from "./Handles.ts"
 import { needsRehash, Passwords } from "./Passwords.ts"
@@ -150,7 +151,9 @@ export const layer = Layer.scoped(
       refreshAt: 0.8,
       grace: staleWithoutDatabase,
       lookup: (text: string) =>
-        UserSearch.closest(sql, text).pipe(
+        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          Deadline.locally(UserSearch.closest(sql, text), now + UserSearch.searchMillisMax)
+        ).pipe(
           Effect.map((ids) => Option.some(ids.map((id) => UserId.make(id)))),
           orUnavailable
         )

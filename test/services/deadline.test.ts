@@ -1,6 +1,7 @@
 import { expect } from "bun:test"
 import * as Effect from "effect/Effect"
 import Pg from "pg"
+import { searchMillisMax } from "../../src/user/UserSearch.ts"
 import { Client } from "../kit/Client.ts"
 import { it } from "../kit/effect.ts"
 import * as Postgres from "../kit/Postgres.ts"
@@ -32,9 +33,9 @@ const waiting = async (watcher: Pg.Client): Promise<ReadonlyArray<string>> => {
   return rows.map(({ query }) => query)
 }
 
-/** Looks until it is so, for two seconds at most; how it was last. */
-const until = async <A>(look: () => Promise<A>, isSo: (seen: A) => boolean): Promise<A> => {
-  const end = performance.now() + 2_000
+/** Looks until it is so, for so long at most; how it was last. */
+const until = async <A>(look: () => Promise<A>, isSo: (seen: A) => boolean, millisMax = 2_000): Promise<A> => {
+  const end = performance.now() + millisMax
   for (;;) {
     const seen = await look()
     if (isSo(seen) || performance.now() > end) return seen
@@ -105,8 +106,15 @@ it.live(
           )
         ).toEqual([])
       }
+      const search = (text: string) => `{ searchUsers(text: "${text}") { edges { cursor } } }`
+      // A search is everybody's: it goes on for who asks next, but not for long.
+      expect((yield* Effect.promise(() => ask(search("ada")))).status).toBe(504)
+      expect(yield* Effect.promise(() => waiting(watcher))).toHaveLength(1)
+      const left = () => waiting(watcher)
+      const isNone = (all: ReadonlyArray<string>) => all.length === 0
+      expect(yield* Effect.promise(() => until(left, isNone, searchMillisMax + 1_000))).toEqual([])
       yield* Effect.promise(() => locker.query("rollback"))
-      for (const query of asked) expect((yield* Effect.promise(() => ask(query))).status).toBe(200)
+      for (const query of [...asked, search("ada")]) expect((yield* Effect.promise(() => ask(query))).status).toBe(200)
     }),
   30_000
 )
