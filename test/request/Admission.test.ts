@@ -7,6 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
 import type { Priority } from "../../src/graphql/Priority.ts"
 import * as Admission from "../../src/request/Admission.ts"
+import { reserve, samplesMin } from "../../src/request/Limit.ts"
 import { it } from "../kit/effect.ts"
 
 const overload = { placesMin: 4, placesMax: 8, delay: Duration.millis(25) }
@@ -118,3 +119,68 @@ it("an event loop that comes round late sheds the lowest class first, with all p
     })
     expect(seen).toEqual([0, 1, 2, 2, 3])
   }).pipe(Effect.scoped))
+
+it("who is let in without a fiber has a place until it says that it has ended", () =>
+  Effect.gen(function* () {
+    const admission = yield* Admission.make(overload)
+    const ends = Array.from({ length: overload.placesMax }, () => admission.enter(send))
+    expect(ends.every((end) => end !== undefined)).toBe(true)
+    expect(admission.enter(send)).toBeUndefined()
+    expect(admission.figures()).toEqual({ places: 8, inUse: 8, waiting: 0 })
+    // The vital class has places of its own.
+    const vitals = Array.from({ length: reserve + 1 }, () => admission.enter(vital))
+    expect(vitals.filter((end) => end === undefined)).toHaveLength(1)
+    const waiting = yield* Effect.fork(admission.run(read, Effect.succeed("its turn")))
+    yield* settle
+    expect(admission.figures().waiting).toBe(1)
+    for (const end of [...vitals, ...ends]) end?.()
+    expect(yield* Fiber.join(waiting)).toBe("its turn")
+    expect(admission.figures()).toEqual({ places: 8, inUse: 0, waiting: 0 })
+  }).pipe(Effect.scoped))
+
+it("bulk is let in to half of the places without a fiber too", () =>
+  Effect.gen(function* () {
+    const admission = yield* Admission.make(overload)
+    const ends = Array.from({ length: overload.placesMax }, () => admission.enter(bulk))
+    expect(ends.filter((end) => end !== undefined)).toHaveLength(overload.placesMax / 2)
+    expect(admission.enter(read)).toBeDefined()
+  }).pipe(Effect.scoped))
+
+/** The places after ten turns in which each operation loses so much to the others. */
+const placesAfter = (millis: number, ask: (admission: Admission.Admission) => Effect.Effect<void>) =>
+  Effect.gen(function* () {
+    const admission = yield* Admission.make(overload)
+    // Its best time, by which the others are judged.
+    yield* ask(admission)
+    for (let turn = 0; turn < 10; turn++) {
+      const asked = yield* Effect.fork(Effect.replicateEffect(ask(admission), samplesMin))
+      yield* settle
+      yield* TestClock.adjust(`${millis * samplesMin} millis`)
+      yield* Fiber.interrupt(asked)
+    }
+    return admission.figures().places
+  }).pipe(Effect.scoped)
+
+it("what runs without a fiber is measured as what has one: the places become fewer while operations are delayed", () =>
+  Effect.gen(function* () {
+    let delay = 0
+    const work = Effect.suspend(() => Effect.sleep(delay))
+    const withFiber = (admission: Admission.Admission) => Effect.ignore(admission.run(read, work))
+    const without = (admission: Admission.Admission) =>
+      Effect.suspend(() => {
+        const end = admission.enter(read)
+        return Effect.zipRight(
+          work,
+          Effect.sync(() => end?.())
+        )
+      })
+    for (const ask of [withFiber, without]) {
+      delay = 0
+      const warm = (admission: Admission.Admission) =>
+        Effect.zipLeft(
+          ask(admission),
+          Effect.sync(() => (delay = 60))
+        )
+      expect(yield* placesAfter(60, warm)).toBe(overload.placesMin)
+    }
+  }))

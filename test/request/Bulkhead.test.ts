@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
+import fc from "fast-check"
 import * as Bulkhead from "../../src/request/Bulkhead.ts"
 import { it } from "../kit/effect.ts"
 
@@ -100,3 +101,61 @@ it("a queue that was empty for a moment only still stands, and one that was empt
     yield* TestClock.adjust("50 millis")
     expect(bulkhead.patienceMillis()).toBe(50)
   }))
+
+it("who has no fiber takes a free place at once, and overtakes nobody of its lane who waits", () =>
+  Effect.gen(function* () {
+    const bulkhead = Bulkhead.make({ places: Bulkhead.fixed(2), lanes: 2, waitingMax: 5, refusal })
+    expect([bulkhead.enter(0), bulkhead.enter(1), bulkhead.enter(0)]).toEqual([true, true, false])
+    const gate = yield* Deferred.make<void>()
+    const waiting = yield* begun(bulkhead.run(Deferred.await(gate), 0))
+    expect(bulkhead.waiting()).toBe(1)
+    // The place goes to who waits for it, and is not to be had in between.
+    bulkhead.give(1)
+    expect([bulkhead.enter(0), bulkhead.enter(1)]).toEqual([false, false])
+    yield* Deferred.succeed(gate, undefined)
+    yield* Fiber.join(waiting)
+    expect([bulkhead.enter(1), bulkhead.enter(1)]).toEqual([true, false])
+  }))
+
+it("places with and without a fiber are the same places, and none is lost", () =>
+  Effect.promise(() =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.constantFrom("enter", "give", "run", "end", "interrupt"), { maxLength: 60 }),
+        (steps) =>
+          Effect.runPromise(
+            Effect.gen(function* () {
+              let taken = 0
+              const places = {
+                isFree: () => taken < 3,
+                take: () => void taken++,
+                give: () => void taken--
+              }
+              const bulkhead = Bulkhead.make({ places, waitingMax: 4, refusal })
+              let entered = 0
+              const gates: Array<Deferred.Deferred<void>> = []
+              const fibers: Array<Fiber.RuntimeFiber<void, unknown>> = []
+              for (const step of steps) {
+                if (step === "enter" && bulkhead.enter(0)) entered++
+                else if (step === "give" && entered > 0) {
+                  entered--
+                  bulkhead.give(0)
+                } else if (step === "run") {
+                  const gate = yield* Deferred.make<void>()
+                  gates.push(gate)
+                  fibers.push(yield* Effect.fork(bulkhead.run(Deferred.await(gate))))
+                } else if (step === "end" && gates.length > 0) yield* Deferred.succeed(gates.shift()!, undefined)
+                else if (step === "interrupt" && fibers.length > 0) yield* Fiber.interrupt(fibers.pop()!)
+                yield* Effect.yieldNow({ priority: 1 })
+                expect(taken).toBeWithin(entered, 4)
+                // Nobody waits while there is a place.
+                if (bulkhead.waiting() > 0) expect(taken).toBe(3)
+              }
+              yield* Fiber.interruptAll(fibers)
+              expect(taken).toBe(entered)
+            })
+          )
+      ),
+      { numRuns: 200 }
+    )
+  ))
