@@ -110,7 +110,7 @@ const writing = (http: Shape["http"]) => {
     // A shared cache would show one client's quota to all.
     const made = headersOf(asking, isGet && policy.scope === "PUBLIC" ? [] : quotas)
     if (isGet) {
-      Object.assign(made, headers.caching(policy, Math.max(0, Math.floor((one.until - now) / 1_000)), one.etag))
+      Object.assign(made, headers.caching(policy, Math.max(0, Math.ceil((one.until - now) / 1_000)), one.etag))
       if (http.allowedOrigins.length > 0) made["vary"] = `${made["vary"]}, origin`
       if (matches(incoming.header("if-none-match"), one.etag)) return { status: 304, headers: made, body: null }
     }
