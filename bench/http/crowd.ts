@@ -14,6 +14,10 @@ import type { Part } from "./surface.ts"
 
 /** Each has two people with one socket each. */
 const talksHeard = 500
+/** Messages of the talk that is read under load. */
+const messagesRead = 20
+/** Requests under load that may be refused: all but a few must be answered, or it is refusals that are measured. */
+const refusedShareMax = 0.01
 const idleSubscriptions = 10_000
 /** From when all are there until they count as idle: the engine collects what their coming left behind. */
 const settleMillis = 30_000
@@ -89,6 +93,24 @@ const begin = (program: string, input: unknown) => {
   return { said, end: () => child.kill() }
 }
 
+/** Words in the first of the talks, as each page of them is read. */
+const say = async (dataDir: string, talk: Talk): Promise<void> => {
+  const client = await connection(dataDir)
+  await client.query(
+    `insert into messages (id, interaction_id, seq, sender_id, client_key, body, body_hash, created_at)
+     select gen_random_uuid(), p.interaction_id, seq, p.user_id, 'said-' || seq,
+       'Did you know that in the sixties the top bowlers made more than the top players? ' || seq, decode(md5('x'), 'hex'), now()
+     from generate_series(1, $2) as seq
+     join lateral (select * from participants where interaction_id = $1 order by user_id offset seq % 2 limit 1) as p on true`,
+    [Ids.fromGlobal(talk.interactionId)!.uuid, messagesRead]
+  )
+  await client.query("update interactions set last_seq = $2 where id = $1", [
+    Ids.fromGlobal(talk.interactionId)!.uuid,
+    messagesRead
+  ])
+  await client.end()
+}
+
 /** Subscriptions to the inbox that the server says it has. */
 const inboxes = async (url: string): Promise<number> => {
   const text = await (await fetch(`${url}/metrics`)).text()
@@ -105,9 +127,12 @@ const loaded = async (gateway: Started, url: string, talk: Talk): Promise<number
     rss = Math.max(rss, rssMegabytes(gateway.pid))
   }, 100)
   const target = { url: `${url}/graphql`, pid: gateway.pid }
+  const headers = [`authorization: Bearer ${talk.tokens[0]}`]
+  // Cold, it refuses whoever would wait for too long.
+  await load(target, 3, messages, headers)
   for (let n = 0; n < 4; n++) {
-    const headers = [`authorization: Bearer ${talk.tokens[0]}`, `x-forwarded-for: 10.9.0.${n}`]
-    await load(target, 3, n % 2 === 0 ? messages : user, headers)
+    const { answered, failed } = await load(target, 3, n % 2 === 0 ? messages : user, headers)
+    if (failed > answered * refusedShareMax) throw new Error(`${failed} of ${answered} requests were refused`)
   }
   clearInterval(watch)
   return rss
@@ -131,7 +156,8 @@ const withGateway = async <A>(
   name: string,
   folder: string,
   talks: number,
-  use: (url: string, gateway: Started, talks: ReadonlyArray<Talk>) => Promise<A>
+  use: (url: string, gateway: Started, talks: ReadonlyArray<Talk>, dataDir: string) => Promise<A>,
+  env: Readonly<Record<string, string>> = {}
 ): Promise<A> => {
   const dataDir = join(folder, name)
   const gateway = await start([process.execPath, await bundle("services/gateway.ts", "gateway")], {
@@ -140,9 +166,10 @@ const withGateway = async <A>(
     DATA_DIR: dataDir,
     LOG_LEVEL: "Warning",
     // The readers and writers of the bench come from addresses of their own.
-    TRUSTED_PROXIES: "127.0.0.1"
+    TRUSTED_PROXIES: "127.0.0.1",
+    ...env
   })
-  const made = await use(/http:\S+/.exec(gateway.lines[0]!)![0], gateway, await people(dataDir, talks))
+  const made = await use(/http:\S+/.exec(gateway.lines[0]!)![0], gateway, await people(dataDir, talks), dataDir)
   await stop(gateway)
   return made
 }
@@ -163,9 +190,19 @@ const fanout: Part = async ({ folder }) => {
   }
 }
 
+/** One person asks for all, as fast as they are answered: nobody's limit, and no overload. */
+const unlimited = { ENABLE_RATE_LIMIT: "false", CONCURRENCY_DELAY: "10000" }
+
 const memory: Part = async ({ folder }) => ({
-  gateway_rss_megabytes: await withGateway("memory", folder, talksHeard, (url, gateway, [talk]) =>
-    loaded(gateway, url, talk!)
+  gateway_rss_megabytes: await withGateway(
+    "memory",
+    folder,
+    talksHeard,
+    async (url, gateway, [talk], dataDir) => {
+      await say(dataDir, talk!)
+      return loaded(gateway, url, talk!)
+    },
+    unlimited
   )
 })
 

@@ -101,6 +101,8 @@ export interface Loaded {
   readonly generatorMicros: number
   readonly p50: number
   readonly p99: number
+  readonly answered: number
+  /** Of those: answered, but not with 2xx. */
   readonly failed: number
 }
 
@@ -132,6 +134,7 @@ export const load = async (
     generatorMicros: seen.cpuMicros,
     p50: seen.p50,
     p99: seen.p99,
+    answered: seen.answered,
     failed: seen.failed
   }
 }
