@@ -20,7 +20,7 @@ import * as GraphqlHttp from "../src/request/GraphqlHttp.ts"
 import * as GraphqlSocket from "../src/request/GraphqlSocket.ts"
 import * as GraphqlStream from "../src/request/GraphqlStream.ts"
 import * as Host from "../src/request/Host.ts"
-import type { Answer, Handler } from "../src/request/Incoming.ts"
+import type { Answer, Handler, Incoming } from "../src/request/Incoming.ts"
 import * as ResponseCache from "../src/request/ResponseCache.ts"
 import { idleSeconds } from "../src/request/socketLimits.ts"
 import type { Sessions } from "../src/session/Sessions.ts"
@@ -66,6 +66,19 @@ const router =
   (routes: ReadonlyMap<string, Handler>, fallback: Handler): Handler =>
   (incoming) =>
     (routes.get(incoming.path) ?? fallback)(incoming)
+
+/** Counts answers by route and class of status; each series is looked for once. */
+const counting = (routes: ReadonlyMap<string, Handler>) => {
+  const known = new Map<string, Array<Metric.Metric.Counter<number>>>()
+  return ({ path }: Incoming, { status }: Answer): void => {
+    const route = routes.has(path) ? path : "other"
+    let series = known.get(route)
+    if (series === undefined) known.set(route, (series = []))
+    const hundred = Math.trunc(status / 100)
+    const answered = (series[hundred] ??= Metrics.series(Metrics.responses, route, `${hundred}xx`))
+    answered.unsafeUpdate(1, [])
+  }
+}
 
 const draining = answers.failure(new Overloaded({ retryAfterMillis: 5_000 }))
 
@@ -119,10 +132,7 @@ const start = <E, R>(program: Program<E, R>) =>
     const requests = yield* Requests.requests(
       Host.checked(router(routes, Pages.assets(http)), http, new Set(probes.map(({ path }) => path))),
       http.requestTimeout,
-      ({ path }, { status }) => {
-        const route = routes.has(path) ? path : "other"
-        Metrics.series(Metrics.responses, route, `${Math.trunc(status / 100)}xx`).unsafeUpdate(1, [])
-      }
+      counting(routes)
     )
     const bound = yield* listen(
       { answer: requests.answer, sockets },
@@ -130,7 +140,8 @@ const start = <E, R>(program: Program<E, R>) =>
         host: http.host,
         port: Option.getOrElse(http.port, () => program.port),
         idleSeconds,
-        socketPath: graphqlPath
+        socketPath: graphqlPath,
+        paths: [...routes.keys()]
       }
     )
 

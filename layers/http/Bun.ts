@@ -2,9 +2,9 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { StartupError } from "../../src/config/StartupError.ts"
-import { BadRequest, PayloadTooLarge } from "../../src/errors.ts"
+import { PayloadTooLarge } from "../../src/errors.ts"
 import type { Admitted, Connection, Peer } from "../../src/request/GraphqlSocket.ts"
-import type { Answer, Body, Events, Incoming, Reader } from "../../src/request/Incoming.ts"
+import type { Answer, Arriving, Body, Events, Reader } from "../../src/request/Incoming.ts"
 import * as limits from "../../src/request/socketLimits.ts"
 import { concatenate } from "./bytes.ts"
 import type { Options } from "./options.ts"
@@ -58,8 +58,26 @@ const streamOf = ({ open }: Events): ReadableStream<Uint8Array> => {
   )
 }
 
-const toResponse = ({ status, headers, body }: Answer): Response =>
-  new Response(body !== null && typeof body === "object" && "open" in body ? streamOf(body) : body, { status, headers })
+/** Headers that many answers share, as Bun has them. */
+const ready = new WeakMap<Answer["headers"], Headers>()
+
+/** A Response copies its headers, so that one object takes what differs for each in turn. */
+const headersFor = ({ headers, ratelimit }: Answer): Answer["headers"] | Headers => {
+  if (ratelimit === undefined) return headers
+  let shared = ready.get(headers)
+  if (shared === undefined) ready.set(headers, (shared = new Headers(headers)))
+  shared.set("ratelimit", ratelimit)
+  return shared
+}
+
+const toResponse = (answer: Answer): Response => {
+  const { body, status } = answer
+  const headers = headersFor(answer)
+  return new Response(body !== null && typeof body === "object" && "open" in body ? streamOf(body) : body, {
+    status,
+    headers
+  })
+}
 
 /** Counts a body of unknown length while it comes. */
 const readCounted = async (request: Request, bytesMax: number): Promise<Body> => {
@@ -73,31 +91,33 @@ const readCounted = async (request: Request, bytesMax: number): Promise<Body> =>
   return concatenate(chunks, bytes)
 }
 
-const broken = (): Body => new BadRequest({ message: "The body did not arrive whole" })
+/** What of its URL follows the path. */
+const searchOf = (url: string): string => {
+  const end = url.indexOf("?")
+  return end === -1 ? "" : url.slice(end)
+}
 
-const read = (request: Request, bytesMax: number): Promise<Body> | Body => {
-  const declared = request.headers.get("content-length")
-  if (declared !== null && Number(declared) > bytesMax) return new PayloadTooLarge({ bytesMax })
-  return declared === null ? readCounted(request, bytesMax).catch(broken) : request.text().catch(broken)
+const pathOf = (url: string): string => {
+  // Without a Host (HTTP/1.0) there is only the path.
+  const start = url.startsWith("/") ? 0 : url.indexOf("/", url.indexOf("//") + 2)
+  const end = url.indexOf("?", start)
+  return end === -1 ? url.slice(start) : url.slice(start, end)
 }
 
 /** A view of Bun's Request that parses nothing ahead. */
-class Request_ implements Incoming {
+class Request_ implements Arriving {
   readonly #request: Request
   readonly #server: Server
   #peer: string | undefined
   readonly path: string
-  readonly search: string
   readonly secure = false
-  constructor(request: Request, server: Server) {
+  constructor(request: Request, server: Server, path: string) {
     this.#request = request
     this.#server = server
-    const { url } = request
-    // Without a Host (HTTP/1.0) there is only the path.
-    const start = url.startsWith("/") ? 0 : url.indexOf("/", url.indexOf("//") + 2)
-    const end = url.indexOf("?", start)
-    this.path = end === -1 ? url.slice(start) : url.slice(start, end)
-    this.search = end === -1 ? "" : url.slice(end)
+    this.path = path
+  }
+  get search(): string {
+    return searchOf(this.#request.url)
   }
   get method(): string {
     return this.#request.method
@@ -108,6 +128,14 @@ class Request_ implements Incoming {
   }
   header(name: string): string | undefined {
     return this.#request.headers.get(name) ?? undefined
+  }
+  read(bytesMax: number): Promise<Body> | Body {
+    const declared = this.#request.headers.get("content-length")
+    if (declared !== null && Number(declared) > bytesMax) return new PayloadTooLarge({ bytesMax })
+    return declared === null ? readCounted(this.#request, bytesMax) : this.#request.text()
+  }
+  onAbort(abort: () => void): void {
+    this.#request.signal.addEventListener("abort", abort)
   }
 }
 
@@ -148,7 +176,7 @@ const websocket = ({ sockets }: Serving): Bun.WebSocketHandler<Data> => ({
   }
 })
 
-const upgrade = (incoming: Incoming, request: Request, server: Server, serving: Serving): Response | undefined => {
+const upgrade = (incoming: Arriving, request: Request, server: Server, serving: Serving): Response | undefined => {
   const admitted = serving.sockets.admit(incoming)
   if ("status" in admitted) return toResponse(admitted)
   const headers = admitted.protocol === undefined ? {} : { "sec-websocket-protocol": admitted.protocol }
@@ -157,8 +185,15 @@ const upgrade = (incoming: Incoming, request: Request, server: Server, serving: 
 }
 
 /** Bun's own server: hot paths pay for nothing but themselves, and sockets tell how much they hold back. */
-export const serve = (serving: Serving, options: Options): Effect.Effect<Bound, StartupError, Scope.Scope> =>
-  Effect.map(
+export const serve = (serving: Serving, options: Options): Effect.Effect<Bound, StartupError, Scope.Scope> => {
+  const handle = (request: Request, server: Server, path: string) => {
+    const incoming = new Request_(request, server, path)
+    if (path === options.socketPath && incoming.header("upgrade")?.toLowerCase() === "websocket") {
+      return upgrade(incoming, request, server, serving)
+    }
+    return serving.answer(incoming, toResponse)
+  }
+  return Effect.map(
     Effect.acquireRelease(
       Effect.try({
         try: () =>
@@ -171,18 +206,11 @@ export const serve = (serving: Serving, options: Options): Effect.Effect<Bound, 
             development: false,
             // Without this, a second server on the port is let in and shares its connections.
             reusePort: false,
-            fetch: (request, server) => {
-              const incoming = new Request_(request, server)
-              if (incoming.path === options.socketPath && incoming.header("upgrade")?.toLowerCase() === "websocket") {
-                return upgrade(incoming, request, server, serving)
-              }
-              const answer = serving.answer(
-                incoming,
-                (bytesMax) => read(request, bytesMax),
-                (abort) => request.signal.addEventListener("abort", abort)
-              )
-              return answer instanceof Promise ? answer.then(toResponse) : toResponse(answer)
-            },
+            // The URL of a request to a path that is known is not even put together.
+            routes: Object.fromEntries(
+              options.paths.map((path) => [path, (request: Request, server: Server) => handle(request, server, path)])
+            ),
+            fetch: (request, server) => handle(request, server, pathOf(request.url)),
             error: () => new Response(null, { status: 500 }),
             websocket: websocket(serving)
           }),
@@ -192,3 +220,4 @@ export const serve = (serving: Serving, options: Options): Effect.Effect<Bound, 
     ),
     (server) => ({ host: options.host, port: server.port ?? options.port })
   )
+}

@@ -7,9 +7,10 @@ import type * as Scope from "effect/Scope"
 import type { WebSocket } from "ws"
 import { WebSocketServer } from "ws"
 import type { StartupError } from "../../src/config/StartupError.ts"
-import { BadRequest, PayloadTooLarge } from "../../src/errors.ts"
+import { PayloadTooLarge } from "../../src/errors.ts"
 import type { Peer } from "../../src/request/GraphqlSocket.ts"
-import type { Answer, Body, Events, Incoming } from "../../src/request/Incoming.ts"
+import type { Answer, Arriving, Body, Events } from "../../src/request/Incoming.ts"
+import { headersOf } from "../../src/request/Incoming.ts"
 import * as limits from "../../src/request/socketLimits.ts"
 import { concatenate } from "./bytes.ts"
 import type { Options } from "./options.ts"
@@ -31,7 +32,7 @@ const read = (request: IncomingMessage, bytesMax: number): Promise<Body> | Body 
     request.resume()
     return new PayloadTooLarge({ bytesMax })
   }
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     let chunks: Array<Uint8Array> = []
     let bytes = 0
     request.on("data", (chunk: Uint8Array) => {
@@ -41,11 +42,11 @@ const read = (request: IncomingMessage, bytesMax: number): Promise<Body> | Body 
       resolve(new PayloadTooLarge({ bytesMax }))
     })
     request.on("end", () => resolve(concatenate(chunks, bytes)))
-    request.on("error", () => resolve(new BadRequest({ message: "The body did not arrive whole" })))
+    request.on("error", reject)
   })
 }
 
-const incomingOf = (request: IncomingMessage): Incoming => {
+const incomingOf = (request: IncomingMessage, response?: ServerResponse): Arriving => {
   // An absolute-form target names a host of the sender's choice; only its path counts.
   const target = (request.url ?? "/").replace(/^https?:\/\/[^/?]*/i, "")
   const end = target.indexOf("?")
@@ -55,7 +56,9 @@ const incomingOf = (request: IncomingMessage): Incoming => {
     search: end === -1 ? "" : target.slice(end),
     header: (name) => headerOf(request, name),
     peer: request.socket.remoteAddress ?? "",
-    secure: false
+    secure: false,
+    read: (bytesMax) => read(request, bytesMax),
+    onAbort: (abort) => response?.on("close", abort)
   }
 }
 
@@ -76,8 +79,10 @@ const stream = (response: ServerResponse, { open }: Events): void => {
   response.on("close", () => connection.closed())
 }
 
-const write = (response: ServerResponse, { status, headers, body }: Answer): void => {
+const write = (response: ServerResponse, answer: Answer): void => {
   if (response.destroyed) return
+  const { body, status } = answer
+  const headers = headersOf(answer)
   if (body !== null && typeof body === "object" && "open" in body) {
     response.writeHead(status, headers)
     return stream(response, body)
@@ -171,13 +176,7 @@ export const serve = (serving: Serving, options: Options): Effect.Effect<Bound, 
     const server = createServer(
       { connectionsCheckingInterval: checkMillis, joinDuplicateHeaders: true },
       (request, response) => {
-        const answer = serving.answer(
-          incomingOf(request),
-          (bytesMax) => read(request, bytesMax),
-          (abort) => response.on("close", abort)
-        )
-        if (answer instanceof Promise) void answer.then((answered) => write(response, answered))
-        else write(response, answer)
+        void serving.answer(incomingOf(request, response), (answer) => write(response, answer))
       }
     )
     server.requestTimeout = options.idleSeconds * 1_000

@@ -6,11 +6,11 @@ import type * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Supervised from "../../src/actor/Supervised.ts"
-import { DeadlineExceeded, Overloaded } from "../../src/errors.ts"
+import { BadRequest, DeadlineExceeded, Overloaded } from "../../src/errors.ts"
 import * as answers from "../../src/request/answers.ts"
 import { starter } from "../../src/request/immediate.ts"
-import type { Answer, Body, Handler, Incoming } from "../../src/request/Incoming.ts"
-import { WithBody } from "../../src/request/Incoming.ts"
+import type { Answer, Arriving, Body, Handler, Incoming } from "../../src/request/Incoming.ts"
+import { headersOf, WithBody } from "../../src/request/Incoming.ts"
 import type { Sockets } from "../../src/request/GraphqlSocket.ts"
 import * as Metrics from "../../src/telemetry/Metrics.ts"
 
@@ -22,15 +22,8 @@ export const deadlineCheckInterval = "100 millis"
 
 /** What a runtime's server is given: it brings the bytes. */
 export interface Serving {
-  /**
-   * Answers at once where nothing waits, and with a promise where something does. `onAbort` is only called where a fiber
-   * waits, with what to do when the client goes away. `read` reads the body as UTF-8, counting.
-   */
-  readonly answer: (
-    incoming: Incoming,
-    read: (bytesMax: number) => Promise<Body> | Body,
-    onAbort: (abort: () => void) => void
-  ) => Answer | Promise<Answer>
+  /** What `respond` makes of the answer: at once where nothing waits, and with a promise where something does. */
+  readonly answer: <R>(incoming: Arriving, respond: (answer: Answer) => R) => R | Promise<R>
   readonly sockets: Sockets
 }
 
@@ -85,6 +78,8 @@ export const requests = (
     const late = answers.failure(new DeadlineExceeded({ timeoutMillis }))
     const busy = answers.failure(new Overloaded({ retryAfterMillis: 1_000 }))
 
+    const broken = new BadRequest({ message: "The body did not arrive whole" })
+
     const settled = (exit: Exit.Exit<Answer>): Answer => (Exit.isSuccess(exit) ? exit.value : busy)
 
     let isLeaving = false
@@ -94,30 +89,32 @@ export const requests = (
       answered(incoming, one)
       if (!isLeaving) return one
       lately++
-      return { ...one, headers: { ...one.headers, connection: "close" } }
+      return { status: one.status, headers: { ...headersOf(one), connection: "close" }, body: one.body }
     }
 
     /** Until the answer is there the request counts, and can be cut off. */
-    const wait = (
+    const wait = <R>(
       incoming: Incoming,
+      respond: (answer: Answer) => R,
       begin: (entry: InFlight, done: (answer: Answer) => void) => void
-    ): Promise<Answer> =>
-      new Promise((resolve) => {
-        const entry: InFlight = { deadline: clock.unsafeCurrentTimeMillis() + timeoutMillis, cut: () => undefined }
+    ): Promise<R> =>
+      new Promise((resolve, reject) => {
         const done = (answer: Answer): void => {
           if (!inFlight.delete(entry)) return
-          Metrics.requestsInFlight.unsafeUpdate(inFlight.size, [])
-          resolve(counted(incoming, answer))
+          try {
+            resolve(respond(counted(incoming, answer)))
+          } catch (defect) {
+            reject(defect)
+          }
         }
-        entry.cut = done
+        const entry: InFlight = { deadline: clock.unsafeCurrentTimeMillis() + timeoutMillis, cut: done }
         inFlight.add(entry)
-        Metrics.requestsInFlight.unsafeUpdate(inFlight.size, [])
         begin(entry, done)
       })
 
     const awaitFiber = (
       fiber: Fiber.RuntimeFiber<Answer>,
-      onAbort: (abort: () => void) => void,
+      incoming: Arriving,
       entry: InFlight,
       done: (answer: Answer) => void
     ): void => {
@@ -127,44 +124,48 @@ export const requests = (
         instead = answer
         fiber.unsafeInterruptAsFork(fiber.id())
       }
-      onAbort(() => fiber.unsafeInterruptAsFork(fiber.id()))
+      incoming.onAbort(() => fiber.unsafeInterruptAsFork(fiber.id()))
       fiber.addObserver((exit) => done(Exit.isFailure(exit) ? (instead ?? busy) : exit.value))
     }
 
-    const whole: Serving["answer"] = (incoming, read, onAbort) => {
+    const goOn = (
+      { next }: WithBody,
+      body: Body,
+      incoming: Arriving,
+      entry: InFlight,
+      done: (answer: Answer) => void
+    ): void => {
+      if (!inFlight.has(entry)) return
+      const reply = next(body)
+      if (!Effect.isEffect(reply)) return done(reply)
+      const running = start(reply)
+      if (Exit.isExit(running)) done(settled(running))
+      else awaitFiber(running, incoming, entry, done)
+    }
+
+    const answer: Serving["answer"] = (incoming, respond) => {
       const outcome = handler(incoming)
       if (outcome instanceof WithBody) {
         if (inFlight.size >= inFlightMax) {
           Metrics.series(Metrics.requestsShed, "unknown", "in_flight").unsafeUpdate(1, [])
-          return busy
+          return respond(counted(incoming, busy))
         }
-        return wait(incoming, (entry, done) => {
-          const goOn = (body: Body): void => {
-            if (!inFlight.has(entry)) return
-            const reply = outcome.next(body)
-            if (!Effect.isEffect(reply)) return done(reply)
-            const running = start(reply)
-            if (Exit.isExit(running)) done(settled(running))
-            else awaitFiber(running, onAbort, entry, done)
-          }
-          const body = read(outcome.bytesMax)
-          if (body instanceof Promise) void body.then(goOn)
-          else goOn(body)
+        return wait(incoming, respond, (entry, done) => {
+          const body = incoming.read(outcome.bytesMax)
+          const arrived = (whole: Body): void => goOn(outcome, whole, incoming, entry, done)
+          if (body instanceof Promise) void body.then(arrived, () => arrived(broken))
+          else arrived(body)
         })
       }
-      if (!Effect.isEffect(outcome)) return outcome
+      if (!Effect.isEffect(outcome)) return respond(counted(incoming, outcome))
       const running = start(outcome)
-      if (Exit.isExit(running)) return settled(running)
-      return wait(incoming, (entry, done) => awaitFiber(running, onAbort, entry, done))
-    }
-
-    const answer: Serving["answer"] = (incoming, read, onAbort) => {
-      const given = whole(incoming, read, onAbort)
-      return given instanceof Promise ? given : counted(incoming, given)
+      if (Exit.isExit(running)) return respond(counted(incoming, settled(running)))
+      return wait(incoming, respond, (entry, done) => awaitFiber(running, incoming, entry, done))
     }
 
     // All have the same time, so they are in the order of their deadlines.
     const checkDeadlines = Effect.map(Clock.currentTimeMillis, (now) => {
+      Metrics.requestsInFlight.unsafeUpdate(inFlight.size, [])
       for (const entry of inFlight) {
         if (entry.deadline > now) return
         entry.cut(late)

@@ -8,6 +8,8 @@ export interface Options {
   /** A connection on which nothing moves is closed; longer than a request may take. */
   readonly idleSeconds: number
   readonly socketPath: string
+  /** Paths that are asked often; whatever the path, the same handler answers. */
+  readonly paths: ReadonlyArray<string>
 }
 
 /** Why the server does not listen, for the person who started it. */

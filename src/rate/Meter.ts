@@ -6,6 +6,10 @@ import { type Charge, pace, type Rule } from "./Rule.ts"
 /** Longer keys are hashed: they come from outside. */
 const keyLengthMax = 64
 
+/** The key under which a charge is counted. */
+export const keyOf = (key: string): string =>
+  key.length <= keyLengthMax ? key : createHash("sha256").update(key).digest("base64url")
+
 const noLabels: ReadonlyArray<never> = []
 
 /** What this process knows of one rule. */
@@ -42,6 +46,6 @@ export class Meter {
 
   /** The key in the store. All share one hash tag, so that a Redis Cluster runs the script over several of them. */
   storeKey(key: string): string {
-    return this.prefix + (key.length <= keyLengthMax ? key : createHash("sha256").update(key).digest("base64url"))
+    return this.prefix + key
   }
 }

@@ -10,7 +10,7 @@ import { RateLimited } from "../errors.ts"
 import { Store } from "../store/Store.ts"
 import { Turn } from "../store/Turn.ts"
 import * as Gcra from "./Gcra.ts"
-import { Meter } from "./Meter.ts"
+import { keyOf, Meter } from "./Meter.ts"
 import type { Charge, Quota, Rule } from "./Rule.ts"
 import { Tally } from "./Tally.ts"
 
@@ -21,8 +21,6 @@ export class RateLimiter extends Context.Tag("@connect/RateLimiter")<
   RateLimiter,
   {
     readonly consume: (...charges: ReadonlyArray<Charge>) => Effect.Effect<ReadonlyArray<Quota>, RateLimited>
-    /** What this process knows already to be refused, without a fiber or an allocation; undefined: `consume` must say. */
-    readonly refused: (...charges: ReadonlyArray<Charge>) => Exit.Exit<never, RateLimited> | undefined
     /**
      * The outcome where this process knows it by itself, without a fiber: on a store in memory always, on Redis when it
      * remembers a refusal. undefined: `consume` must say.
@@ -84,17 +82,15 @@ const judge = (
     if (wait > longest) [longest, rule] = [wait, meter.rule]
   }
   if (rule !== undefined) return Exit.fail(new RateLimited({ retryAfterMillis: longest / 1_000, rule: rule.name }))
-  return Exit.succeed(
-    charges.map(({ cost, meter }, index) => {
-      const reset = ahead[offset + index]! + cost
-      meter.count("allowed")
-      return {
-        rule: meter.rule,
-        remaining: Math.floor((meter.tolerance - reset) / meter.interval),
-        resetMillis: reset / 1_000
-      }
-    })
-  )
+  const quotas: Array<Quota> = []
+  for (let index = 0; index < charges.length; index++) {
+    const { cost, meter } = charges[index]!
+    const reset = ahead[offset + index]! + cost
+    meter.count("allowed")
+    const remaining = Math.floor((meter.tolerance - reset) / meter.interval)
+    quotas.push({ rule: meter.rule, remaining, resetMillis: reset / 1_000 })
+  }
+  return Exit.succeed(quotas)
 }
 
 /** Each rule does what it says for the time that the store is away. */
@@ -144,34 +140,32 @@ const make = Effect.gen(function* () {
   }
   const turn = new Turn<Call>(yield* FiberRef.get(FiberRef.currentScheduler), callsMax, run, halvedOver)
 
-  const refusedAt = (charges: ReadonlyArray<Charge>, now: number): Exit.Exit<never, RateLimited> | undefined => {
+  /** What is known already to be refused. */
+  const refusedAt = (charges: ReadonlyArray<Prepared>, now: number): Exit.Exit<never, RateLimited> | undefined => {
     let longest = 0
     let denied: Meter | undefined
-    for (const charge of charges) {
-      const meter = meterOf(charge.rule)
-      const wait = meter.denials.wait(charge.key, meter.costOf(charge), now)
+    for (const { cost, key, meter } of charges) {
+      const wait = meter.denials.wait(key, cost, now)
       if (wait > longest) [longest, denied] = [wait, meter]
     }
     denied?.count("limited")
     return denied?.denials.refusal(longest)
   }
 
-  const prepare = (all: ReadonlyArray<Charge>): ReadonlyArray<Prepared> =>
-    all.map((charge) => {
+  const prepare = (all: ReadonlyArray<Charge>): ReadonlyArray<Prepared> => {
+    const charges: Array<Prepared> = []
+    for (const charge of all) {
       const meter = meterOf(charge.rule)
-      return { meter, key: charge.key, tolerance: meter.tolerance, cost: meter.costOf(charge) }
-    })
-
-  const countedAt = (all: ReadonlyArray<Charge>, now: number): Outcome | undefined => {
-    const refusal = refusedAt(all, now)
-    if (refusal !== undefined || own === undefined) return refusal
-    const charges = prepare(all)
-    return judge(charges, own.take(charges, now * 1_000), 0, now)
+      charges.push({ meter, key: keyOf(charge.key), tolerance: meter.tolerance, cost: meter.costOf(charge) })
+    }
+    return charges
   }
 
-  const ask = (all: ReadonlyArray<Charge>, sentAt: number): Effect.Effect<ReadonlyArray<Quota>, RateLimited> => {
-    if (all.length === 0) return nothing
-    const charges = prepare(all)
+  const countedAt = (charges: ReadonlyArray<Prepared>, now: number): Outcome | undefined =>
+    refusedAt(charges, now) ?? (own === undefined ? undefined : judge(charges, own.take(charges, now * 1_000), 0, now))
+
+  const ask = (charges: ReadonlyArray<Prepared>, sentAt: number): Effect.Effect<ReadonlyArray<Quota>, RateLimited> => {
+    if (charges.length === 0) return nothing
     if (waiting >= waitingMax) return local(charges, sentAt)
     return Effect.async((resume) => {
       waiting++
@@ -180,10 +174,10 @@ const make = Effect.gen(function* () {
   }
 
   return RateLimiter.of({
-    refused: (...charges) => refusedAt(charges, clock.unsafeCurrentTimeMillis()),
-    counted: (...charges) => countedAt(charges, clock.unsafeCurrentTimeMillis()),
-    consume: (...charges) =>
+    counted: (...all) => countedAt(prepare(all), clock.unsafeCurrentTimeMillis()),
+    consume: (...all) =>
       Effect.suspend(() => {
+        const charges = prepare(all)
         const now = clock.unsafeCurrentTimeMillis()
         return countedAt(charges, now) ?? ask(charges, now)
       })
@@ -194,8 +188,6 @@ const make = Effect.gen(function* () {
 export const layer: Layer.Layer<RateLimiter, never, Store | Settings> = Layer.effect(
   RateLimiter,
   Effect.flatMap(Settings, ({ rateLimit }) =>
-    rateLimit.enabled
-      ? make
-      : Effect.succeed({ refused: () => undefined, counted: () => nothing, consume: () => nothing })
+    rateLimit.enabled ? make : Effect.succeed({ counted: () => nothing, consume: () => nothing })
   )
 )

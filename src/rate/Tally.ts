@@ -6,48 +6,56 @@ interface Taking extends Charged {
   readonly key: string
 }
 
+type Keys = Map<string, number>
+
 /**
- * GCRA in this process: for each key the time, in microseconds, at which all that was taken will be paid off. At most
- * `keysMax` keys; beyond that those unused for longest are forgotten.
+ * GCRA in this process: for each key of a rule the time, in microseconds, at which all that was taken will be paid off. At
+ * most `keysMax` keys, in two generations: when half as many have been used since the last time, those that were not are
+ * forgotten.
  */
 export class Tally {
-  private readonly paidAt = new Map<string, number>()
-  private readonly keysMax: number
+  private young = new Map<Meter, Keys>()
+  private old = new Map<Meter, Keys>()
+  private count = 0
+  private readonly generationMax: number
 
   constructor(keysMax: number) {
-    this.keysMax = keysMax
+    this.generationMax = keysMax >> 1
   }
 
   /** How far ahead of now each key was before its charge, as the script in the store says it. All are taken or none. */
   take(charges: ReadonlyArray<Taking>, nowMicros: number): ReadonlyArray<number> {
-    const [only] = charges
-    if (only !== undefined && charges.length === 1) return [this.takeOne(only, nowMicros)]
-    const together = new Map<string, number>()
     const ahead: Array<number> = []
     let refused = false
-    for (const { cost, key, meter, tolerance } of charges) {
-      const name = meter.storeKey(key)
-      const before = together.get(name) ?? Math.max(nowMicros, this.paidAt.get(name) ?? 0)
-      const after = before + cost
+    for (let index = 0; index < charges.length; index++) {
+      const charge = charges[index]!
+      let before = Math.max(nowMicros, this.paidAt(charge))
+      // What the same call has already taken of the key.
+      for (let earlier = 0; earlier < index; earlier++) {
+        const { cost, key, meter } = charges[earlier]!
+        if (meter === charge.meter && key === charge.key) before += cost
+      }
       ahead.push(before - nowMicros)
-      if (after - nowMicros > tolerance) refused = true
-      together.set(name, after)
+      if (before + charge.cost - nowMicros > charge.tolerance) refused = true
     }
-    if (!refused) for (const [name, at] of together) this.keep(name, at)
+    if (!refused)
+      for (let index = 0; index < charges.length; index++) this.keep(charges[index]!, nowMicros + ahead[index]!)
     return ahead
   }
 
-  private takeOne({ cost, key, meter, tolerance }: Taking, nowMicros: number): number {
-    const name = meter.storeKey(key)
-    const before = Math.max(nowMicros, this.paidAt.get(name) ?? 0)
-    if (before + cost - nowMicros <= tolerance) this.keep(name, before + cost)
-    return before - nowMicros
+  private paidAt({ key, meter }: Taking): number {
+    return this.young.get(meter)?.get(key) ?? this.old.get(meter)?.get(key) ?? 0
   }
 
-  private keep(name: string, at: number): void {
-    this.paidAt.delete(name)
-    this.paidAt.set(name, at)
-    if (this.paidAt.size <= this.keysMax) return
-    for (const oldest of this.paidAt.keys()) return void this.paidAt.delete(oldest)
+  private keep({ cost, key, meter }: Taking, before: number): void {
+    let keys = this.young.get(meter)
+    if (keys === undefined) this.young.set(meter, (keys = new Map()))
+    const known = keys.size
+    keys.set(key, before + cost)
+    this.count += keys.size - known
+    if (this.count < this.generationMax) return
+    this.old = this.young
+    this.young = new Map()
+    this.count = 0
   }
 }

@@ -1,4 +1,3 @@
-import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type { Shape } from "../config/Settings.ts"
 import { BadRequest, Forbidden } from "../errors.ts"
@@ -44,7 +43,7 @@ export const asked = (
   }
   const token = Client.tokenOf(incoming, http)
   if (token instanceof Forbidden) return answers.failure(token)
-  const timeoutMillis = Deadline.timeoutOf(incoming, Duration.toMillis(http.requestTimeout))
+  const timeoutMillis = Deadline.timeoutOf(incoming, http.requestTimeout)
   if (timeoutMillis instanceof BadRequest) return answers.failure(timeoutMillis)
   return {
     incoming,

@@ -1,4 +1,5 @@
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import { BadRequest, DeadlineExceeded } from "../errors.ts"
@@ -32,9 +33,9 @@ export const header = "connect-timeout-ms"
 const wrong = new BadRequest({ message: "Connect-Timeout-Ms must be a whole number of milliseconds, 1 to 10 digits" })
 
 /** The time that the client gives, in milliseconds; undefined when it gives none, or as much as everybody has. */
-export const timeoutOf = (incoming: Incoming, millisMax: number): number | undefined | BadRequest => {
+export const timeoutOf = (incoming: Incoming, everybodys: Duration.Duration): number | undefined | BadRequest => {
   const given = incoming.header(header)
   if (given === undefined) return undefined
   if (!/^[0-9]{1,10}$/.test(given) || Number(given) === 0) return wrong
-  return Number(given) < millisMax ? Number(given) : undefined
+  return Number(given) < Duration.toMillis(everybodys) ? Number(given) : undefined
 }

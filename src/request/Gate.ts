@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { Settings } from "../config/Settings.ts"
 import type { DatabaseUnavailable, RateLimited, Restricted, SessionExpired } from "../errors.ts"
-import type { Quota } from "../rate/RateLimiter.ts"
+import type { Charge, Quota } from "../rate/RateLimiter.ts"
 import { RateLimiter, rules } from "../rate/RateLimiter.ts"
 import type { Session } from "../session/Sessions.ts"
 import { Sessions } from "../session/Sessions.ts"
@@ -26,24 +26,14 @@ export interface Entered {
   readonly quotas: ReadonlyArray<Quota>
 }
 
-const anonymous = Exit.succeed<Identity>({ session: Option.none() })
-const unlimited = Exit.succeed<ReadonlyArray<Quota>>([])
+const anonymous: Identity = { session: Option.none() }
+const unlimited: ReadonlyArray<Quota> = []
 
 type NoSession = NonNullable<Identity["sessionFailure"]>
 
 const identities = {
   onSuccess: (session: Session): Identity => ({ session: Option.some(session) }),
   onFailure: (sessionFailure: NoSession): Identity => ({ session: Option.none(), sessionFailure })
-}
-
-/** What `Sessions.known` says; it never dies. */
-const identifying = {
-  onSuccess: (session: Session) => Exit.succeed(identities.onSuccess(session)),
-  onFailure: (cause: Cause.Cause<NoSession>) =>
-    Option.match(Cause.failureOption(cause), {
-      onNone: () => undefined,
-      onSome: (failure) => Exit.succeed(identities.onFailure(failure))
-    })
 }
 
 /** What every operation passes before any work, over HTTP and sockets alike. */
@@ -73,47 +63,59 @@ export const layer: Layer.Layer<Gate, never, Settings | Sessions | RateLimiter> 
     const { enabled } = settings.rateLimit
 
     const identify = (token: string | undefined): Effect.Effect<Identity> =>
-      token === undefined ? anonymous : Effect.match(sessions.load(token), identities)
+      token === undefined ? Exit.succeed(anonymous) : Effect.match(sessions.load(token), identities)
 
-    const known = (token: string | undefined): Exit.Exit<Identity> | undefined => {
+    const known = (token: string | undefined): Identity | undefined => {
       if (token === undefined) return anonymous
       const session = sessions.known(token)
-      return session === undefined ? undefined : Exit.match(session, identifying)
+      if (session === undefined) return undefined
+      if (Exit.isSuccess(session)) return identities.onSuccess(session.value)
+      const failure = Cause.failureOption(session.cause)
+      return Option.isNone(failure) ? undefined : identities.onFailure(failure.value)
     }
 
-    const withUser = (charged: ReadonlyArray<Quota>, identity: Identity): Effect.Effect<Entered, RateLimited> => {
-      if (Option.isNone(identity.session) || !enabled) return Exit.succeed({ identity, quotas: charged })
-      const charge = { rule: rules.user, key: identity.session.value.userId }
-      const more = limiter.counted(charge)
-      const entered = (all: ReadonlyArray<Quota>): Entered => ({ identity, quotas: [...charged, ...all] })
-      return more === undefined ? Effect.map(limiter.consume(charge), entered) : Exit.map(more, entered)
+    /** An Exit where this process counts by itself. */
+    const charge = (...charges: ReadonlyArray<Charge>) =>
+      enabled ? (limiter.counted(...charges) ?? limiter.consume(...charges)) : Exit.succeed(unlimited)
+
+    const ofAddress = (address: string): Charge => ({ rule: rules.ip, key: address })
+    const ofUser = ({ userId }: Session): Charge => ({ rule: rules.user, key: userId })
+
+    /** Both limits at once, and in one round trip. */
+    const enterAs = (address: string, identity: Identity): Effect.Effect<Entered, RateLimited> => {
+      const { session } = identity
+      const charged = Option.isSome(session)
+        ? charge(ofAddress(address), ofUser(session.value))
+        : charge(ofAddress(address))
+      const exit = exitOf(charged)
+      if (exit === undefined) return Effect.map(charged, (quotas) => ({ identity, quotas }))
+      return Exit.isSuccess(exit) ? Exit.succeed({ identity, quotas: exit.value }) : Exit.failCause(exit.cause)
     }
 
-    // The address first: finding the session of a made-up token costs a read. What is known here takes no fiber.
-    const enter = (address: string, identified: Effect.Effect<Identity>): Effect.Effect<Entered, RateLimited> => {
-      const charge = { rule: rules.ip, key: address }
-      const charged = enabled ? (limiter.counted(charge) ?? limiter.consume(charge)) : unlimited
-      const quotas = exitOf(charged)
-      const identity = exitOf(identified)
-      if (quotas === undefined) {
-        const who = identity !== undefined && Exit.isSuccess(identity) ? identity.value : undefined
-        // Both limits in one round trip.
-        if (who !== undefined && Option.isSome(who.session)) {
-          const ofUser = { rule: rules.user, key: who.session.value.userId }
-          return Effect.map(limiter.consume(charge, ofUser), (all): Entered => ({ identity: who, quotas: all }))
-        }
-        return Effect.flatMap(charged, (all) => Effect.flatMap(identified, (who) => withUser(all, who)))
-      }
-      if (Exit.isFailure(quotas)) return Exit.failCause(quotas.cause)
-      return identity !== undefined && Exit.isSuccess(identity)
-        ? withUser(quotas.value, identity.value)
-        : Effect.flatMap(identified, (who) => withUser(quotas.value, who))
+    /** The address first: finding the session of a made-up token costs a read. */
+    const enterUnknown = (address: string, token: string | undefined): Effect.Effect<Entered, RateLimited> => {
+      const charged = charge(ofAddress(address))
+      const exit = exitOf(charged)
+      if (exit !== undefined && Exit.isFailure(exit)) return Exit.failCause(exit.cause)
+      return Effect.flatMap(charged, (quotas) =>
+        Effect.flatMap(identify(token), (identity) =>
+          Option.isNone(identity.session)
+            ? Effect.succeed({ identity, quotas })
+            : Effect.map(charge(ofUser(identity.session.value)), (more) => ({
+                identity,
+                quotas: [...quotas, ...more]
+              }))
+        )
+      )
     }
 
     return {
-      enter: (address, token) => enter(address, known(token) ?? identify(token)),
+      enter: (address, token) => {
+        const identity = known(token)
+        return identity === undefined ? enterUnknown(address, token) : enterAs(address, identity)
+      },
       again: (address, identity) =>
-        Effect.suspend(() => Effect.map(enter(address, Exit.succeed(identity)), ({ quotas }) => quotas)),
+        Effect.suspend(() => Effect.map(enterAs(address, identity), ({ quotas }) => quotas)),
       identify,
       whenEnded: sessions.whenEnded
     }

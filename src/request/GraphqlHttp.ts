@@ -19,13 +19,13 @@ import * as answers from "./answers.ts"
 import * as Client from "./Client.ts"
 import { type Asking, asked, contextOf, refuse } from "./Asking.ts"
 import * as Deadline from "./Deadline.ts"
-import { compress, compressOverBytes } from "./encoding.ts"
+import { compress, compressOverBytes, type Encoding } from "./encoding.ts"
 import type { Entered, Gate } from "./Gate.ts"
 import * as headers from "./headers.ts"
 import type { Started } from "./immediate.ts"
 import { exitOf, quiet, starter } from "./immediate.ts"
 import type { Answer, Handler, Incoming, Outcome } from "./Incoming.ts"
-import { WithBody } from "./Incoming.ts"
+import { headersOf, WithBody } from "./Incoming.ts"
 import type { MediaType } from "./mediaType.ts"
 import * as Parameters from "./Parameters.ts"
 import type { Kept, ResponseCache } from "./ResponseCache.ts"
@@ -81,11 +81,20 @@ const writing = (http: Shape["http"]) => {
     return made
   }
 
-  const headersOf = (asking: Asking, quotas: Entered["quotas"]): Record<string, string> => {
-    const made: Record<string, string> = { ...headers.base(asking.mediaType, asking.secure) }
-    headers.addQuotas(made, quotas)
-    if (http.allowedOrigins.length > 0) Object.assign(made, headers.cors(asking.incoming, http))
-    return made
+  /** `more`: headers that this answer alone has. Without any the object is one that all answers of its kind share. */
+  const whole = (
+    asking: Asking,
+    quotas: Entered["quotas"],
+    answer: Pick<Answer, "status" | "body">,
+    encoding: Encoding | undefined,
+    more?: Answer["headers"]
+  ): Answer => {
+    const { body, status } = answer
+    const base = headers.base(asking.mediaType, asking.secure, encoding, quotas)
+    const ratelimit = headers.ratelimit(quotas)
+    if (more === undefined && http.allowedOrigins.length === 0) return { status, headers: base, ratelimit, body }
+    const own = { ...base, ...headers.cors(asking.incoming, http), ...more }
+    return { status, headers: headersOf({ status, headers: own, ratelimit, body }), body }
   }
 
   const text = (
@@ -95,29 +104,25 @@ const writing = (http: Shape["http"]) => {
     quotas: Entered["quotas"],
     cookie?: string | undefined
   ): Answer => {
-    const made = headersOf(asking, quotas)
-    if (cookie !== undefined) made["set-cookie"] = cookie
-    if (asking.encoding === undefined || body.length < compressOverBytes) return { status, headers: made, body }
-    made["content-encoding"] = asking.encoding
-    return { status, headers: made, body: compress(asking.encoding, Buffer.from(body)) }
+    const more = cookie === undefined ? undefined : { "set-cookie": cookie }
+    const encoding = body.length < compressOverBytes ? undefined : asking.encoding
+    const sent = encoding === undefined ? body : compress(encoding, Buffer.from(body))
+    return whole(asking, quotas, { status, body: sent }, encoding, more)
   }
 
   /** An answer that is kept: compressed once, and for a GET with what caches on the way need to know. */
   const kept = (asking: Asking, operation: Operation, one: Kept, quotas: Entered["quotas"], now: number): Answer => {
-    const { encoding, incoming } = asking
+    const { incoming } = asking
+    const encoding = one.bytes < compressOverBytes ? undefined : asking.encoding
+    const answer = { status: 200, body: encoding === undefined ? one.text : one.in(encoding) }
     const policy = operation.cachePolicy
-    const isGet = incoming.method === "GET" && policy !== undefined
+    if (incoming.method !== "GET" || policy === undefined) return whole(asking, quotas, answer, encoding)
+    const more = headers.caching(policy, Math.max(0, Math.ceil((one.until - now) / 1_000)), one.etag, http)
     // A shared cache would show one client's quota to all.
-    const made = headersOf(asking, isGet && policy.scope === "PUBLIC" ? [] : quotas)
-    if (isGet) {
-      Object.assign(made, headers.caching(policy, Math.max(0, Math.ceil((one.until - now) / 1_000)), one.etag))
-      if (http.allowedOrigins.length > 0) made["vary"] = `${made["vary"]}, origin`
-      if (matches(incoming.header("if-none-match"), one.etag)) return { status: 304, headers: made, body: null }
-    }
-    const variant = encoding === undefined ? undefined : one.in(encoding)
-    if (variant === undefined || encoding === undefined) return { status: 200, headers: made, body: one.text }
-    made["content-encoding"] = encoding
-    return { status: 200, headers: made, body: variant }
+    const told = policy.scope === "PUBLIC" ? [] : quotas
+    return matches(incoming.header("if-none-match"), one.etag)
+      ? whole(asking, told, { status: 304, body: null }, undefined, more)
+      : whole(asking, told, answer, encoding, more)
   }
 
   return { failed, failure, shed, text, kept }

@@ -180,12 +180,16 @@ export const make = ({ operations, gate, admission, http }: Dependencies): Effec
           return refuse(405, "Mutations go by POST", { allow: "POST" })
         }
       }
-      const made: Record<string, string> = { ...streaming, ...cors }
-      if (asking.secure) Object.assign(made, answers.strictTransport)
-      headers.addQuotas(made, quotas)
+      const ratelimit = headers.ratelimit(quotas)
       return {
         status: 200,
-        headers: made,
+        headers: {
+          ...streaming,
+          ...cors,
+          ...(asking.secure ? answers.strictTransport : {}),
+          ...headers.policy(quotas),
+          ...(ratelimit === undefined ? {} : { ratelimit })
+        },
         body: { open: (reader) => begin(reader, asking, parameters, identity) }
       }
     }

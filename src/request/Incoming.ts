@@ -33,11 +33,28 @@ export interface Events {
 export interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
+  /**
+   * The header `RateLimit`, which no two answers share. Where it stands here, `headers` are one object of a few that never
+   * change, so that a server may keep them ready.
+   */
+  readonly ratelimit?: string | undefined
   readonly body: string | Uint8Array<ArrayBuffer> | Events | null
 }
 
+/** All headers of an answer in one object. */
+export const headersOf = ({ headers, ratelimit }: Answer): Answer["headers"] =>
+  ratelimit === undefined ? headers : { ...headers, ratelimit }
+
 /** The body as UTF-8, or why there is none. */
 export type Body = string | PayloadTooLarge | BadRequest
+
+/** A request as the server of a runtime brings it. */
+export interface Arriving extends Incoming {
+  /** Reads the body, counting: more than `bytesMax` is not read on. Rejects when it does not arrive whole. */
+  readonly read: (bytesMax: number) => Promise<Body> | Body
+  /** Calls `abort` when the client goes away. Asked only where a fiber waits. */
+  readonly onAbort: (abort: () => void) => void
+}
 
 /** The handler goes on with the body, which the server counts while it reads: more than `bytesMax` is not read on. */
 export class WithBody {

@@ -6,7 +6,7 @@ import type { Operation } from "../graphql/Prepared.ts"
 import type { Session } from "../session/Session.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import type { Encoding } from "./encoding.ts"
-import { compress, compressOverBytes } from "./encoding.ts"
+import { compress } from "./encoding.ts"
 
 /** Bytes of answers kept in this process, their compressed forms and keys included; the oldest unused go first. */
 export const bytesMax = 16 * 1_024 * 1_024
@@ -25,7 +25,7 @@ export class Kept {
   readonly until: number
   readonly tags: ReadonlySet<string>
   readonly onGrow: (bytes: number) => void
-  private readonly variants = new Map<Encoding, Uint8Array<ArrayBuffer> | undefined>()
+  private readonly variants = new Map<Encoding, Uint8Array<ArrayBuffer>>()
   private tag: string | undefined
   used = false
 
@@ -37,10 +37,10 @@ export class Kept {
     this.onGrow = onGrow
   }
 
-  /** Compressed once; undefined for an answer too short to gain. */
-  in(encoding: Encoding): Uint8Array<ArrayBuffer> | undefined {
+  /** Compressed once. */
+  in(encoding: Encoding): Uint8Array<ArrayBuffer> {
     const made = this.variants.get(encoding)
-    if (made !== undefined || this.bytes < compressOverBytes) return made
+    if (made !== undefined) return made
     const variant = compress(encoding, Buffer.from(this.text))
     this.variants.set(encoding, variant)
     this.onGrow(variant.byteLength)
@@ -50,7 +50,7 @@ export class Kept {
   /** Bytes of the compressed forms. */
   get grown(): number {
     let bytes = 0
-    for (const variant of this.variants.values()) bytes += variant?.byteLength ?? 0
+    for (const variant of this.variants.values()) bytes += variant.byteLength
     return bytes
   }
 

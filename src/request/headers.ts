@@ -1,9 +1,10 @@
 import * as Duration from "effect/Duration"
 import type { CachePolicy } from "../graphql/CachePolicy.ts"
-import type { Quota, Rule } from "../rate/RateLimiter.ts"
+import type { Quota } from "../rate/RateLimiter.ts"
 import * as answers from "./answers.ts"
 import * as Client from "./Client.ts"
 import * as Deadline from "./Deadline.ts"
+import type { Encoding } from "./encoding.ts"
 import type { Answer, Incoming } from "./Incoming.ts"
 import type { MediaType } from "./mediaType.ts"
 
@@ -15,62 +16,87 @@ const contentTypes: { readonly [M in MediaType]: string } = {
   "application/json": "application/json; charset=utf-8"
 }
 
-/** Headers that most answers share, made once. */
-const common = (mediaType: MediaType, secure: boolean): Headers => ({
-  "content-type": contentTypes[mediaType],
-  "cache-control": "no-store",
-  vary,
-  ...answers.securityHeaders,
-  ...(secure ? answers.strictTransport : {})
-})
+/** Kinds of answers whose headers are kept; there are a dozen. */
+const kindsMax = 64
 
-const headersOf: { readonly [M in MediaType]: readonly [plain: Headers, secure: Headers] } = {
-  "application/graphql-response+json": [
-    common("application/graphql-response+json", false),
-    common("application/graphql-response+json", true)
-  ],
-  "application/json": [common("application/json", false), common("application/json", true)]
+/** The headers that all answers of a kind have. */
+interface Kind {
+  readonly mediaType: MediaType
+  readonly secure: boolean
+  readonly encoding: Encoding | undefined
+  readonly quotas: ReadonlyArray<Quota>
+  readonly headers: Headers
 }
 
-/** What every answer of GraphQL has. */
-export const base = (mediaType: MediaType, secure: boolean): Headers => headersOf[mediaType][secure ? 1 : 0]
+const kinds: Array<Kind> = []
+
+const isSameRules = (some: ReadonlyArray<Quota>, others: ReadonlyArray<Quota>): boolean => {
+  if (some.length !== others.length) return false
+  for (let index = 0; index < some.length; index++) if (some[index]!.rule !== others[index]!.rule) return false
+  return true
+}
+
+/**
+ * What every answer of GraphQL has, but for what is left of the quotas: one object for all answers of the same media
+ * type and encoding, over https or not, under the same rules.
+ */
+export const base = (
+  mediaType: MediaType,
+  secure: boolean,
+  encoding: Encoding | undefined,
+  quotas: ReadonlyArray<Quota>
+): Headers => {
+  for (const kind of kinds) {
+    const isLike = kind.mediaType === mediaType && kind.encoding === encoding && kind.secure === secure
+    if (isLike && isSameRules(kind.quotas, quotas)) return kind.headers
+  }
+  const headers: Headers = {
+    "content-type": contentTypes[mediaType],
+    "cache-control": "no-store",
+    vary,
+    ...answers.securityHeaders,
+    ...(secure ? answers.strictTransport : {}),
+    ...(encoding === undefined ? {} : { "content-encoding": encoding }),
+    ...policy(quotas)
+  }
+  if (kinds.length >= kindsMax) kinds.length = 0
+  kinds.push({ mediaType, secure, encoding, quotas, headers })
+  return headers
+}
 
 /**
  * As draft-ietf-httpapi-ratelimit-headers (8 and after) has it: `q` in `w` seconds in the long run. `burst`, our own, is
  * what goes at once, and what the `r` of RateLimit is left of; its `t` is when all of the burst is back.
  */
-const policies = new WeakMap<Rule, string>()
+const policyOf = ({ rule: { burst, limit, name, window } }: Quota): string =>
+  `"${name}";q=${limit};w=${Math.ceil(Duration.toSeconds(window))};burst=${burst}`
 
-const policyOf = ({ rule }: Quota): string => {
-  const known = policies.get(rule)
-  if (known !== undefined) return known
-  const made = `"${rule.name}";q=${rule.limit};w=${Math.ceil(Duration.toSeconds(rule.window))};burst=${rule.burst}`
-  policies.set(rule, made)
-  return made
-}
+/** The rules that a request was charged by. */
+export const policy = (quotas: ReadonlyArray<Quota>): Headers =>
+  quotas.length === 0 ? {} : { "ratelimit-policy": quotas.map(policyOf).join(", ") }
 
-/** Adds what is left to the client, by the rule that is nearest to its end. */
-export const addQuotas = (headers: Record<string, string>, quotas: ReadonlyArray<Quota>): void => {
+/** What is left to the client, by the rule that is nearest to its end; undefined without rules. */
+export const ratelimit = (quotas: ReadonlyArray<Quota>): string | undefined => {
   let tightest = quotas[0]
-  if (tightest === undefined) return
-  let policy = policyOf(tightest)
-  for (let index = 1; index < quotas.length; index++) {
-    const quota = quotas[index]!
-    policy += `, ${policyOf(quota)}`
-    if (quota.remaining < tightest.remaining) tightest = quota
-  }
-  headers["ratelimit-policy"] = policy
-  headers["ratelimit"] = `"${tightest.rule.name}";r=${tightest.remaining};t=${Math.ceil(tightest.resetMillis / 1_000)}`
+  if (tightest === undefined) return undefined
+  for (const quota of quotas) if (quota.remaining < tightest.remaining) tightest = quota
+  return `"${tightest.rule.name}";r=${tightest.remaining};t=${Math.ceil(tightest.resetMillis / 1_000)}`
 }
 
 /**
  * What a GET's answer tells caches: anybody may keep a public one for as long as it lives; a private one is kept by its
  * viewer's own, who asks each time whether it is still good.
  */
-export const caching = ({ scope }: CachePolicy, secondsLeft: number, etag: string): Record<string, string> =>
-  scope === "PUBLIC"
-    ? { "cache-control": `public, max-age=${secondsLeft}`, etag }
-    : { "cache-control": "private, no-cache", etag, vary: `${vary}, authorization, cookie` }
+export const caching = (
+  { scope }: CachePolicy,
+  secondsLeft: number,
+  etag: string,
+  { allowedOrigins }: Client.Trust
+): Headers => ({
+  "cache-control": scope === "PUBLIC" ? `public, max-age=${secondsLeft}` : "private, no-cache",
+  etag,
+  vary: `${vary}${scope === "PUBLIC" ? "" : ", authorization, cookie"}${allowedOrigins.length > 0 ? ", origin" : ""}`
+})
 
 export const cors = (incoming: Incoming, trust: Client.Trust): Record<string, string> => {
   const origin = Client.allowedOrigin(incoming, trust)

@@ -14,7 +14,9 @@ import { RateLimited, StoreUnavailable } from "../../src/errors.ts"
 import { Denials, denialsMax } from "../../src/rate/Denials.ts"
 import * as Gcra from "../../src/rate/Gcra.ts"
 import * as RateLimiter from "../../src/rate/RateLimiter.ts"
+import { Meter } from "../../src/rate/Meter.ts"
 import { pace } from "../../src/rate/Rule.ts"
+import { Tally } from "../../src/rate/Tally.ts"
 import { Store } from "../../src/store/Store.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { it } from "../kit/effect.ts"
@@ -303,19 +305,33 @@ it("a key that is known to be refused is refused here, at once and without askin
   Effect.gen(function* () {
     const limiter = yield* RateLimiter.RateLimiter
     yield* limiter.consume({ rule, key: "ada", cost: 5 })
-    expect(limiter.refused({ rule, key: "ada" })).toBeUndefined()
+    expect(limiter.counted({ rule, key: "ada" })).toBeUndefined()
     yield* Effect.flip(limiter.consume({ rule, key: "ada" }))
     asked = 0
-    expect(limiter.refused({ rule, key: "ada" })).toEqual(
+    expect(limiter.counted({ rule, key: "ada" })).toEqual(
       Exit.fail(new RateLimited({ retryAfterMillis: 100, rule: "test" }))
     )
     yield* TestClock.adjust("99 millis")
     expect(yield* allowed(limiter, { rule, key: "ada" })).toBe(false)
     expect(asked).toBe(0)
     yield* TestClock.adjust("1 millis")
-    expect(limiter.refused({ rule, key: "ada" })).toBeUndefined()
+    expect(limiter.counted({ rule, key: "ada" })).toBeUndefined()
     expect(yield* allowed(limiter, { rule, key: "ada" })).toBe(true)
   }).pipe(Effect.provide(RateLimiter.layer.pipe(Layer.provide([counting, settings(true)])))))
+
+test("what is owed is remembered until half of the bound other keys have come, and no more keys are", () => {
+  const tally = new Tally(100)
+  const meter = new Meter(rule)
+  const take = (key: string) => tally.take([{ meter, key, tolerance: meter.tolerance, cost: meter.interval }], 0)[0]
+  expect(take("ada")).toBe(0)
+  for (let n = 0; n < 49; n++) take(`one ${n}`)
+  expect(take("ada")).toBe(100_000)
+  for (let n = 0; n < 49; n++) take(`two ${n}`)
+  expect(take("ada")).toBe(200_000)
+  for (let n = 0; n < 100; n++) take(`three ${n}`)
+  expect(take("ada")).toBe(0)
+  expect(take("one 0")).toBe(0)
+})
 
 test("no more denials are remembered than the bound", () => {
   const denials = new Denials("test")

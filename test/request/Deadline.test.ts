@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
@@ -10,7 +11,7 @@ import { it } from "../kit/effect.ts"
 const timeoutOf = (given?: string) =>
   Deadline.timeoutOf(
     { header: (name: string) => (name === "connect-timeout-ms" ? given : undefined) } as unknown as Incoming,
-    30_000
+    Duration.seconds(30)
   )
 
 test("a client may give less time than everybody has, and never more", () => {

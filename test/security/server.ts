@@ -27,7 +27,7 @@ const impatient: Effect.Effect<number, StartupError, Scope.Scope> = Effect.gen(f
   const sockets = { admit: () => answers.notFound, open: () => ({}) as never, drain: Effect.void, size: () => 0 }
   const bound = yield* serve(
     { answer: requests.answer, sockets },
-    { host: "127.0.0.1", port: 0, idleSeconds, socketPath: "/graphql" }
+    { host: "127.0.0.1", port: 0, idleSeconds, socketPath: "/graphql", paths: [] }
   )
   return bound.port
 })

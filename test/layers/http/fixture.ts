@@ -105,7 +105,6 @@ const SessionsMemory = Layer.sync(Sessions, () => {
 
 /** The address 203.0.113.9 (documentation only) has no calls left; everybody else has. */
 const limiter = Layer.succeed(RateLimiter, {
-  refused: () => undefined,
   counted: () => undefined,
   consume: (...charges) =>
     charges.some(({ key }) => key === "203.0.113.9")
