@@ -145,6 +145,6 @@ const audit: Part = async ({ folder }) => {
   return { audit_passed: passed }
 }
 
-const loads: Part = async () => ({ twenty_loads_micros: await twentyLoadsMicros() })
+const loads: Part = async () => ({ twenty_loads_micros: twentyLoadsMicros() })
 
 export const parts: Readonly<Record<string, Part>> = { audit, cached, user, messages, loads, traced }

@@ -4,43 +4,35 @@ import * as Batcher from "../../src/request/Batcher.ts"
 import { median } from "../kit.ts"
 
 const ids = Array.from({ length: 20 }, (_, i) => i % 10)
-const lanes = 64
 const perRound = 6_400
 
-/** Twenty loads of ten keys by one batcher, as resolvers make them: without a fiber of their own. One batch. */
-const once = (done: () => void): void => {
+/** Twenty loads of ten keys by one batcher, as an execution makes them: without a fiber of their own. One batch. */
+const once = (): void => {
   const batcher = Batcher.make((keys: ReadonlyArray<number>) =>
     Effect.sync(() => new Map(keys.map((key) => [key, key * 2])))
   )
   let left = ids.length
-  for (const id of ids) {
-    batcher.load(id).join(
-      () => Runtime.defaultRuntime,
-      () => {
-        if (--left === 0) done()
-      }
-    )
+  let opened: Batcher.Opened | undefined
+  const caller: Batcher.Caller<unknown, never> = {
+    runtime: () => Runtime.defaultRuntime,
+    opened: (batch) => {
+      opened = batch
+    },
+    settled: () => {
+      left--
+    }
   }
+  for (const id of ids) batcher.load(id).join(caller)
+  opened?.begin()
+  if (left > 0) throw new Error(`${left} of the loads are not there`)
 }
 
-const round = (): Promise<number> =>
-  new Promise((resolve) => {
-    const began = process.cpuUsage()
-    let started = lanes
-    let finished = 0
-    const next = (): void => {
-      if (++finished === perRound) {
-        const used = process.cpuUsage(began)
-        return resolve((used.user + used.system) / perRound)
-      }
-      if (started++ < perRound) once(next)
-    }
-    for (let lane = 0; lane < lanes; lane++) once(next)
-  })
+const round = (): number => {
+  const began = process.cpuUsage()
+  for (let i = 0; i < perRound; i++) once()
+  const used = process.cpuUsage(began)
+  return (used.user + used.system) / perRound
+}
 
 /** CPU microseconds of twenty loads, batch included. */
-export const twentyLoadsMicros = async (): Promise<number> => {
-  const rounds: Array<number> = []
-  for (let i = 0; i < 12; i++) rounds.push(await round())
-  return median(rounds.slice(4))
-}
+export const twentyLoadsMicros = (): number => median(Array.from({ length: 12 }, round).slice(4))

@@ -55,16 +55,18 @@ const joinMany = <K, Row, E>(
   Effect.async((resume) => {
     const found = new Map<K, Row>()
     let missing = keys.length
-    const joined = keys.map((key) =>
-      batcher.load(key).join(
-        () => runtime,
-        (exit) => {
-          if (Exit.isFailure(exit)) return resume(Exit.failCause(exit.cause))
-          if (Option.isSome(exit.value)) found.set(key, exit.value.value)
-          if (--missing === 0) resume(Exit.succeed(found))
-        }
-      )
-    )
+    const joined: Array<Batcher.Joined> = []
+    const settled = (key: K) => (exit: Exit.Exit<Option.Option<Row>, E>) => {
+      if (Exit.isFailure(exit)) return resume(Exit.failCause(exit.cause))
+      if (Option.isSome(exit.value)) found.set(key, exit.value.value)
+      if (--missing === 0) resume(Exit.succeed(found))
+    }
+    for (const key of keys) {
+      const caller = { runtime: () => runtime, settled: settled(key) }
+      const load = batcher.load(key).join(caller)
+      if ("leave" in load) joined.push(load)
+      else caller.settled(load)
+    }
     return Effect.forEach(joined, ({ leave }) => leave, { discard: true })
   })
 

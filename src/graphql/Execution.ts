@@ -1,7 +1,10 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Runtime from "effect/Runtime"
 import type { ExecutionResult, GraphQLError } from "graphql"
 import { locatedError } from "graphql"
+import type { Caller, Opened } from "../request/Batcher.ts"
+import * as Batcher from "../request/Batcher.ts"
 import * as Failures from "./Failures.ts"
 import type { FieldPlan, ObjectPlan } from "./Plan.ts"
 import * as Run from "./Run.ts"
@@ -33,6 +36,8 @@ export class Execution {
   private readonly holder: Container = { data: null }
   private readonly errors: Array<GraphQLError> = []
   private waiting = 0
+  /** Batches that this execution opened. */
+  opened: Array<Opened> = []
   private next: (() => void) | undefined
   private done: ((result: ExecutionResult) => void) | undefined
 
@@ -51,12 +56,12 @@ export class Execution {
     const goOn = (): void => {
       while (index < fields.length && !place.isGone) {
         fields[index++]!.run(this, root, data, place)
-        if (isSerial && this.waiting > 0) {
+        if (isSerial && this.isWaiting()) {
           this.next = goOn
           return
         }
       }
-      if (this.waiting > 0) this.next = finish
+      if (this.isWaiting()) this.next = finish
       else finish()
     }
     const finish = (): void => {
@@ -75,17 +80,51 @@ export class Execution {
   /** What a resolver returned: its value, or an Effect of it, which needs no fiber where it is done or a load. */
   settle(field: FieldPlan, value: unknown, into: Container, owner: Place): void {
     if (!Effect.isEffect(value)) return field.deliver(this, value, into, owner)
-    const exit = Run.begin(this.run, field.bound!.name, value as Effect.Effect<unknown, unknown>, (late) => {
-      this.finish(field, late, into, owner)
-      if (--this.waiting === 0) this.next?.()
-    })
-    if (exit !== undefined) return this.finish(field, exit, into, owner)
+    const begun = this.begin(new Waiting(this, field, into, owner), value as Effect.Effect<unknown, unknown>)
+    if (begun !== undefined) return this.finish(field, begun, into, owner)
     this.waiting++
     // Its place among the keys of the object.
     into[field.key] = null
   }
 
-  private finish(field: FieldPlan, exit: Exit.Exit<unknown, unknown>, into: Container, owner: Place): void {
+  private begin(waiting: Waiting, effect: Effect.Effect<unknown, unknown>): Exit.Exit<unknown, unknown> | undefined {
+    if (!Batcher.isLoad(effect)) {
+      return Run.begin(this.run, waiting.field.bound!.name, effect, (exit) => waiting.settled(exit))
+    }
+    const load = effect.join(waiting)
+    if (!("leave" in load)) return load
+    this.run.pending.push(load)
+    return undefined
+  }
+
+  /** One that was waited for is there. */
+  arrived(): void {
+    this.waiting--
+    if (this.isWaiting()) return
+    const { next } = this
+    this.next = undefined
+    next?.()
+  }
+
+  /**
+   * Whether something is still to come, when all has been done that can be done without it. Who waits for nothing but
+   * batches of its own that have not begun is the only one who asks of them, and has asked for all it can: they begin.
+   */
+  private isWaiting(): boolean {
+    while (this.opened.length > 0) {
+      const opened = this.opened.filter((batch) => batch.isOpen)
+      const alone = opened.reduce((sum, { waiting }) => sum + waiting, 0) === this.waiting
+      this.opened = alone ? [] : opened
+      for (const batch of opened) {
+        if (alone) batch.begin()
+        else batch.schedule()
+      }
+      if (!alone) break
+    }
+    return this.waiting > 0
+  }
+
+  finish(field: FieldPlan, exit: Exit.Exit<unknown, unknown>, into: Container, owner: Place): void {
     if (Exit.isSuccess(exit)) field.deliver(this, exit.value, into, owner)
     else this.fail(Failures.fromCause(exit.cause), field, into, field.key, owner, field.isNullable)
   }
@@ -131,6 +170,34 @@ export class Execution {
       place.isGone = true
     }
     place.into[place.key] = null
+  }
+}
+
+/** A place that is empty until the load or the fiber of its resolver is done. */
+class Waiting implements Caller<unknown, unknown> {
+  readonly field: FieldPlan
+  private readonly execution: Execution
+  private readonly into: Container
+  private readonly owner: Place
+
+  constructor(execution: Execution, field: FieldPlan, into: Container, owner: Place) {
+    this.execution = execution
+    this.field = field
+    this.into = into
+    this.owner = owner
+  }
+
+  runtime(): Runtime.Runtime<never> {
+    return Run.runtimeOf(this.execution.run, this.field.bound!.name)
+  }
+
+  opened(batch: Opened): void {
+    this.execution.opened.push(batch)
+  }
+
+  settled(exit: Exit.Exit<unknown, unknown>): void {
+    this.execution.finish(this.field, exit, this.into, this.owner)
+    this.execution.arrived()
   }
 }
 

@@ -10,7 +10,6 @@ import type * as Scope from "effect/Scope"
 import type { ExecutionResult } from "graphql"
 import type { QueryCount } from "../database/QueryCount.ts"
 import { currentQueryCount } from "../database/QueryCount.ts"
-import * as Batcher from "../request/Batcher.ts"
 import * as Deadline from "../request/Deadline.ts"
 import * as Failures from "./Failures.ts"
 import type { Wake } from "./Feed.ts"
@@ -59,8 +58,8 @@ const valueOf = <A>(exit: Exit.Exit<A, unknown>): A => {
   throw Failures.fromCause(exit.cause)
 }
 
-/** Both at once and by field only: each change of a fiber's references copies them all. */
-const runtimeOf = ({ budget, fields, runtime }: Run, field: string): Runtime.Runtime<never> => {
+/** Where the Effect of a resolver of the field runs. By field only: each change of a fiber's references copies them all. */
+export const runtimeOf = ({ budget, fields, runtime }: Run, field: string): Runtime.Runtime<never> => {
   if (budget === undefined) return runtime
   const made = fields.get(field)
   if (made !== undefined) return made
@@ -80,10 +79,7 @@ const runtimeOf = ({ budget, fields, runtime }: Run, field: string): Runtime.Run
   return own
 }
 
-/**
- * Begins the Effect of a resolver of `field`: its Exit where it is done at once; otherwise `done` is told later. A load
- * waits in its batch: a list of twenty people costs one fiber and not twenty-one.
- */
+/** Begins the Effect of a resolver of `field`: its Exit where it is done at once; otherwise `done` is told later. */
 export const begin = (
   run: Run,
   field: string,
@@ -91,11 +87,6 @@ export const begin = (
   done: (exit: Exit.Exit<unknown, unknown>) => void
 ): Exit.Exit<unknown, unknown> | undefined => {
   if (Exit.isExit(effect)) return effect
-  if (Batcher.isLoad(effect)) {
-    const known = effect.known()
-    if (known === undefined) run.pending.push(effect.join(() => runtimeOf(run, field), done))
-    return known
-  }
   const fiber = Runtime.runFork(runtimeOf(run, field), effect)
   const exit = fiber.unsafePoll()
   if (exit !== null) return exit

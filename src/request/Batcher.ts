@@ -7,7 +7,10 @@ import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
-import type { Scheduler } from "effect/Scheduler"
+import { exitOf } from "./immediate.ts"
+import type { Caller, Joined, Load, Opened, Opener } from "./Load.ts"
+
+export type { Caller, Joined, Load, Opened } from "./Load.ts"
 
 /** Keys of one batch at most; what comes beyond goes into a batch of its own. */
 export const batchKeysMax = 1_000
@@ -18,21 +21,6 @@ export const quietTurns = 3
 /** A batch that keeps growing starts after this many turns all the same. */
 export const turnsMax = 16
 
-/** A load that has joined its batch. */
-export interface Joined {
-  /** Its caller waits no more; a batch that nobody waits for is interrupted. */
-  readonly leave: Effect.Effect<void>
-}
-
-/**
- * A load by key: an Effect as any other. Who has no fiber need not make one: `known` is what it would give at once, and
- * `join` puts it into a batch that runs in `runtime` if this load opens it.
- */
-export interface Load<A, E = never> extends Effect.Effect<A, E> {
-  readonly known: () => Exit.Exit<A, E> | undefined
-  readonly join: (runtime: () => Runtime.Runtime<never>, done: (exit: Exit.Exit<A, E>) => void) => Joined
-}
-
 /** Loads by key, many at once. */
 export interface Batcher<K, A, E> {
   /**
@@ -42,8 +30,6 @@ export interface Batcher<K, A, E> {
   readonly load: (key: K) => Load<Option.Option<A>, E>
   /** The same, with what the caller makes of it. */
   readonly read: <B, E2 = never>(key: K, finish: (found: Option.Option<A>) => Exit.Exit<B, E2>) => Load<B, E | E2>
-  /** What is known already, so that `load` of it costs nothing. */
-  readonly prime: (key: K, value: A) => void
 }
 
 export interface Options {
@@ -58,54 +44,62 @@ export interface Options {
   readonly isAlone?: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => boolean
 }
 
+type Run<K, A, E> = (keys: ReadonlyArray<K>) => Effect.Effect<ReadonlyMap<K, A>, E>
 type Finish<A, B, E> = (found: Option.Option<A>) => Exit.Exit<B, E>
 
-/** A caller as its batch sees it. */
-interface Waiting<K, A, E> {
+/** What is known of a key: the batch that looks for it, and what was found. */
+class Entry<K, A, E> {
   readonly key: K
-  readonly settle: (found: Option.Option<A>) => void
+  readonly batch: Batch<K, A, E>
+  found: Option.Option<A> | undefined = undefined
+
+  constructor(key: K, batch: Batch<K, A, E>) {
+    this.key = key
+    this.batch = batch
+  }
+}
+
+/** A caller as its batch sees it. */
+interface Waiting<E> {
+  readonly settle: () => void
   readonly fail: (cause: Cause.Cause<E>) => void
 }
 
 /** A caller in a batch. */
-class Waiter<K, A, E, B, E2> implements Joined, Waiting<K, A, E> {
-  readonly batch: Batch<K, A, E>
-  readonly key: K
-  readonly finish: Finish<A, B, E2>
-  readonly done: (exit: Exit.Exit<B, E | E2>) => void
-  left = false
+class Waiter<K, A, E, B, E2> implements Joined, Waiting<E> {
+  private readonly entry: Entry<K, A, E>
+  private readonly finish: Finish<A, B, E2>
+  private readonly caller: Caller<B, E | E2>
+  private left = false
 
-  constructor(
-    batch: Batch<K, A, E>,
-    { finish, key }: Pending<K, A, E, B, E2>,
-    done: (exit: Exit.Exit<B, E | E2>) => void
-  ) {
-    this.batch = batch
-    this.key = key
+  constructor(entry: Entry<K, A, E>, finish: Finish<A, B, E2>, caller: Caller<B, E | E2>) {
+    const { batch } = entry
+    this.entry = entry
     this.finish = finish
-    this.done = done
+    this.caller = caller
     batch.waiters.push(this)
     batch.waiting++
   }
 
-  /** Called once with what the batch found. */
-  settle(found: Option.Option<A>): void {
+  /** Called once, when the batch has found what it looked for. */
+  settle(): void {
     if (this.left) return
     this.left = true
-    this.done(this.finish(found))
+    this.caller.settled(this.finish(this.entry.found!))
   }
 
   fail(cause: Cause.Cause<E>): void {
     if (this.left) return
     this.left = true
-    this.done(Exit.failCause(cause))
+    this.caller.settled(Exit.failCause(cause))
   }
 
   get leave(): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.left) return Effect.void
       this.left = true
-      return --this.batch.waiting > 0 ? Effect.void : this.batch.abandon()
+      const { batch } = this.entry
+      return --batch.waiting > 0 ? Effect.void : batch.abandon()
     })
   }
 }
@@ -116,53 +110,64 @@ const optionOf = <K, A>(found: ReadonlyMap<K, A>, key: K): Option.Option<A> => {
 }
 
 /** What one run of the batch is to find, and who waits for it. */
-class Batch<K, A, E> {
-  readonly core: Core<K, A, E>
-  readonly runtime: Runtime.Runtime<never>
-  readonly keys: Array<K> = []
-  readonly waiters: Array<Waiting<K, A, E>> = []
+class Batch<K, A, E> implements Opened {
+  readonly entries: Array<Entry<K, A, E>> = []
+  readonly waiters: Array<Waiting<E>> = []
   waiting = 0
-  fiber: Fiber.RuntimeFiber<ReadonlyMap<K, A>, E> | undefined
-  readonly scheduler: Scheduler
-  private size = 0
-  private quiet = 0
-  private turns = 0
+  private readonly core: Core<K, A, E>
+  private readonly opener: Opener
+  private fiber: Fiber.RuntimeFiber<ReadonlyMap<K, A>, E> | undefined
+  private isScheduled = false
+  isOpen = true
 
-  constructor(core: Core<K, A, E>, runtime: Runtime.Runtime<never>) {
+  constructor(core: Core<K, A, E>, opener: Opener) {
     this.core = core
-    this.runtime = runtime
-    this.scheduler = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentScheduler)
-    this.scheduler.scheduleTask(this.turn, 0)
+    this.opener = opener
   }
 
   /** Siblings come in the same turn or the next ones; waiting while the batch grows takes them all. */
-  readonly turn = (): void => {
-    this.quiet = this.keys.length === this.size ? this.quiet + 1 : 0
-    if (this.quiet === quietTurns || ++this.turns === turnsMax || this.keys.length >= batchKeysMax) return this.begin()
-    this.size = this.keys.length
-    this.scheduler.scheduleTask(this.turn, 0)
+  schedule(): void {
+    if (this.isScheduled || !this.isOpen) return
+    this.isScheduled = true
+    const runtime = this.opener.runtime()
+    const scheduler = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentScheduler)
+    let keys = 0
+    let quiet = 0
+    let turns = 0
+    const turn = (): void => {
+      const { length } = this.entries
+      quiet = length === keys ? quiet + 1 : 0
+      if (quiet === quietTurns || ++turns === turnsMax || length >= batchKeysMax) return this.begin(runtime)
+      keys = length
+      if (this.isOpen) scheduler.scheduleTask(turn, 0)
+    }
+    scheduler.scheduleTask(turn, 0)
   }
 
-  begin(): void {
+  begin(runtime?: Runtime.Runtime<never>): void {
+    if (!this.isOpen) return
+    this.isOpen = false
     this.core.close(this)
     if (this.waiting === 0) return
+    const found = this.core.find(this.entries.map(({ key }) => key))
+    const known = exitOf(found)
+    if (known !== undefined) return this.settle(known)
+    const opener = runtime ?? this.opener.runtime()
     const { runtimeOf } = this.core.options
-    this.fiber = Runtime.runFork(runtimeOf?.(this.runtime) ?? this.runtime, this.core.run(this.keys), {
-      immediate: true
-    })
+    this.fiber = Runtime.runFork(runtimeOf?.(opener) ?? opener, found, { immediate: true })
     const exit = this.fiber.unsafePoll()
     if (exit === null) this.fiber.addObserver((done) => this.settle(done))
     else this.settle(exit)
   }
 
-  settle(exit: Exit.Exit<ReadonlyMap<K, A>, E>): void {
+  private settle(exit: Exit.Exit<ReadonlyMap<K, A>, E>): void {
     if (Exit.isFailure(exit)) {
       this.core.forget(this)
       for (const waiter of this.waiters) waiter.fail(exit.cause)
       return
     }
-    this.core.keep(this, exit.value)
-    for (const waiter of this.waiters) waiter.settle(optionOf(exit.value, waiter.key))
+    for (const entry of this.entries) entry.found = optionOf(exit.value, entry.key)
+    for (const waiter of this.waiters) waiter.settle()
   }
 
   abandon(): Effect.Effect<void> {
@@ -174,32 +179,44 @@ class Batch<K, A, E> {
 
 class Core<K, A, E> {
   readonly options: Options
-  readonly run: (keys: ReadonlyArray<K>) => Effect.Effect<ReadonlyMap<K, A>, E>
-  private entries = new Map<K, Option.Option<A> | Batch<K, A, E>>()
+  private readonly run: Run<K, A, E>
+  private entries = new Map<K, Entry<K, A, E>>()
   private open: Batch<K, A, E> | undefined
 
-  constructor(run: (keys: ReadonlyArray<K>) => Effect.Effect<ReadonlyMap<K, A>, E>, options: Options) {
+  constructor(run: Run<K, A, E>, options: Options) {
+    this.run = run
     this.options = options
-    this.run = (keys) => Effect.suspend(() => run(keys))
+  }
+
+  /** An Exit where the lookup is done at once, which needs no fiber. */
+  find(keys: ReadonlyArray<K>): Effect.Effect<ReadonlyMap<K, A>, E> {
+    try {
+      return this.run(keys)
+    } catch (defect) {
+      return Exit.die(defect)
+    }
   }
 
   known(key: K): Option.Option<A> | undefined {
-    const entry = this.entries.get(key)
-    return entry instanceof Batch ? undefined : entry
+    return this.entries.get(key)?.found
   }
 
-  prime(key: K, value: A): void {
-    if (!this.entries.has(key)) this.entries.set(key, Option.some(value))
+  /** The entry of the key, which the batch that is open takes now if there is none. */
+  entryOf(key: K, opener: Opener): Entry<K, A, E> {
+    const known = this.entries.get(key)
+    if (known !== undefined) return known
+    if (this.open === undefined || this.open.entries.length >= batchKeysMax) this.open = this.opened(opener)
+    const entry = new Entry(key, this.open)
+    this.open.entries.push(entry)
+    this.entries.set(key, entry)
+    return entry
   }
 
-  /** The batch that has the key, or takes it now. */
-  batchOf(key: K, runtime: () => Runtime.Runtime<never>): Batch<K, A, E> {
-    const entry = this.entries.get(key)
-    if (entry instanceof Batch) return entry
-    if (this.open === undefined || this.open.keys.length >= batchKeysMax) this.open = new Batch(this, runtime())
-    this.open.keys.push(key)
-    this.entries.set(key, this.open)
-    return this.open
+  private opened(opener: Opener): Batch<K, A, E> {
+    const batch = new Batch(this, opener)
+    if (opener.opened === undefined || !this.options.keep) batch.schedule()
+    else opener.opened(batch)
+    return batch
   }
 
   close(batch: Batch<K, A, E>): void {
@@ -207,24 +224,19 @@ class Core<K, A, E> {
     if (isOpen) this.open = undefined
     if (this.options.keep) return
     // A batch that was full before this one opened may still wait for its turn; else this one is all there is.
-    if (isOpen && this.entries.size === batch.keys.length) this.entries = new Map()
+    if (isOpen && this.entries.size === batch.entries.length) this.entries = new Map()
     else this.forget(batch)
   }
 
-  keep(batch: Batch<K, A, E>, found: ReadonlyMap<K, A>): void {
-    if (!this.options.keep) return
-    for (const key of batch.keys) if (this.entries.get(key) === batch) this.entries.set(key, optionOf(found, key))
-  }
-
-  forget(batch: Batch<K, A, E>): void {
-    for (const key of batch.keys) if (this.entries.get(key) === batch) this.entries.delete(key)
+  forget({ entries }: Batch<K, A, E>): void {
+    for (const entry of entries) if (this.entries.get(entry.key) === entry) this.entries.delete(entry.key)
   }
 }
 
 class Pending<K, A, E, B, E2> extends Effectable.Class<B, E | E2> implements Load<B, E | E2> {
-  readonly core: Core<K, A, E>
-  readonly key: K
-  readonly finish: Finish<A, B, E2>
+  private readonly core: Core<K, A, E>
+  private readonly key: K
+  private readonly finish: Finish<A, B, E2>
 
   constructor(core: Core<K, A, E>, key: K, finish: Finish<A, B, E2>) {
     super()
@@ -233,32 +245,29 @@ class Pending<K, A, E, B, E2> extends Effectable.Class<B, E | E2> implements Loa
     this.finish = finish
   }
 
-  known(): Exit.Exit<B, E2> | undefined {
-    const found = this.core.known(this.key)
-    return found === undefined ? undefined : this.finish(found)
-  }
-
-  join(runtime: () => Runtime.Runtime<never>, done: (exit: Exit.Exit<B, E | E2>) => void): Joined {
-    return this.wait(runtime, done)
+  join(caller: Caller<B, E | E2>): Exit.Exit<B, E2> | Joined {
+    const entry = this.core.entryOf(this.key, caller)
+    if (entry.found !== undefined) return this.finish(entry.found)
+    return new Waiter(entry, this.finish, caller)
   }
 
   override commit(): Effect.Effect<B, E | E2> {
-    const known = this.known()
-    if (known !== undefined) return known
+    const known = this.core.known(this.key)
+    if (known !== undefined) return this.finish(known)
     return Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
       if (this.core.options.isAlone?.(fiber) === true) return this.alone()
       const runtime = () =>
         Runtime.make({ context: fiber.currentContext as never, runtimeFlags, fiberRefs: fiber.getFiberRefs() })
-      return Effect.async((resume) => this.wait(runtime, resume).leave)
+      return Effect.async((resume) => {
+        const joined = this.join({ runtime, settled: resume })
+        if ("leave" in joined) return joined.leave
+        resume(joined)
+      })
     })
   }
 
   private alone(): Effect.Effect<B, E | E2> {
-    return Effect.flatMap(this.core.run([this.key]), (found) => this.finish(optionOf(found, this.key)))
-  }
-
-  private wait(runtime: () => Runtime.Runtime<never>, done: (exit: Exit.Exit<B, E | E2>) => void): Joined {
-    return new Waiter(this.core.batchOf(this.key, runtime), this, done)
+    return Effect.flatMap(this.core.find([this.key]), (found) => this.finish(optionOf(found, this.key)))
   }
 }
 
@@ -270,16 +279,10 @@ export const isLoad = (effect: Effect.Effect<unknown, unknown>): effect is Load<
  * A batcher over one Effect per batch: keys are unique and at most `batchKeysMax`; keys absent from the map are None.
  * The batch runs with the context of the load that opened it and is interrupted when nobody waits for it any more.
  */
-export const make = <K, A, E = never>(
-  run: (keys: ReadonlyArray<K>) => Effect.Effect<ReadonlyMap<K, A>, E>,
-  options: Options = { keep: true }
-): Batcher<K, A, E> => {
+export const make = <K, A, E = never>(run: Run<K, A, E>, options: Options = { keep: true }): Batcher<K, A, E> => {
   const core = new Core(run, options)
   return {
     load: (key) => new Pending(core, key, Exit.succeed),
-    read: (key, finish) => new Pending(core, key, finish),
-    prime: (key, value) => {
-      core.prime(key, value)
-    }
+    read: (key, finish) => new Pending(core, key, finish)
   }
 }

@@ -1,16 +1,22 @@
-import { expect, test } from "bun:test"
+import { describe, expect, test } from "bun:test"
 import * as Effect from "effect/Effect"
-import { buildSchema, execute, type ExecutionResult, type GraphQLObjectType, parse } from "graphql"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
+import type { ExecutionResult, GraphQLObjectType, GraphQLSchema } from "graphql"
+import { buildSchema, execute, isObjectType, parse } from "graphql"
 import * as fc from "fast-check"
-import type { RequestContext } from "../../src/graphql/Part.ts"
-import { bounds } from "../../src/graphql/Plan.ts"
+import { memo, type RequestContext } from "../../src/graphql/Part.ts"
+import { type Bound, bounds } from "../../src/graphql/Plan.ts"
 import * as Prepared from "../../src/graphql/Prepared.ts"
 import * as Run from "../../src/graphql/Run.ts"
+import * as Batcher from "../../src/request/Batcher.ts"
 
 const sdl = `type Query { a: Int, b: Int!, self: Query, sure: Query!, many: [Query!]!, some: [Query], tags: [String!] }`
 
-/** What each resolver gives, in the order in which they are asked, and how many turns of the scheduler later. */
+/** What each resolver gives, in the order in which they are asked, how many turns of the scheduler later, and as what. */
 interface Given {
+  readonly isLoad: boolean
   readonly kind: "value" | "null" | "failure"
   readonly turns: number
 }
@@ -41,6 +47,26 @@ const valueOf = (plan: ReadonlyArray<Given>, field: string, seed: number): Given
   return { ...given, value: shown }
 }
 
+/** A schema whose fields resolve so. */
+const schemaOf = (text: string, resolve: (type: string, field: string) => Bound["resolve"] | undefined) => {
+  const schema = buildSchema(text)
+  for (const type of Object.values(schema.getTypeMap())) {
+    if (!isObjectType(type)) continue
+    for (const [name, field] of Object.entries(type.getFields())) {
+      const resolver = resolve(type.name, name)
+      if (resolver === undefined) continue
+      bounds.set(field, { name: `${type.name}.${name}`, decode: (args) => args, note: undefined, resolve: resolver })
+    }
+  }
+  return schema
+}
+
+const prepared = (schema: GraphQLSchema, query: string): Prepared.Operation => {
+  const operation = Prepared.make(schema, { explorer: true }).prepare(query, undefined)
+  if ("errors" in operation) throw new Error(JSON.stringify(operation.errors))
+  return operation
+}
+
 const failure = (field: string) => new Error(`${field} failed`)
 
 const seedOf = (parent: unknown): number => (parent as { readonly seed?: number } | undefined)?.seed ?? 1
@@ -58,25 +84,29 @@ const theirs = (query: string, plan: ReadonlyArray<Given>): Promise<ExecutionRes
   return execute({ schema, document: parse(query) })
 }
 
-/** We wait for Effects, some of which are done at once. */
+const later = <A>(turns: number, last: Effect.Effect<A>): Effect.Effect<A> =>
+  turns === 0 ? last : Effect.zipRight(Effect.repeatN(Effect.yieldNow(), turns - 1), last)
+
+/** The numbers themselves, by a batch of this request that takes so many turns. */
+const numbers = (request: RequestContext, turns: number) =>
+  memo(request, turns, () =>
+    Batcher.make((keys: ReadonlyArray<number>) => later(turns, Exit.succeed(new Map(keys.map((key) => [key, key])))))
+  )
+
+/** We wait for Effects and loads, some of which are done at once. */
 const ours = (query: string, plan: ReadonlyArray<Given>): Promise<ExecutionResult> => {
-  const schema = buildSchema(sdl)
-  for (const [name, field] of Object.entries((schema.getType("Query") as GraphQLObjectType).getFields())) {
-    bounds.set(field, {
-      name: `Query.${name}`,
-      decode: (args) => args,
-      note: undefined,
-      resolve: (parent: unknown) => {
-        const { kind, turns, value } = valueOf(plan, name, seedOf(parent))
-        const last = kind === "failure" ? Effect.die(failure(name)) : Effect.succeed(kind === "null" ? null : value)
-        return turns === 0 ? last : Effect.zipRight(Effect.repeatN(Effect.yieldNow(), turns - 1), last)
-      }
-    })
-  }
-  const operation = Prepared.make(schema, { explorer: true }).prepare(query, undefined)
-  if ("errors" in operation) throw new Error(JSON.stringify(operation.errors))
+  const schema = schemaOf(sdl, (type, field) => {
+    if (type !== "Query") return undefined
+    return (parent, _, request) => {
+      const seed = seedOf(parent)
+      const { isLoad, kind, turns, value } = valueOf(plan, field, seed)
+      const last = kind === "failure" ? Exit.die(failure(field)) : Exit.succeed(kind === "null" ? null : value)
+      return isLoad ? numbers(request, turns).read(seed, () => last) : later(turns, last)
+    }
+  })
+  const operation = prepared(schema, query)
   const request = { memo: new Map() } as unknown as RequestContext
-  return Effect.runPromise(Run.execute(request, (run) => operation.execute(run, {}))) as Promise<ExecutionResult>
+  return Effect.runPromise(Run.execute(request, (run) => operation.execute(run, {})))
 }
 
 /** Which errors are told depends on who is first, when one has made the others pointless. */
@@ -94,6 +124,7 @@ const selection = fc.letrec<{ field: string; set: string }>((tie) => ({
 }))
 
 const given: fc.Arbitrary<Given> = fc.record({
+  isLoad: fc.boolean(),
   kind: fc.constantFrom("value", "value", "value", "value", "null", "failure"),
   turns: fc.integer({ min: 0, max: 3 })
 })
@@ -109,4 +140,57 @@ test("whatever fails or takes its time, the data is that of graphql's own execut
     }),
     { numRuns: 400 }
   )
+})
+
+describe("what resolvers load", () => {
+  interface Person {
+    readonly n: number
+  }
+
+  /** `next` loads the person after this one, and `late` the one after that, in a fiber and some turns later. */
+  const asked = (query: string) => {
+    const batches: Array<ReadonlyArray<number>> = []
+    const batcher = Batcher.make((keys: ReadonlyArray<number>) => {
+      batches.push(keys)
+      return Exit.succeed(new Map(keys.map((n): readonly [number, Person] => [n, { n }])))
+    })
+    const load = (n: number) => batcher.read(n, (found) => Exit.succeed(Option.getOrNull(found)))
+    const resolvers: Readonly<Record<string, Bound["resolve"]>> = {
+      "Query.all": () => [{ n: 10 }, { n: 20 }],
+      "Person.next": ({ n }: Person) => load(n + 1),
+      "Person.late": ({ n }: Person) => later(2, load(n + 2))
+    }
+    const schema = schemaOf(
+      "type Person { n: Int, next: Person, late: Person } type Query { all: [Person] }",
+      (type, field) => resolvers[`${type}.${field}`]
+    )
+    const operation = prepared(schema, query)
+    const begun = Run.start(Runtime.defaultRuntime, {} as RequestContext, (run) => operation.execute(run, {}))
+    return { batches, begun }
+  }
+
+  test("is one batch a level, and there when the operation has begun where the lookup is", () => {
+    const { batches, begun } = asked("{ all { next { n next { n } } } }")
+    expect(begun).toEqual({
+      data: { all: [{ next: { n: 11, next: { n: 12 } } }, { next: { n: 21, next: { n: 22 } } }] }
+    })
+    expect(batches).toEqual([
+      [11, 21],
+      [12, 22]
+    ])
+  })
+
+  test("waits for what a fiber of the same operation may still ask for", async () => {
+    const { batches, begun } = asked("{ all { next { n } late { n } } }")
+    if (!Effect.isEffect(begun)) throw new Error("It did not wait")
+    expect(await Effect.runPromise(begun)).toEqual({
+      data: {
+        all: [
+          { next: { n: 11 }, late: { n: 12 } },
+          { next: { n: 21 }, late: { n: 22 } }
+        ]
+      }
+    })
+    expect(batches).toEqual([[11, 21, 12, 22]])
+  })
 })
