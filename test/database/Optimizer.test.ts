@@ -22,6 +22,10 @@ const tables = [
   `create index orders_code_length on orders (length(code))`,
   `create index orders_placed on orders (placed_at)`,
   `create index orders_placed_city on orders (placed_at, city)`,
+  `create table reviews (id int primary key, order_id int not null references orders, text text not null)`,
+  `insert into reviews select n, n, 'fine' from generate_series(1, 2000) n`,
+  `create index reviews_order on reviews (order_id)`,
+  `create index reviews_order_text on reviews (order_id, text)`,
   `create table jobs (id int primary key, state smallint not null, due_at timestamptz not null, body text not null)`,
   `insert into jobs select n, case when n % 200 = 0 then 0 else 1 + n % 2 end,
      timestamptz '2026-01-01' + n * interval '1 second', repeat('x', 60) from generate_series(1, 20000) n`,
@@ -103,6 +107,14 @@ withLayer("indexes of a shop", layer, (it) => {
       expect(going.get("orders_placed")).toMatchObject({ kind: "prefix", keeps: { name: "orders_placed_city" } })
       expect(going.get("orders_code_length")).toMatchObject({ kind: "unused", keeps: null })
       expect([...going.keys()].filter((name) => name.endsWith("_pkey"))).toEqual([])
+    }))
+
+  it("of the indexes of a foreign key one stays, though nobody has deleted a parent yet", () =>
+    Effect.gen(function* () {
+      const { create, drop } = yield* advice
+      const going = drop.map(({ redundant }) => redundant.index.name).filter((name) => name.startsWith("reviews"))
+      expect(going).toEqual(["reviews_order"])
+      expect(create.filter(({ sql }) => sql.includes("reviews"))).toEqual([])
     }))
 
   it("leaves nothing behind, neither when it is done nor when it is interrupted", () =>

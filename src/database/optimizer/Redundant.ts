@@ -55,13 +55,25 @@ const prefixOf = (index: Index, all: ReadonlyArray<Index>): Redundant | undefine
 const isUnused = (index: Index, hours: number, hoursMin: number): boolean =>
   index.scans === 0 && !isNeeded(index) && index.valid && hours >= hoursMin
 
-/** Indexes that could go: each once, for its strongest reason. */
-export const redundant = (catalog: Catalog, hoursMin: number): ReadonlyArray<Redundant> =>
-  catalog.indexes.flatMap((index): ReadonlyArray<Redundant> => {
-    const covered = duplicateOf(index, catalog.indexes) ?? prefixOf(index, catalog.indexes)
-    if (covered !== undefined) return [covered]
-    return isUnused(index, catalog.hours, hoursMin) ? [{ kind: "unused", index, keeps: null }] : []
+/**
+ * Indexes that could go, all of them together: each once, for its strongest reason. What does the work of another that goes
+ * stays, and so does the last one by which the rows of a foreign key are found.
+ */
+export const redundant = ({ foreignKeys, hours, indexes }: Catalog, hoursMin: number): ReadonlyArray<Redundant> => {
+  const covered = indexes.flatMap((index) => duplicateOf(index, indexes) ?? prefixOf(index, indexes) ?? [])
+  const keepers = new Set(covered.map(({ keeps }) => keeps))
+  const going = new Set(covered.map(({ index }) => index))
+  const isLast = (index: Index): boolean =>
+    foreignKeys.some(
+      (key) => finds(index, key) && !indexes.some((other) => other !== index && !going.has(other) && finds(other, key))
+    )
+  const unused = indexes.flatMap((index): ReadonlyArray<Redundant> => {
+    if (going.has(index) || keepers.has(index) || !isUnused(index, hours, hoursMin) || isLast(index)) return []
+    going.add(index)
+    return [{ kind: "unused", index, keeps: null }]
   })
+  return [...covered, ...unused]
+}
 
 /** Whether the index finds the rows of one key of the foreign key. */
 const finds = (index: Index, { columns, schema, table }: ForeignKey): boolean => {
