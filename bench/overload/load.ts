@@ -87,7 +87,7 @@ const rowsOf = (name: string, { seconds, seen, p99Of }: Outcome) =>
 
 /** How long a statement of the database that is away takes, and the connections to it. */
 const statementMillis = 5
-const poolSize = 4
+const poolSize = 10
 
 /** Where a gateway reaches its limit. */
 interface Scenario {
@@ -143,7 +143,7 @@ const measure = async ({ name, people, server }: Scenario, seconds: number): Pro
   await phase(16, warmSeconds)
 
   const closed: Array<Outcome> = []
-  for (const connections of [4, 8, 16, 32]) closed.push(await phase(connections, seconds / 2.5))
+  for (const connections of [8, 16, 32, 64]) closed.push(await phase(connections, seconds / 2.5))
   const best = closed.reduce((a, b) => (goodOf(a) >= goodOf(b) ? a : b))
   const capacity = goodOf(best)
   const over = await phase(openConnections, seconds, 5 * capacity)
