@@ -72,11 +72,25 @@ export const toGlobal = (type: NodeType, uuid: string): string => {
 const form = /^([a-z]{3})_([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})$/
 const types = new Map(Object.entries(prefixes).map(([type, prefix]) => [prefix as string, type as NodeType]))
 
-/** The type and the UUID that a global id names; undefined when it is not one. */
-export const fromGlobal = (global: string): { readonly type: NodeType; readonly uuid: string } | undefined => {
+interface Named {
+  readonly type: NodeType
+  readonly uuid: string
+}
+
+const named = new Map<string, Named>()
+
+/** The type and the UUID that a global id names; undefined when it is not one. What was named before is remembered. */
+export const fromGlobal = (global: string): Named | undefined => {
+  const found = named.get(global)
+  if (found !== undefined) return found
   const match = form.exec(global)
   const type = match ? types.get(match[1]!) : undefined
-  return match && type ? { type, uuid: `${match[2]}-${match[3]}-${match[4]}-${match[5]}-${match[6]}` } : undefined
+  if (!match || !type) return undefined
+  const made = { type, uuid: `${match[2]}-${match[3]}-${match[4]}-${match[5]}-${match[6]}` }
+  if (named.size >= rememberedMax) named.clear()
+  // Its own text: the one that came may be a piece of a long document, which would stay with it.
+  named.set(toGlobal(type, made.uuid), made)
+  return made
 }
 
 /** An argument that must be the global id of one type; decodes to the branded UUID. `Ids.Global("User", UserId)` */

@@ -12,6 +12,7 @@ import { OperationTypeNode } from "graphql"
 import type { Shape } from "../config/Settings.ts"
 import { QueryCount } from "../database/QueryCount.ts"
 import { BadRequest, errors } from "../errors.ts"
+import { stopwatch } from "../telemetry/Measure.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as Sampling from "../telemetry/Sampling.ts"
 import * as Failures from "./Failures.ts"
@@ -87,10 +88,18 @@ const traced = <A>(operation: Operation, { trace }: RequestContext, effect: Effe
   )
 }
 
+interface Time {
+  readonly clock: Clock.Clock
+  readonly stopwatch: () => number
+}
+
 type Begun = ExecutionResult | Effect.Effect<ExecutionResult>
 
 const effectOf = (begun: Begun): Effect.Effect<ExecutionResult> =>
   Effect.isEffect(begun) ? begun : Effect.succeed(begun)
+
+/** The same request, with values of its own. It may be an object with getters, which a copy would not have. */
+const again = (request: RequestContext): RequestContext => Object.create(request, { memo: { value: new Map() } })
 
 const seriesOf = (type: OperationTypeNode) => ({
   answered: Metrics.series(Metrics.requests, type, ok),
@@ -143,17 +152,17 @@ export const make = (
 
   const measured = (
     runtime: Runtime.Runtime<never>,
-    clock: Clock.Clock,
+    time: Time,
     operation: Operation,
     variables: Variables,
     request: RequestContext
   ): Begun => {
-    const begun = clock.unsafeCurrentTimeNanos()
+    const begun = time.stopwatch()
     const count = new QueryCount()
-    const budget = { count, deadline: clock.unsafeCurrentTimeMillis() + timeoutMillis }
+    const budget = { count, deadline: time.clock.unsafeCurrentTimeMillis() + timeoutMillis }
     const end = (answer: ExecutionResult): Begun => {
       const result = preset === "test" ? QueryBudget.enforce(operation, count, answer) : answer
-      const millis = Number(clock.unsafeCurrentTimeNanos() - begun) / 1e6
+      const millis = time.stopwatch() - begun
       return result.errors === undefined
         ? record(operation, result, millis, count)
         : Effect.flatMap(Run.presented(result), (told) => effectOf(record(operation, told, millis, count)))
@@ -165,12 +174,13 @@ export const make = (
   const runIn: Operations["runIn"] = (runtime) => {
     const services = FiberRefs.getOrDefault(runtime.fiberRefs, DefaultServices.currentServices)
     const clock = Context.get(services, Clock.Clock)
+    const time: Time = { clock, stopwatch: stopwatch(clock) }
     const tracer = Context.get(services, Tracer.Tracer)
     const isTracing = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentTracerEnabled)
     const untraced = isTracing ? Runtime.setFiberRef(runtime, FiberRef.currentTracerEnabled, false) : runtime
     return (operation, variables, request) => {
-      if (!isTracing || !isSampled(request, tracer)) return measured(untraced, clock, operation, variables, request)
-      const all = Effect.flatMap(Run.here, (inSpan) => effectOf(measured(inSpan, clock, operation, variables, request)))
+      if (!isTracing || !isSampled(request, tracer)) return measured(untraced, time, operation, variables, request)
+      const all = Effect.flatMap(Run.here, (inSpan) => effectOf(measured(inSpan, time, operation, variables, request)))
       return traced(operation, request, all)
     }
   }
@@ -199,7 +209,7 @@ export const make = (
         // Loaders keep what they have read, so every event has its own.
         answer: (event) =>
           Effect.flatMap(
-            Run.execute({ ...request, memo: new Map() }, (of) => operation.execute(of, variables, event)),
+            Run.execute(again(request), (of) => operation.execute(of, variables, event)),
             Run.presented
           ),
         count: (change) => Metrics.series(Metrics.subscriptions, operation.rootField).unsafeModify(change, [])

@@ -14,7 +14,7 @@ export interface RequestContext {
   /** The session of the request's token; none when the request carries no token. */
   readonly session: Option.Option<Session>
   /** Why the token that came has no session. `viewer` fails with it; signing in works all the same. */
-  readonly sessionFailure?: SessionExpired | Restricted | DatabaseUnavailable
+  readonly sessionFailure?: SessionExpired | Restricted | DatabaseUnavailable | undefined
   readonly token: Option.Option<string>
   /** The client's address, a trusted proxy's word for it included. */
   readonly address: string
@@ -24,7 +24,7 @@ export interface RequestContext {
   /** Per-request values by key: loaders and the like, made on first use. */
   readonly memo: Map<unknown, unknown>
   /** Where the answer may be kept: what it is made of is noted here, such as `user:<uuid>`. */
-  readonly tags?: Set<string>
+  readonly tags?: Set<string> | undefined
   /** Sets the session cookie (or clears it with `Option.none()`) on an HTTP answer; nothing on a socket. */
   readonly setSessionCookie: (token: Option.Option<{ readonly value: string; readonly expiresAt: Date }>) => void
 }

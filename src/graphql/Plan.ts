@@ -13,7 +13,6 @@ import type {
   SelectionSetNode
 } from "graphql"
 import {
-  getArgumentValues,
   getDirectiveValues,
   GraphQLBoolean,
   GraphQLID,
@@ -33,6 +32,7 @@ import {
 } from "graphql"
 import type { Container, Execution, Place } from "./Execution.ts"
 import type { Field } from "./Part.ts"
+import { reader } from "./variables.ts"
 
 /** How a part resolves a field of the schema. */
 export interface Bound {
@@ -69,6 +69,7 @@ export class FieldPlan {
   private readonly definition: AnyField
   private readonly info: GraphQLResolveInfo
   private readonly complete: Complete
+  private readonly read: ReturnType<typeof reader>
   private readonly usesVariables: boolean
   /** The property that this is, and what `typeof` says of values that are shown as they are. */
   readonly property: string
@@ -90,6 +91,7 @@ export class FieldPlan {
       definition.type,
       nodes.flatMap(({ selectionSet }) => selectionSet ?? [])
     )
+    this.read = reader(definition, node!)
     this.usesVariables = node!.arguments?.some(({ value }) => planner.hasVariable(value)) ?? false
   }
 
@@ -132,8 +134,7 @@ export class FieldPlan {
     if (this.constant !== undefined) return this.constant.args
     const known = execution.args?.get(this)
     if (known !== undefined) return known
-    const { definition } = this
-    const given = getArgumentValues(definition, this.nodes[0]!, execution.variables)
+    const given = this.read(execution.variables)
     const args = this.bound === undefined ? given : this.bound.decode(given)
     if (!this.usesVariables) this.constant = { args }
     else (execution.args ??= new Map()).set(this, args)

@@ -9,7 +9,6 @@ import type {
 import {
   createSourceEventStream,
   getOperationAST,
-  getVariableValues,
   GraphQLError,
   Kind,
   OperationTypeNode,
@@ -29,6 +28,7 @@ import * as Persisted from "./Persisted.ts"
 import { type ObjectPlan, Planner } from "./Plan.ts"
 import * as Priority from "./Priority.ts"
 import type { Late, Run } from "./Run.ts"
+import { coercer } from "./variables.ts"
 
 /** Documents kept ready; the ones not used for longest go first. */
 export const documentsMax = 1_000
@@ -136,6 +136,7 @@ const operationOf = (
     )
   }
   const planOf = planner(schema, document, node)
+  const coerce = coercer(schema, node)
   const isSerial = node.operation === OperationTypeNode.MUTATION
   const argsOf = (run: Run, variableValues: Variables, rootValue?: unknown) => ({
     schema,
@@ -156,9 +157,7 @@ const operationOf = (
     priority: Priority.of(schema, document, node),
     cost: Cost.of(schema, document, node),
     execute: (run, variables, root) => {
-      const { coerced, errors } = getVariableValues(schema, node.variableDefinitions ?? [], variables, {
-        maxErrors: 50
-      })
+      const { coerced, errors } = coerce(variables)
       if (errors !== undefined) return { errors }
       return new Execution(run, coerced).start(planOf(coerced), root, isSerial)
     },

@@ -1,6 +1,4 @@
-import * as Either from "effect/Either"
 import * as Effect from "effect/Effect"
-import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as Scope from "effect/Scope"
@@ -10,7 +8,7 @@ import type { NodeType } from "../domain/Ids.ts"
 import * as Ids from "../domain/Ids.ts"
 import type { ConnectError } from "../errors.ts"
 import { invalid } from "../errors.ts"
-import * as Failures from "./Failures.ts"
+import { decoder } from "./Arguments.ts"
 import type { Feed } from "./Feed.ts"
 import * as CacheTags from "./CacheTags.ts"
 import type { Field, Part, RequestContext, SubscriptionField } from "./Part.ts"
@@ -38,32 +36,6 @@ const typeOf = (value: unknown, abstract: GraphQLAbstractType): string => {
   const name = candidate.__typename ?? candidate._tag ?? nodeTypes.get(candidate)
   if (typeof name === "string") return name
   throw new Error(`A ${abstract.name} has neither __typename nor _tag`)
-}
-
-type Decode = (args: unknown) => unknown
-
-/** Where a text has NUL, which Postgres cannot take: the dotted path. */
-const pathOfNul = (value: unknown, path: string): string | undefined => {
-  if (typeof value === "string") return value.includes("\u0000") ? path : undefined
-  if (typeof value !== "object" || value === null) return undefined
-  for (const [name, inner] of Object.entries(value)) {
-    const found = pathOfNul(inner, path === "" ? name : `${path}.${name}`)
-    if (found !== undefined) return found
-  }
-  return undefined
-}
-
-/** Decodes arguments, or throws ValidationFailed as graphql's error. */
-const decoder = (args: Schema.Schema.AnyNoContext | undefined): Decode => {
-  if (args === undefined) return (given) => given
-  const decode = ParseResult.decodeUnknownEither(args, { errors: "all", onExcessProperty: "error" })
-  return (given) => {
-    const decoded = decode(given)
-    const nul = pathOfNul(given, "")
-    if (Either.isRight(decoded) && nul === undefined) return decoded.right
-    if (Either.isRight(decoded)) throw Failures.toGraphQLError(invalid(nul ?? "", "has the character NUL"))
-    throw Failures.toGraphQLError(Failures.fromIssue(decoded.left))
-  }
 }
 
 const bindField = (name: string, target: GraphQLField<unknown, Run.Run>, { args, resolve }: Field): void => {

@@ -10,7 +10,7 @@ import type { Identity } from "./Gate.ts"
 import type { Answer, Incoming } from "./Incoming.ts"
 import type { MediaType } from "./mediaType.ts"
 import { negotiate } from "./mediaType.ts"
-import * as Parameters from "./Parameters.ts"
+import { isJson } from "./Parameters.ts"
 
 /** A request as far as its headers tell. */
 export interface Asking {
@@ -38,7 +38,7 @@ export const asked = (
   mediaType: MediaType | undefined = negotiate(incoming.header("accept"))
 ): Asking | Answer => {
   if (mediaType === undefined) return refuse(406, `Accept must allow one of ${acceptable}`)
-  if (incoming.method === "POST" && !Parameters.isJson(incoming)) {
+  if (incoming.method === "POST" && !isJson(incoming)) {
     return refuse(415, "Content-Type must be application/json, in UTF-8")
   }
   const token = Client.tokenOf(incoming, http)
@@ -57,13 +57,41 @@ export const asked = (
   }
 }
 
-/** What resolvers know of the request. */
-export const contextOf = (asking: Asking, identity: Identity): RequestContext => ({
-  ...identity,
-  token: Option.fromNullable(asking.token),
-  address: asking.address,
-  trace: asking.trace,
-  userAgent: Client.userAgentOf(asking.incoming),
-  memo: new Map(),
-  setSessionCookie: () => {}
-})
+/** What resolvers know of the request; what few of them ask for is made when they do. */
+export class HttpContext implements RequestContext {
+  private readonly asking: Asking
+  private readonly identity: Identity
+  private made: RequestContext["memo"] | undefined
+  readonly session: RequestContext["session"]
+  readonly tags: RequestContext["tags"]
+  /** The value of Set-Cookie, where a resolver has set one. */
+  cookie: string | undefined
+
+  constructor(asking: Asking, identity: Identity, tags?: Set<string>) {
+    this.asking = asking
+    this.identity = identity
+    this.session = identity.session
+    this.tags = tags
+  }
+  get sessionFailure(): RequestContext["sessionFailure"] {
+    return this.identity.sessionFailure
+  }
+  get token(): RequestContext["token"] {
+    return Option.fromNullable(this.asking.token)
+  }
+  get address(): string {
+    return this.asking.address
+  }
+  get userAgent(): RequestContext["userAgent"] {
+    return Client.userAgentOf(this.asking.incoming)
+  }
+  get trace(): RequestContext["trace"] {
+    return this.asking.trace
+  }
+  get memo(): RequestContext["memo"] {
+    return (this.made ??= new Map())
+  }
+  setSessionCookie(token: Parameters<RequestContext["setSessionCookie"]>[0]): void {
+    this.cookie = Client.setCookie(token, this.asking.secure)
+  }
+}

@@ -11,13 +11,11 @@ import { BadRequest, PayloadTooLarge } from "../errors.ts"
 import * as Failures from "../graphql/Failures.ts"
 import { bulk } from "../graphql/Priority.ts"
 import type { Operations } from "../graphql/Operations.ts"
-import type { RequestContext } from "../graphql/Part.ts"
 import type { Operation, Refused } from "../graphql/Prepared.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import type { Admission } from "./Admission.ts"
 import * as answers from "./answers.ts"
-import * as Client from "./Client.ts"
-import { type Asking, asked, contextOf, refuse } from "./Asking.ts"
+import { type Asking, asked, HttpContext, refuse } from "./Asking.ts"
 import * as Deadline from "./Deadline.ts"
 import { compress, compressOverBytes, type Encoding } from "./encoding.ts"
 import type { Entered, Gate } from "./Gate.ts"
@@ -28,7 +26,7 @@ import type { Answer, Handler, Incoming, Outcome } from "./Incoming.ts"
 import { headersOf, WithBody } from "./Incoming.ts"
 import type { MediaType } from "./mediaType.ts"
 import * as Parameters from "./Parameters.ts"
-import type { Kept, ResponseCache } from "./ResponseCache.ts"
+import type { Kept, ResponseCache, Slot } from "./ResponseCache.ts"
 
 export interface Dependencies {
   readonly operations: Operations
@@ -160,19 +158,10 @@ export const make = ({ operations, gate, admission, http, responses }: Dependenc
       asking: Asking,
       operation: Operation,
       variables: Parameters.Parameters["variables"],
-      { identity, quotas }: Entered
+      { identity, quotas }: Entered,
+      slot: Slot | undefined
     ): Reply => {
-      let cookie: string | undefined
-      const session = Option.getOrUndefined(identity.session)
-      const key = cache?.slot(operation, variables, session)
-      const slot = key === undefined ? undefined : cache?.begin(operation, key)
-      const request: RequestContext = {
-        ...contextOf(asking, identity),
-        ...(slot === undefined ? {} : { tags: slot.tags }),
-        setSessionCookie: (token) => {
-          cookie = Client.setCookie(token, asking.secure)
-        }
-      }
+      const request = new HttpContext(asking, identity, slot?.tags)
       const written = (result: ExecutionResult): Answer => {
         const text = operation.stringify(result)
         if (slot !== undefined && cache !== undefined && result.errors === undefined) {
@@ -180,7 +169,7 @@ export const make = ({ operations, gate, admission, http, responses }: Dependenc
           return write.kept(asking, operation, cache.keep(slot, text, now), quotas, now)
         }
         const status = result.data === undefined && asking.mediaType !== "application/json" ? 400 : 200
-        return write.text(asking, status, text, quotas, cookie)
+        return write.text(asking, status, text, quotas, request.cookie)
       }
       if (asking.timeoutMillis !== undefined) {
         const answered = Effect.map(operations.run(operation, variables, request), written)
@@ -211,17 +200,16 @@ export const make = ({ operations, gate, admission, http, responses }: Dependenc
         return refuse(405, "Mutations go by POST", { allow: "POST" })
       }
       const key = cache?.slot(operation, variables, Option.getOrUndefined(entered.identity.session))
-      if (cache !== undefined && key !== undefined) {
-        const now = clock.unsafeCurrentTimeMillis()
-        const hit = cache.find(key, now)
-        if (hit !== undefined) {
-          series.hits.unsafeUpdate(1, [])
-          series.answered.unsafeUpdate(1, [])
-          return write.kept(asking, operation, hit, entered.quotas, now)
-        }
-        series.misses.unsafeUpdate(1, [])
+      if (cache === undefined || key === undefined) return run(asking, operation, variables, entered, undefined)
+      const now = clock.unsafeCurrentTimeMillis()
+      const hit = cache.find(key, now)
+      if (hit !== undefined) {
+        series.hits.unsafeUpdate(1, [])
+        series.answered.unsafeUpdate(1, [])
+        return write.kept(asking, operation, hit, entered.quotas, now)
       }
-      return run(asking, operation, variables, entered)
+      series.misses.unsafeUpdate(1, [])
+      return run(asking, operation, variables, entered, cache.begin(operation, key))
     }
 
     /** Reads the request while the gate is still being passed, if it is. */

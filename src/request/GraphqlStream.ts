@@ -19,7 +19,7 @@ import type { SubscriptionFailed } from "../graphql/Subscription.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import type { Admission } from "./Admission.ts"
 import * as answers from "./answers.ts"
-import { type Asking, asked, contextOf, refuse } from "./Asking.ts"
+import { type Asking, asked, HttpContext, refuse } from "./Asking.ts"
 import type { Entered, Gate, Identity } from "./Gate.ts"
 import * as headers from "./headers.ts"
 import type { Answer, Handler, Reader } from "./Incoming.ts"
@@ -156,7 +156,7 @@ export const make = ({ operations, gate, admission, http }: Dependencies): Effec
       if ("errors" in operation) finish(open, next(operation))
       else {
         const start = operation.type === "subscription" ? subscribe : run
-        start(open, operation, parameters.variables, contextOf(asking, identity))
+        start(open, operation, parameters.variables, new HttpContext(asking, identity))
         if (streams.has(open)) watch(open, identity)
       }
       return { closed: () => remove(open) }

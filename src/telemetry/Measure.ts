@@ -1,3 +1,6 @@
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Cause from "effect/Cause"
@@ -54,6 +57,15 @@ const outcomeOf = (exit: Exit.Exit<unknown, unknown>): string => {
   if (Cause.isInterruptedOnly(exit.cause)) return "interrupted"
   return Cause.isFailure(exit.cause) ? "failed" : "died"
 }
+
+const live = Context.get(DefaultServices.liveServices, Clock.Clock)
+
+/**
+ * Milliseconds with fractions, from no particular beginning. The live clock would say them in BigInts; where another one is
+ * in force, such as a test's, that one is asked.
+ */
+export const stopwatch = (clock: Clock.Clock): (() => number) =>
+  clock === live ? () => performance.now() : () => Number(clock.unsafeCurrentTimeNanos()) / 1e6
 
 /** Elapsed time comes from the Clock, in seconds with the resolution of nanoseconds. */
 const timing = <A, E, R>(
