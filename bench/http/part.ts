@@ -1,5 +1,4 @@
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Ids from "../../src/domain/Ids.ts"
 import type { Part } from "../../src/graphql/Part.ts"
@@ -10,9 +9,6 @@ import { byId, interaction, page } from "./rows.ts"
 
 /** The rows are at hand, as they are for the peers: one read for many senders is done at once. */
 const senders = (request: RequestContext) => memo(request, "person", () => Batcher.make(() => Exit.succeed(byId)))
-
-const loadPerson = (request: RequestContext, id: string) =>
-  senders(request).read(id, (found) => Exit.succeed(Option.getOrNull(found)))
 
 /** The part of the contract that is asked, over the rows of the bench. */
 export const part: Part = {
@@ -31,7 +27,7 @@ export const part: Part = {
   types: {
     User: { id: plain((person: Person) => Ids.toGlobal("User", person.id)) },
     Message: {
-      sender: plain(({ senderId }: { readonly senderId: string }, request) => loadPerson(request, senderId))
+      sender: plain(({ senderId }: { readonly senderId: string }, request) => senders(request).find(senderId))
     },
     Interaction: {
       messages: field(

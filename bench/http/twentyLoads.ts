@@ -18,8 +18,11 @@ const once = (): void => {
     opened: (batch) => {
       opened = batch
     },
-    settled: () => {
+    succeeded: () => {
       left--
+    },
+    failed: (cause) => {
+      throw new Error("A load failed", { cause })
     }
   }
   for (const id of ids) batcher.load(id).join(caller)

@@ -1,5 +1,6 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -56,16 +57,15 @@ const joinMany = <K, Row, E>(
     const found = new Map<K, Row>()
     let missing = keys.length
     const joined: Array<Batcher.Joined> = []
-    const settled = (key: K) => (exit: Exit.Exit<Option.Option<Row>, E>) => {
-      if (Exit.isFailure(exit)) return resume(Exit.failCause(exit.cause))
-      if (Option.isSome(exit.value)) found.set(key, exit.value.value)
-      if (--missing === 0) resume(Exit.succeed(found))
-    }
     for (const key of keys) {
-      const caller = { runtime: () => runtime, settled: settled(key) }
-      const load = batcher.load(key).join(caller)
+      const succeeded = (row: Row | null): void => {
+        if (row !== null) found.set(key, row)
+        if (--missing === 0) resume(Exit.succeed(found))
+      }
+      const failed = (cause: Cause.Cause<E>): void => resume(Exit.failCause(cause))
+      const load = batcher.find(key).join({ runtime: () => runtime, succeeded, failed })
       if ("leave" in load) joined.push(load)
-      else caller.settled(load)
+      else Exit.match(load, { onSuccess: succeeded, onFailure: failed })
     }
     return Effect.forEach(joined, ({ leave }) => leave, { discard: true })
   })

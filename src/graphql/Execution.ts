@@ -1,3 +1,4 @@
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Runtime from "effect/Runtime"
@@ -81,15 +82,20 @@ export class Execution {
   settle(field: FieldPlan, value: unknown, into: Container, owner: Place): void {
     if (!Effect.isEffect(value)) return field.deliver(this, value, into, owner)
     const begun = this.begin(new Waiting(this, field, into, owner), value as Effect.Effect<unknown, unknown>)
-    if (begun !== undefined) return this.finish(field, begun, into, owner)
-    this.waiting++
-    // Its place among the keys of the object.
-    into[field.key] = null
+    if (begun === undefined) {
+      this.waiting++
+      // Its place among the keys of the object.
+      into[field.key] = null
+    } else if (Exit.isSuccess(begun)) field.deliver(this, begun.value, into, owner)
+    else this.failed(field, begun.cause, into, owner)
   }
 
   private begin(waiting: Waiting, effect: Effect.Effect<unknown, unknown>): Exit.Exit<unknown, unknown> | undefined {
     if (!Batcher.isLoad(effect)) {
-      return Run.begin(this.run, waiting.field.bound!.name, effect, (exit) => waiting.settled(exit))
+      return Run.begin(this.run, waiting.field.bound!.name, effect, (exit) => {
+        if (Exit.isSuccess(exit)) waiting.succeeded(exit.value)
+        else waiting.failed(exit.cause)
+      })
     }
     const load = effect.join(waiting)
     if (!("leave" in load)) return load
@@ -124,9 +130,8 @@ export class Execution {
     return this.waiting > 0
   }
 
-  finish(field: FieldPlan, exit: Exit.Exit<unknown, unknown>, into: Container, owner: Place): void {
-    if (Exit.isSuccess(exit)) field.deliver(this, exit.value, into, owner)
-    else this.fail(Failures.fromCause(exit.cause), field, into, field.key, owner, field.isNullable)
+  failed(field: FieldPlan, cause: Cause.Cause<unknown>, into: Container, owner: Place): void {
+    this.fail(Failures.fromCause(cause), field, into, field.key, owner, field.isNullable)
   }
 
   object(
@@ -195,8 +200,13 @@ class Waiting implements Caller<unknown, unknown> {
     this.execution.opened.push(batch)
   }
 
-  settled(exit: Exit.Exit<unknown, unknown>): void {
-    this.execution.finish(this.field, exit, this.into, this.owner)
+  succeeded(value: unknown): void {
+    this.field.deliver(this.execution, value, this.into, this.owner)
+    this.execution.arrived()
+  }
+
+  failed(cause: Cause.Cause<unknown>): void {
+    this.execution.failed(this.field, cause, this.into, this.owner)
     this.execution.arrived()
   }
 }

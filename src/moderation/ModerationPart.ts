@@ -1,5 +1,4 @@
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Messages } from "../communication/Messages.ts"
@@ -130,11 +129,7 @@ const types = Effect.gen(function* () {
   const messagesKey = Symbol("reported messages")
 
   const message = (request: RequestContext, id: Ids.MessageId | null) =>
-    id === null
-      ? null
-      : memo(request, messagesKey, () => Batcher.make(messages.byIds)).read(id, (found) =>
-          Exit.succeed(Option.getOrNull(found))
-        )
+    id === null ? null : memo(request, messagesKey, () => Batcher.make(messages.byIds)).find(id)
 
   return {
     Report: {

@@ -1,7 +1,6 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -40,9 +39,7 @@ const types = Effect.gen(function* () {
   const queue = yield* Queue
   const loadInteraction = yield* InteractionLoader.make
   const matchOf = (request: RequestContext, id: TicketId) =>
-    memo(request, queue.matchesOf, () => Batcher.make(queue.matchesOf)).read(id, (found) =>
-      Exit.succeed(Option.getOrNull(found))
-    )
+    memo(request, queue.matchesOf, () => Batcher.make(queue.matchesOf)).find(id)
   return {
     Ticket: {
       waitedMillis: plain((ticket: Ticket) =>

@@ -7,7 +7,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
-import { exitOf } from "./immediate.ts"
+import * as immediate from "./immediate.ts"
 import type { Caller, Joined, Load, Opened, Opener } from "./Load.ts"
 
 export type { Caller, Joined, Load, Opened } from "./Load.ts"
@@ -28,6 +28,8 @@ export interface Batcher<K, A, E> {
    * the batch; a key is asked for once. A failed batch fails its loads and is forgotten, so a later load tries again.
    */
   readonly load: (key: K) => Load<Option.Option<A>, E>
+  /** The same, null where the batch has none. A page of them costs least. */
+  readonly find: (key: K) => Load<A | null, E>
   /** The same, with what the caller makes of it. */
   readonly read: <B, E2 = never>(key: K, finish: (found: Option.Option<A>) => Exit.Exit<B, E2>) => Load<B, E | E2>
 }
@@ -45,13 +47,15 @@ export interface Options {
 }
 
 type Run<K, A, E> = (keys: ReadonlyArray<K>) => Effect.Effect<ReadonlyMap<K, A>, E>
-type Finish<A, B, E> = (found: Option.Option<A>) => Exit.Exit<B, E>
+/** What a load makes of what its batch has found. */
+type Finish<A, B, E> = (found: A | null) => Exit.Exit<B, E>
 
 /** What is known of a key: the batch that looks for it, and what was found. */
 class Entry<K, A, E> {
   readonly key: K
   readonly batch: Batch<K, A, E>
-  found: Option.Option<A> | undefined = undefined
+  /** Null where there is none. */
+  found: A | null | undefined = undefined
 
   constructor(key: K, batch: Batch<K, A, E>) {
     this.key = key
@@ -59,60 +63,16 @@ class Entry<K, A, E> {
   }
 }
 
-/** A caller as its batch sees it. */
+/** A load as its batch sees it. */
 interface Waiting<E> {
   readonly settle: () => void
   readonly fail: (cause: Cause.Cause<E>) => void
 }
 
-/** A caller in a batch. */
-class Waiter<K, A, E, B, E2> implements Joined, Waiting<E> {
-  private readonly entry: Entry<K, A, E>
-  private readonly finish: Finish<A, B, E2>
-  private readonly caller: Caller<B, E | E2>
-  private left = false
-
-  constructor(entry: Entry<K, A, E>, finish: Finish<A, B, E2>, caller: Caller<B, E | E2>) {
-    const { batch } = entry
-    this.entry = entry
-    this.finish = finish
-    this.caller = caller
-    batch.waiters.push(this)
-    batch.waiting++
-  }
-
-  /** Called once, when the batch has found what it looked for. */
-  settle(): void {
-    if (this.left) return
-    this.left = true
-    this.caller.settled(this.finish(this.entry.found!))
-  }
-
-  fail(cause: Cause.Cause<E>): void {
-    if (this.left) return
-    this.left = true
-    this.caller.settled(Exit.failCause(cause))
-  }
-
-  get leave(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      if (this.left) return Effect.void
-      this.left = true
-      const { batch } = this.entry
-      return --batch.waiting > 0 ? Effect.void : batch.abandon()
-    })
-  }
-}
-
-const optionOf = <K, A>(found: ReadonlyMap<K, A>, key: K): Option.Option<A> => {
-  const value = found.get(key)
-  return value === undefined ? Option.none() : Option.some(value)
-}
-
 /** What one run of the batch is to find, and who waits for it. */
 class Batch<K, A, E> implements Opened {
   readonly entries: Array<Entry<K, A, E>> = []
-  readonly waiters: Array<Waiting<E>> = []
+  private readonly waiters: Array<Waiting<E>> = []
   waiting = 0
   private readonly core: Core<K, A, E>
   private readonly opener: Opener
@@ -150,7 +110,7 @@ class Batch<K, A, E> implements Opened {
     this.core.close(this)
     if (this.waiting === 0) return
     const found = this.core.find(this.entries.map(({ key }) => key))
-    const known = exitOf(found)
+    const known = immediate.exitOf(found)
     if (known !== undefined) return this.settle(known)
     const opener = runtime ?? this.opener.runtime()
     const { runtimeOf } = this.core.options
@@ -166,11 +126,18 @@ class Batch<K, A, E> implements Opened {
       for (const waiter of this.waiters) waiter.fail(exit.cause)
       return
     }
-    for (const entry of this.entries) entry.found = optionOf(exit.value, entry.key)
+    for (const entry of this.entries) entry.found = exit.value.get(entry.key) ?? null
     for (const waiter of this.waiters) waiter.settle()
   }
 
-  abandon(): Effect.Effect<void> {
+  join(waiter: Waiting<E>): void {
+    this.waiters.push(waiter)
+    this.waiting++
+  }
+
+  /** One of them waits no more. */
+  leave(): Effect.Effect<void> {
+    if (--this.waiting > 0) return Effect.void
     this.core.close(this)
     this.core.forget(this)
     return this.fiber === undefined ? Effect.void : Effect.asVoid(this.fiber.interruptAsFork(this.fiber.id()))
@@ -197,7 +164,7 @@ class Core<K, A, E> {
     }
   }
 
-  known(key: K): Option.Option<A> | undefined {
+  known(key: K): A | null | undefined {
     return this.entries.get(key)?.found
   }
 
@@ -233,12 +200,16 @@ class Core<K, A, E> {
   }
 }
 
-class Pending<K, A, E, B, E2> extends Effectable.Class<B, E | E2> implements Load<B, E | E2> {
+/** A load, and once it has joined its batch, who waits for it. */
+class Pending<K, A, E, B, E2> extends Effectable.Class<B, E | E2> implements Load<B, E | E2>, Joined, Waiting<E> {
   private readonly core: Core<K, A, E>
   private readonly key: K
-  private readonly finish: Finish<A, B, E2>
+  /** Undefined: it gives what was found as it is. */
+  private readonly finish: Finish<A, B, E2> | undefined
+  private entry: Entry<K, A, E> | undefined = undefined
+  private caller: Caller<B, E | E2> | undefined = undefined
 
-  constructor(core: Core<K, A, E>, key: K, finish: Finish<A, B, E2>) {
+  constructor(core: Core<K, A, E>, key: K, finish: Finish<A, B, E2> | undefined) {
     super()
     this.core = core
     this.key = key
@@ -246,20 +217,54 @@ class Pending<K, A, E, B, E2> extends Effectable.Class<B, E | E2> implements Loa
   }
 
   join(caller: Caller<B, E | E2>): Exit.Exit<B, E2> | Joined {
+    // One that waits already is as good as a new one for whoever runs it again.
+    if (this.entry !== undefined) return new Pending(this.core, this.key, this.finish).join(caller)
     const entry = this.core.entryOf(this.key, caller)
-    if (entry.found !== undefined) return this.finish(entry.found)
-    return new Waiter(entry, this.finish, caller)
+    if (entry.found !== undefined) return this.exitOf(entry.found)
+    this.entry = entry
+    this.caller = caller
+    entry.batch.join(this)
+    return this
+  }
+
+  /** Called when the batch has found what it looked for. */
+  settle(): void {
+    const { caller, entry, finish } = this
+    if (caller === undefined) return
+    this.caller = undefined
+    if (finish === undefined) return caller.succeeded(entry!.found as B)
+    const exit = finish(entry!.found!)
+    if (Exit.isSuccess(exit)) caller.succeeded(exit.value)
+    else caller.failed(exit.cause)
+  }
+
+  fail(cause: Cause.Cause<E>): void {
+    const { caller } = this
+    this.caller = undefined
+    caller?.failed(cause)
+  }
+
+  get leave(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.caller === undefined) return Effect.void
+      this.caller = undefined
+      return this.entry!.batch.leave()
+    })
   }
 
   override commit(): Effect.Effect<B, E | E2> {
     const known = this.core.known(this.key)
-    if (known !== undefined) return this.finish(known)
+    if (known !== undefined) return this.exitOf(known)
     return Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
       if (this.core.options.isAlone?.(fiber) === true) return this.alone()
       const runtime = () =>
         Runtime.make({ context: fiber.currentContext as never, runtimeFlags, fiberRefs: fiber.getFiberRefs() })
       return Effect.async((resume) => {
-        const joined = this.join({ runtime, settled: resume })
+        const joined = this.join({
+          runtime,
+          succeeded: (value) => resume(Exit.succeed(value)),
+          failed: (cause) => resume(Exit.failCause(cause))
+        })
         if ("leave" in joined) return joined.leave
         resume(joined)
       })
@@ -267,7 +272,11 @@ class Pending<K, A, E, B, E2> extends Effectable.Class<B, E | E2> implements Loa
   }
 
   private alone(): Effect.Effect<B, E | E2> {
-    return Effect.flatMap(this.core.find([this.key]), (found) => this.finish(optionOf(found, this.key)))
+    return Effect.flatMap(this.core.find([this.key]), (found) => this.exitOf(found.get(this.key) ?? null))
+  }
+
+  private exitOf(found: A | null): Exit.Exit<B, E2> {
+    return this.finish === undefined ? Exit.succeed(found as B) : this.finish(found)
   }
 }
 
@@ -282,7 +291,8 @@ export const isLoad = (effect: Effect.Effect<unknown, unknown>): effect is Load<
 export const make = <K, A, E = never>(run: Run<K, A, E>, options: Options = { keep: true }): Batcher<K, A, E> => {
   const core = new Core(run, options)
   return {
-    load: (key) => new Pending(core, key, Exit.succeed),
-    read: (key, finish) => new Pending(core, key, finish)
+    load: (key) => new Pending(core, key, (found) => Exit.succeed(Option.fromNullable(found))),
+    find: (key) => new Pending(core, key, undefined),
+    read: (key, finish) => new Pending(core, key, (found) => finish(Option.fromNullable(found)))
   }
 }

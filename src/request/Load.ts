@@ -1,3 +1,4 @@
+import type * as Cause from "effect/Cause"
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Runtime from "effect/Runtime"
@@ -28,9 +29,10 @@ export interface Opener {
   readonly opened?: (batch: Opened) => void
 }
 
-/** Who waits for a load without a fiber. */
+/** Who waits for a load without a fiber. Told once, of one of both. */
 export interface Caller<A, E> extends Opener {
-  readonly settled: (exit: Exit.Exit<A, E>) => void
+  readonly succeeded: (value: A) => void
+  readonly failed: (cause: Cause.Cause<E>) => void
 }
 
 /** A load by key: an Effect as any other. Who has no fiber need not make one: `join` waits without. */

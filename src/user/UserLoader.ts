@@ -17,13 +17,12 @@ export interface UserLoader {
 }
 
 const found = Option.match({ onNone: () => Exit.fail(new NotFound({ what: "User" })), onSome: Exit.succeed<User> })
-const foundOrNull = (user: Option.Option<User>) => Exit.succeed(Option.getOrNull(user))
 
 /** For resolvers that show a user. */
 export const make: Effect.Effect<UserLoader, never, Users> = Effect.map(Users, (users): UserLoader => {
   const batcher = (request: RequestContext) => memo(request, users, () => Batcher.make(users.byIds))
   return {
     load: (request, id) => batcher(request).read(id, found),
-    find: (request, id) => (id === null ? null : batcher(request).read(id, foundOrNull))
+    find: (request, id) => (id === null ? null : batcher(request).find(id))
   }
 })
