@@ -1,4 +1,5 @@
 import * as SqlClient from "@effect/sql/SqlClient"
+import * as Array from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -19,14 +20,17 @@ export type State = "ONLINE" | "AWAY" | "IN_INTERACTION" | "OFFLINE"
 
 /** Presences read from the store at once. */
 const readsAtOnce = 100
-/** Reports under way at once. */
-const reportsAtOnce = 32
+/** Reports under way at once. Those whose actor is in this process are over when they begin. */
+const reportsAtOnce = 1_000
 /** A heartbeat is spread over its time: thousands of actors in one turn would keep everybody else waiting. */
 const beatsPerHeartbeat = 50
 /** People whose signs of life wait to be told at most; what comes beyond is left to their next one. */
 export const touchedMax = 10_000
-/** A report that its actor has not taken by then, because it is moving to another node, is left to the next heartbeat. */
-const reportTimeout = "1 second"
+/**
+ * Reports that their actors have not taken by then, because they are moving to another node, are left to the next
+ * heartbeat. One timer for all that are under way: one each would cost as much as the report.
+ */
+const reportsTimeout = "1 second"
 
 /**
  * Who is there: the process of a socket tells the person's actor of it, and again at each heartbeat. All of it is told
@@ -70,17 +74,17 @@ export const layer = Layer.scoped(
     }
 
     const report = ([userId, active]: readonly [UserId, boolean]) =>
-      actors
-        .tell(userId)
-        .Report({ process, sockets: sockets.get(userId) ?? 0, active })
-        .pipe(Effect.timeout(reportTimeout), Effect.ignore)
+      Effect.ignore(actors.tell(userId).Report({ process, sockets: sockets.get(userId) ?? 0, active }))
 
     const reporting = Effect.gen(function* () {
       yield* work.await
       work.unsafeClose()
-      const all = [...due]
+      const all = Array.chunksOf(due, reportsAtOnce)
       due.clear()
-      yield* Effect.forEach(all, report, { concurrency: reportsAtOnce, discard: true })
+      for (const some of all) {
+        const reported = Effect.forEach(some, report, { concurrency: "unbounded", discard: true })
+        yield* Effect.timeoutOption(reported, reportsTimeout)
+      }
     })
 
     const heartbeat = Effect.gen(function* () {
