@@ -1,4 +1,5 @@
 import { createClient } from "graphql-ws"
+import { RetryBudget } from "../../src/actor/cluster/RetryBudget.ts"
 
 /** An answer with `errors`: what the first one says. */
 export class GraphqlFailure extends Error {
@@ -17,7 +18,18 @@ export class GraphqlFailure extends Error {
 export class Unreachable extends Error {}
 
 /** Time that a call may spend on tries after the first. */
-export const retryBudgetMillis = 60_000
+export const retryMillisMax = 60_000
+
+/** The longest pause before a try, and how often one who has no try left looks whether there is one. */
+const pauseMillisMax = 1_000
+const budgetMillis = 50
+
+/** Before the next try, `failures` after one another: longer each time, and not the same for all who failed together. */
+export const backoffMillis = (failures: number): number =>
+  Math.min(50 * 2 ** failures, pauseMillisMax) * (0.5 + Math.random() / 2)
+
+/** Tries after the first of all clients of this process: more would turn a server's failure into load. */
+const shared = new RetryBudget(() => performance.now())
 
 const pause = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))
 
@@ -35,11 +47,19 @@ export class Client {
   /** Tries after the first, over all calls. */
   retries = 0
   private readonly urls: ReadonlyArray<string>
+  private readonly budget: RetryBudget
+  private readonly patienceMillis: number
   private at = 0
 
-  constructor(urls: string | ReadonlyArray<string>, token?: string) {
+  constructor(
+    urls: string | ReadonlyArray<string>,
+    token?: string,
+    { budget = shared, patienceMillis = retryMillisMax } = {}
+  ) {
     this.urls = typeof urls === "string" ? [urls] : urls
     this.token = token
+    this.budget = budget
+    this.patienceMillis = patienceMillis
   }
 
   get url(): string {
@@ -78,18 +98,27 @@ export class Client {
     return answer.data
   }
 
-  /** Again with back-off while the server is away or says that a retry may help. For operations that may be repeated. */
+  /**
+   * Again with back-off while the server is away or says that a retry may help, as far as the budget of all goes. For
+   * operations that may be repeated.
+   */
   async call<A>(query: string, variables: Readonly<Record<string, unknown>> = {}): Promise<A> {
-    const until = performance.now() + retryBudgetMillis
-    for (let attempt = 0; ; attempt++) {
+    const until = performance.now() + this.patienceMillis
+    this.budget.earn()
+    for (let failures = 0; ; failures++) {
       try {
         return await this.once<A>(query, variables)
       } catch (error) {
         const again = error instanceof Unreachable || (error instanceof GraphqlFailure && error.retryable)
-        if (!again || performance.now() > until) throw error
-        this.retries++
+        if (!again) throw error
         const wait = error instanceof GraphqlFailure ? error.retryAfterMillis : 0
-        await pause(Math.max(wait, Math.min(50 * 2 ** attempt, 1_000)))
+        await pause(Math.max(wait, backoffMillis(failures)))
+        while (!this.budget.spend()) {
+          if (performance.now() > until) throw error
+          await pause(budgetMillis)
+        }
+        if (performance.now() > until) throw error
+        this.retries++
       }
     }
   }

@@ -1,4 +1,4 @@
-import { Client, GraphqlFailure } from "../kit/Client.ts"
+import { backoffMillis, Client, GraphqlFailure } from "../kit/Client.ts"
 
 /** A message as the API shows it. */
 export interface Said {
@@ -128,9 +128,6 @@ export interface History {
   readonly said: ReadonlyArray<Said>
 }
 
-/** A reader that stays on through lost connections: a new try after this long. */
-const resubscribeMillis = 200
-
 /** One made-up user of the public API. */
 export class Person {
   readonly client: Client
@@ -176,12 +173,14 @@ export class Person {
   watchInbox(onMatch: (told: Told) => void): void {
     const known = new Set<string>()
     let stopped = false
+    let failures = 0
     const listen = (): void => {
       if (stopped) return
       const { close, drop } = this.client.listen<InboxEvent>(
         inbox,
         {},
         (event) => {
+          failures = 0
           const interaction = event.match?.interaction
           if (interaction === undefined || known.has(interaction.id)) return
           known.add(interaction.id)
@@ -189,7 +188,7 @@ export class Person {
           this.matches.push(told)
           onMatch(told)
         },
-        () => setTimeout(listen, resubscribeMillis)
+        () => setTimeout(listen, backoffMillis(failures++))
       )
       this.cut = drop
       this.stop = () => {

@@ -1,3 +1,4 @@
+import { backoffMillis } from "../kit/Client.ts"
 import type { Person, Said } from "./Person.ts"
 
 const events = /* GraphQL */ `
@@ -54,6 +55,8 @@ export class Reader {
   ended = false
   private lastSeq = 0
   private away = 0
+  /** Connections in a row over which nothing came. */
+  private failures = 0
   private stopped = false
   private connection: { readonly close: () => void; readonly drop: () => void } | undefined
   private readonly person: Person
@@ -85,13 +88,14 @@ export class Reader {
         if (this.away === 0) this.away = performance.now()
         else if (performance.now() - this.away > awayMillisMax) return
         this.reconnects++
-        setTimeout(() => this.connect(), 20)
+        setTimeout(() => this.connect(), backoffMillis(this.failures++))
       }
     )
   }
 
   private take(event: Event): void {
     this.away = 0
+    this.failures = 0
     if (event.seq === undefined) return
     if (event.seq !== this.lastSeq + 1) this.wrong.push({ after: this.lastSeq, got: event.seq })
     this.lastSeq = Math.max(this.lastSeq, event.seq)

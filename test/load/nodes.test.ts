@@ -3,7 +3,7 @@ import { lastJson, runCommand } from "../kit/command.ts"
 import { conversationsFile } from "../kit/conversations.ts"
 
 test("a replay over nodes of which one is killed loses, doubles, reorders and changes nothing", async () => {
-  const options = ["--nodes", "2", "--kill-every", "3", "--interactions", "5", "--seed", "3"]
+  const options = ["--nodes", "2", "--kill-every", "3", "--interactions", "5", "--seed", "3", "--pace", "500"]
   const { code, stdout, stderr } = await runCommand(
     [process.execPath, "test/load/replay.ts", "--file", conversationsFile(), ...options],
     {},
