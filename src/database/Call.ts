@@ -40,7 +40,7 @@ export interface Asker<A> {
 
 /** SQLSTATE query_canceled, as if the server's own time limit had stopped it. */
 const late = () => {
-  const message = "The time for this statement, or of the request that asked for it, is over"
+  const message = "The time for this statement is over"
   return new SqlError({ message, cause: Object.assign(new Error(message), { code: "57014" }) })
 }
 

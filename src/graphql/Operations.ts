@@ -88,11 +88,6 @@ const traced = <A>(operation: Operation, { trace }: RequestContext, effect: Effe
   )
 }
 
-interface Time {
-  readonly clock: Clock.Clock
-  readonly stopwatch: () => number
-}
-
 type Begun = ExecutionResult | Effect.Effect<ExecutionResult>
 
 const effectOf = (begun: Begun): Effect.Effect<ExecutionResult> =>
@@ -119,7 +114,6 @@ export const make = (
     mutation: seriesOf(OperationTypeNode.MUTATION),
     subscription: seriesOf(OperationTypeNode.SUBSCRIPTION)
   }
-  const timeoutMillis = Duration.toMillis(http.requestTimeout)
   const slowMillis = http.slowRequestLog ? Duration.toMillis(http.slowRequestThreshold) : Infinity
 
   const noted = (operation: Operation, result: ExecutionResult, millis: number, count: QueryCount): Begun => {
@@ -152,35 +146,36 @@ export const make = (
 
   const measured = (
     runtime: Runtime.Runtime<never>,
-    time: Time,
+    elapsed: () => number,
     operation: Operation,
     variables: Variables,
     request: RequestContext
   ): Begun => {
-    const begun = time.stopwatch()
+    const begun = elapsed()
     const count = new QueryCount()
-    const budget = { count, deadline: time.clock.unsafeCurrentTimeMillis() + timeoutMillis }
     const end = (answer: ExecutionResult): Begun => {
       const result = preset === "test" ? QueryBudget.enforce(operation, count, answer) : answer
-      const millis = time.stopwatch() - begun
+      const millis = elapsed() - begun
       return result.errors === undefined
         ? record(operation, result, millis, count)
         : Effect.flatMap(Run.presented(result), (told) => effectOf(record(operation, told, millis, count)))
     }
-    const executed = Run.start(runtime, request, (of) => operation.execute(of, variables), { budget })
+    const executed = Run.start(runtime, request, (of) => operation.execute(of, variables), { count })
     return Effect.isEffect(executed) ? Effect.flatMap(executed, (answer) => effectOf(end(answer))) : end(executed)
   }
 
   const runIn: Operations["runIn"] = (runtime) => {
     const services = FiberRefs.getOrDefault(runtime.fiberRefs, DefaultServices.currentServices)
     const clock = Context.get(services, Clock.Clock)
-    const time: Time = { clock, stopwatch: stopwatch(clock) }
+    const elapsed = stopwatch(clock)
     const tracer = Context.get(services, Tracer.Tracer)
     const isTracing = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentTracerEnabled)
     const untraced = isTracing ? Runtime.setFiberRef(runtime, FiberRef.currentTracerEnabled, false) : runtime
     return (operation, variables, request) => {
-      if (!isTracing || !isSampled(request, tracer)) return measured(untraced, time, operation, variables, request)
-      const all = Effect.flatMap(Run.here, (inSpan) => effectOf(measured(inSpan, time, operation, variables, request)))
+      if (!isTracing || !isSampled(request, tracer)) return measured(untraced, elapsed, operation, variables, request)
+      const all = Effect.flatMap(Run.here, (inSpan) =>
+        effectOf(measured(inSpan, elapsed, operation, variables, request))
+      )
       return traced(operation, request, all)
     }
   }

@@ -10,7 +10,6 @@ import type * as Scope from "effect/Scope"
 import type { ExecutionResult } from "graphql"
 import type { QueryCount } from "../database/QueryCount.ts"
 import { currentQueryCount } from "../database/QueryCount.ts"
-import * as Deadline from "../request/Deadline.ts"
 import * as Failures from "./Failures.ts"
 import type { Wake } from "./Feed.ts"
 import type { RequestContext } from "./Part.ts"
@@ -21,9 +20,10 @@ export interface Run {
   readonly runtime: Runtime.Runtime<never>
   /** What resolvers wait for or have waited for; left when the execution is interrupted. */
   readonly pending: Array<Pending>
-  /** `runtime` by field: there the statements of a field are counted under its name, and the deadline is in force. */
+  /** `runtime` by field: there the statements of a field are counted under its name. */
   readonly fields: Map<string, Runtime.Runtime<never>>
-  readonly budget: Budget | undefined
+  /** What the operation asks of the database; its fields are counted apart. */
+  readonly count: QueryCount | undefined
   /** The subscription that this execution opens. */
   readonly opening: Opening | undefined
 }
@@ -32,12 +32,6 @@ export interface Run {
 export interface Opening {
   readonly scope: Scope.Scope
   readonly wake: Wake
-}
-
-/** What one operation may use, and has used. `deadline`: milliseconds since the epoch. */
-export interface Budget {
-  readonly count: QueryCount
-  readonly deadline: number
 }
 
 /** A fiber of a resolver, or a load without one. */
@@ -59,20 +53,18 @@ const valueOf = <A>(exit: Exit.Exit<A, unknown>): A => {
 }
 
 /** Where the Effect of a resolver of the field runs. By field only: each change of a fiber's references copies them all. */
-export const runtimeOf = ({ budget, fields, runtime }: Run, field: string): Runtime.Runtime<never> => {
-  if (budget === undefined) return runtime
+export const runtimeOf = ({ count, fields, runtime }: Run, field: string): Runtime.Runtime<never> => {
+  if (count === undefined) return runtime
   const made = fields.get(field)
   if (made !== undefined) return made
   const { context, fiberRefs, runtimeFlags } = runtime
-  const deadline = Math.min(budget.deadline, FiberRefs.getOrDefault(fiberRefs, Deadline.current))
   const own = Runtime.make({
     context,
     runtimeFlags,
-    fiberRefs: FiberRefs.updateManyAs(fiberRefs, {
-      entries: [
-        [currentQueryCount, [[FiberId.none, budget.count.of(field)]]],
-        [Deadline.current, [[FiberId.none, deadline]]]
-      ]
+    fiberRefs: FiberRefs.updateAs(fiberRefs, {
+      fiberId: FiberId.none,
+      fiberRef: currentQueryCount,
+      value: count.of(field)
     })
   })
   fields.set(field, own)
@@ -135,7 +127,7 @@ export const here: Effect.Effect<Runtime.Runtime<never>> = Effect.withFiberRunti
 )
 
 interface Options {
-  readonly budget?: Budget
+  readonly count?: QueryCount
   readonly opening?: Opening
 }
 
@@ -147,9 +139,9 @@ export const start = <A extends object>(
   runtime: Runtime.Runtime<never>,
   request: RequestContext,
   begun: (run: Run) => A | Late<A> | PromiseLike<A>,
-  { budget, opening }: Options = {}
+  { count, opening }: Options = {}
 ): A | Effect.Effect<A> => {
-  const run: Run = { request, runtime, pending: [], fields: new Map(), budget, opening }
+  const run: Run = { request, runtime, pending: [], fields: new Map(), count, opening }
   const result = begun(run)
   return isLate(result) || isPromise(result) ? awaited(result as Late<A>, run) : (result as A)
 }

@@ -1,4 +1,3 @@
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
@@ -6,8 +5,9 @@ import { BadRequest, DeadlineExceeded } from "../errors.ts"
 import type { Incoming } from "./Incoming.ts"
 
 /**
- * When the request that this fiber works for has to be answered, in milliseconds since the epoch; Infinity without one. A
- * fiber that is forked starts without: it is interrupted with the request, or it is to outlive it.
+ * When what this fiber asks of the database must have ended, in milliseconds since the epoch; Infinity without such a time.
+ * A fiber that is forked starts without. What works for a request needs none: it is interrupted when the request's time is
+ * over, which cancels its statements. This is for what outlives its request.
  */
 export const current: FiberRef.FiberRef<number> = FiberRef.unsafeMake(Infinity, { fork: () => Infinity })
 
@@ -15,17 +15,15 @@ export const current: FiberRef.FiberRef<number> = FiberRef.unsafeMake(Infinity, 
 export const locally = <A, E, R>(effect: Effect.Effect<A, E, R>, deadline: number): Effect.Effect<A, E, R> =>
   Effect.locallyWith(effect, current, (outer) => Math.min(outer, deadline))
 
-/** Ends `effect` with DeadlineExceeded after so long, and tells what it runs when that is. */
+/** Interrupts `effect` after so long, which is DeadlineExceeded. */
 export const within = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   timeoutMillis: number
 ): Effect.Effect<A, E | DeadlineExceeded, R> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    Effect.timeoutFail(locally(effect, now + timeoutMillis), {
-      duration: timeoutMillis,
-      onTimeout: () => new DeadlineExceeded({ timeoutMillis })
-    })
-  )
+  Effect.timeoutFail(effect, {
+    duration: timeoutMillis,
+    onTimeout: () => new DeadlineExceeded({ timeoutMillis })
+  })
 
 /** The header by which a client says how many milliseconds it waits, as the Connect protocol has it. */
 export const header = "connect-timeout-ms"

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import * as TestClock from "effect/TestClock"
 import { BadRequest } from "../../src/errors.ts"
 import * as Deadline from "../../src/request/Deadline.ts"
@@ -26,15 +27,21 @@ test("a time that is none is told to be wrong", () => {
     expect(timeoutOf(given)).toBeInstanceOf(BadRequest)
 })
 
-it("what is not done in time ends with the typed error, and has known its deadline", () =>
+it("what is not done in time is interrupted and ends with the typed error", () =>
   Effect.gen(function* () {
-    let known = 0
-    const work = Effect.zipRight(
-      Effect.withFiberRuntime<void>((fiber) => Effect.sync(() => void (known = fiber.getFiberRef(Deadline.current)))),
-      Effect.never
-    )
+    let interrupted = false
+    const work = Effect.onInterrupt(Effect.never, () => Effect.sync(() => void (interrupted = true)))
     const fiber = yield* Effect.fork(Effect.flip(Deadline.within(work, 250)))
-    yield* TestClock.adjust("250 millis")
+    yield* TestClock.adjust("249 millis")
+    expect(interrupted).toBe(false)
+    yield* TestClock.adjust("1 millis")
     expect(yield* Fiber.join(fiber)).toMatchObject({ _tag: "DeadlineExceeded", timeoutMillis: 250 })
-    expect(known).toBe(250)
+    expect(interrupted).toBe(true)
+  }))
+
+it("a deadline holds for the fiber that it is set in, unless an earlier one does, and not for what it forks", () =>
+  Effect.gen(function* () {
+    const current = FiberRef.get(Deadline.current)
+    const all = Effect.all([current, Deadline.locally(current, 50), Effect.flatMap(Effect.fork(current), Fiber.join)])
+    expect(yield* Deadline.locally(all, 100)).toEqual([100, 50, Infinity])
   }))
