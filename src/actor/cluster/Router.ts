@@ -102,7 +102,7 @@ interface Parts {
 }
 
 /** Brings each call to the node that has its actor, as often as is needed and safe. */
-class Router {
+export class Router {
   readonly parts: Parts
   /** Calls that wait for a node, or for their next attempt. */
   readonly waiting = new Set<Call>()
@@ -203,8 +203,6 @@ class Router {
     links.send(node, call)
   }
 }
-
-export type { Router }
 
 /** `serves` says whether this process serves the type. */
 export const make = (serves: (definition: Definition) => boolean) =>
