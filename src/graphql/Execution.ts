@@ -1,5 +1,5 @@
 import type * as Cause from "effect/Cause"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Runtime from "effect/Runtime"
 import type { ExecutionResult, GraphQLError } from "graphql"
@@ -7,7 +7,7 @@ import { locatedError } from "graphql"
 import type { Caller, Opened } from "../request/Batcher.ts"
 import * as Batcher from "../request/Batcher.ts"
 import * as Failures from "./Failures.ts"
-import type { FieldPlan, ObjectPlan } from "./Plan.ts"
+import { type FieldPlan, type ObjectPlan, shown } from "./Plan.ts"
 import * as Run from "./Run.ts"
 
 /** An object of the answer by key, or a list by index. */
@@ -56,7 +56,9 @@ export class Execution {
     let index = 0
     const goOn = (): void => {
       while (index < fields.length && !place.isGone) {
-        fields[index++]!.run(this, root, data, place)
+        const field = fields[index++]!
+        const value = field.value(this, root, data)
+        if (value !== shown) field.settle(this, value, data, place)
         if (isSerial && this.isWaiting()) {
           this.next = goOn
           return
@@ -78,10 +80,9 @@ export class Execution {
     this.done = done
   }
 
-  /** What a resolver returned: its value, or an Effect of it, which needs no fiber where it is done or a load. */
-  settle(field: FieldPlan, value: unknown, into: Container, owner: Place): void {
-    if (!Effect.isEffect(value)) return field.deliver(this, value, into, owner)
-    const begun = this.begin(new Waiting(this, field, into, owner), value as Effect.Effect<unknown, unknown>)
+  /** Waits for the Effect that a resolver returned. It needs no fiber where it is done or a load. */
+  wait(field: FieldPlan, effect: Effect.Effect<unknown, unknown>, into: Container, owner: Place): void {
+    const begun = this.begin(new Waiting(this, field, into, owner), effect)
     if (begun === undefined) {
       this.waiting++
       // Its place among the keys of the object.
@@ -132,19 +133,6 @@ export class Execution {
 
   failed(field: FieldPlan, cause: Cause.Cause<unknown>, into: Container, owner: Place): void {
     this.fail(Failures.fromCause(cause), field, into, field.key, owner, field.isNullable)
-  }
-
-  object(
-    plan: ObjectPlan,
-    value: unknown,
-    into: Container,
-    key: string | number,
-    owner: Place,
-    isNullable: boolean
-  ): void {
-    const object = plan.object()
-    into[key] = object
-    plan.run(this, value, object, { owner, into, key, isNullable, isGone: false })
   }
 
   list(into: Container, key: string | number, owner: Place, isNullable: boolean) {

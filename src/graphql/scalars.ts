@@ -18,6 +18,22 @@ const text = (name: string, valid: (value: string) => boolean, expected: string)
 
 const isTime = (value: string): boolean => rfc3339.test(value) && !Number.isNaN(Date.parse(value))
 
+/** Times that are remembered as text; when there are more, all are forgotten. */
+export const rememberedMax = 4_096
+
+const remembered = new Map<number, string>()
+
+/** What two people read in a talk are the same times: remembering them costs a third of writing them again. */
+const timeText = (time: Date): string => {
+  const millis = time.getTime()
+  const known = remembered.get(millis)
+  if (known !== undefined) return known
+  const made = time.toISOString()
+  if (remembered.size >= rememberedMax) remembered.clear()
+  remembered.set(millis, made)
+  return made
+}
+
 const opaque = (name: string): GraphQLScalarType =>
   new GraphQLScalarType({ name, serialize: String, ...text(name, () => true, "is a string") })
 
@@ -28,7 +44,7 @@ const opaque = (name: string): GraphQLScalarType =>
 export const scalars: Readonly<Record<string, GraphQLScalarType>> = {
   DateTime: new GraphQLScalarType({
     name: "DateTime",
-    serialize: (value) => (value instanceof Date ? value.toISOString() : refuse("DateTime is not a Date")),
+    serialize: (value) => (value instanceof Date ? timeText(value) : refuse("DateTime is not a Date")),
     ...text("DateTime", isTime, "is RFC 3339 text such as 2026-01-31T12:00:00.000Z")
   }),
   Cursor: opaque("Cursor"),
