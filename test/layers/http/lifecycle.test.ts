@@ -170,6 +170,47 @@ it.live("a request whose client has gone is interrupted", () =>
   })
 )
 
+it.live("whenever clients go away, each gives its place back", () =>
+  Effect.gen(function* () {
+    const scope = yield* Scope.make()
+    const places = 2
+    const context = yield* Layer.buildWithScope(
+      server((settings) => ({
+        ...http({ drainTimeout: Duration.millis(50) })(settings),
+        overload: { ...settings.overload, placesMin: places, placesMax: places }
+      })),
+      scope
+    )
+    const { url } = Context.get(context, Http.Address)
+    const stuck = "mutation { leaveQueue }"
+    // Some are let in and some wait; each goes at another moment, from before it has come to long after.
+    yield* Effect.forEach(
+      Array.from({ length: 300 }, (_, n) => n),
+      (n) => {
+        const abort = new AbortController()
+        return Effect.zipRight(
+          Effect.zipRight(
+            Effect.sync(() => void setTimeout(() => abort.abort(), (n * 7) % 20)),
+            post(url, stuck, abort.signal)
+          ),
+          n % 3 === 0 ? post(url, "{ queueStats { waiting } }") : Effect.void
+        )
+      },
+      { concurrency: 12, discard: true }
+    )
+    const held = yield* Effect.replicateEffect(Effect.fork(post(url, stuck)), places)
+    // Nobody else finds a place now, and those two have theirs.
+    yield* Effect.repeat(post(url, "{ queueStats { waiting } }"), {
+      until: ({ status }) => status === 503,
+      schedule: Schedule.spaced("5 millis")
+    }).pipe(Effect.timeout("5 seconds"))
+    yield* Effect.sleep("100 millis")
+    for (const fiber of held) expect(Option.isNone(yield* Fiber.poll(fiber))).toBe(true)
+    yield* Scope.close(scope, Exit.void)
+    for (const { status } of yield* Fiber.joinAll(held)) expect(status).toBe(503)
+  })
+)
+
 it.live("a port in use is named with what to do about it", () =>
   Effect.gen(function* () {
     const { url, stop } = yield* start({})
