@@ -2,22 +2,15 @@
  * The whole application as one bundle, with its own Postgres: how long a message takes to its readers, what the process
  * holds in memory under load, and what 10,000 people hold who wait.
  */
-import { randomBytes } from "node:crypto"
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import Pg from "pg"
-import * as DataDir from "../../layers/database/DataDir.ts"
-import * as EmbeddedPostgres from "../../layers/database/EmbeddedPostgres.ts"
-import * as Ids from "../../src/domain/Ids.ts"
-import * as Token from "../../src/session/Token.ts"
-import { bundle, load, rssMegabytes, start, type Started, stop } from "./load.ts"
+import { deadlineMillis, generating, sum } from "../overload/load.ts"
+import * as People from "../overload/people.ts"
+import { bundle, rssMegabytes, start, type Started, stop } from "./load.ts"
 import type { Part } from "./surface.ts"
 
 /** Each has two people with one socket each. */
 const talksHeard = 500
-/** Messages of the talk that is read under load. */
-const messagesRead = 20
-/** Requests under load that may be refused: all but a few must be answered, or it is refusals that are measured. */
-const refusedShareMax = 0.01
 const idleSubscriptions = 10_000
 /** From when all are there until they count as idle: the engine collects what their coming left behind. */
 const settleMillis = 30_000
@@ -27,52 +20,12 @@ export interface Talk {
   readonly tokens: readonly [string, string]
 }
 
-const uuid = (): string => {
-  const hex = randomBytes(16).toString("hex")
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`
-}
-
-const connection = async (dataDir: string): Promise<Pg.Client> => {
-  const holder = DataDir.holderOf(dataDir)
-  if (holder?.socketFolder === undefined) throw new Error("The bench needs the embedded Postgres")
-  const address = EmbeddedPostgres.addressOf(holder.socketFolder)
-  const client = new Pg.Client({
-    host: holder.socketFolder,
-    port: "port" in address ? address.port : 5_432,
-    user: "user" in address ? address.user : "postgres",
-    database: "database" in address ? address.database : "postgres"
-  })
-  await client.connect()
-  return client
-}
-
-/** People who talk in pairs, with a session each, written by hand: nobody waits for a password's hash. */
-const people = async (dataDir: string, talks: number): Promise<ReadonlyArray<Talk>> => {
-  const client = await connection(dataDir)
-  const interactions = Array.from({ length: talks }, uuid)
-  const users = Array.from({ length: talks * 2 }, uuid)
-  const tokens = users.map(() => randomBytes(32).toString("base64url"))
-  await client.query("insert into interactions (id, started_at) select unnest($1::uuid[]), now()", [interactions])
-  await client.query(
-    `insert into users (id, handle, display_name, created_at, updated_at)
-     select id, 'p_' || n, 'p_' || n, now(), now() from unnest($1::uuid[]) with ordinality as u (id, n)`,
-    [users]
-  )
-  await client.query(
-    `insert into participants (interaction_id, user_id, joined_at)
-     select i, u, now() from unnest($1::uuid[], $2::uuid[]) as p (i, u)`,
-    [users.map((_, n) => interactions[n >> 1]), users]
-  )
-  await client.query(
-    `insert into sessions (id, user_id, token_hash, created_at, last_used_at, expires_at, absolute_expires_at)
-     select id, u, h, now(), now(), now() + interval '1 day', now() + interval '1 day'
-     from unnest($1::uuid[], $2::uuid[], $3::bytea[]) as s (id, u, h)`,
-    [users.map(uuid), users, tokens.map((token) => Token.bytes(Token.hash(token)))]
-  )
-  await client.end()
-  return interactions.map((id, n) => ({
-    interactionId: Ids.toGlobal("Interaction", id),
-    tokens: [tokens[n * 2]!, tokens[n * 2 + 1]!]
+/** People who talk in pairs, written by hand: nobody waits for a password's hash. */
+const talking = async (dataDir: string, pairs: number): Promise<ReadonlyArray<Talk>> => {
+  const { people } = await People.make(People.embeddedIn(dataDir), { pairs, messagesEach: 0, leaving: 0 })
+  return Array.from({ length: pairs }, (_, n) => ({
+    interactionId: people[2 * n]!.interactionId,
+    tokens: [people[2 * n]!.token, people[2 * n + 1]!.token] as const
   }))
 }
 
@@ -93,49 +46,45 @@ const begin = (program: string, input: unknown) => {
   return { said, end: () => child.kill() }
 }
 
-/** Words in the first of the talks, as each page of them is read. */
-const say = async (dataDir: string, talk: Talk): Promise<void> => {
-  const client = await connection(dataDir)
-  await client.query(
-    `insert into messages (id, interaction_id, seq, sender_id, client_key, body, body_hash, created_at)
-     select gen_random_uuid(), p.interaction_id, seq, p.user_id, 'said-' || seq,
-       'Did you know that in the sixties the top bowlers made more than the top players? ' || seq, decode(md5('x'), 'hex'), now()
-     from generate_series(1, $2) as seq
-     join lateral (select * from participants where interaction_id = $1 order by user_id offset seq % 2 limit 1) as p on true`,
-    [Ids.fromGlobal(talk.interactionId)!.uuid, messagesRead]
-  )
-  await client.query("update interactions set last_seq = $2 where id = $1", [
-    Ids.fromGlobal(talk.interactionId)!.uuid,
-    messagesRead
-  ])
-  await client.end()
-}
-
 /** Subscriptions to the inbox that the server says it has. */
 const inboxes = async (url: string): Promise<number> => {
   const text = await (await fetch(`${url}/metrics`)).text()
   return Number(/socket_subscriptions\{field="inbox"\} (\d+)/.exec(text)?.[1] ?? 0)
 }
 
-const loaded = async (gateway: Started, url: string, talk: Talk): Promise<number> => {
-  const query = `query ($id: ID!) { interaction(id: $id) { id messages(first: 20) { edges { cursor node {
-    id seq body createdAt sender { id handle displayName } } } } } }`
-  const messages = JSON.stringify({ query, variables: { id: talk.interactionId } })
-  const user = JSON.stringify({ query: `{ user(handle: "p_11") { id handle displayName bio } }` })
-  let rss = 0
+/** What a process holds, and what of it is its own: not a page of a file that others may share. Megabytes. */
+interface Held {
+  readonly resident: number
+  readonly own: number
+}
+
+const held = (pid: number): Held => {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8")
+  const megabytes = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)![1]) / 1_024
+  return { resident: megabytes("VmRSS"), own: megabytes("RssAnon") }
+}
+
+/** Of the requests of a load at least so many get what they ask, or it measures refusals, which cost next to nothing. */
+const goodShareMin = 0.9
+
+/**
+ * The most that the process holds while 64 connections ask without a pause, as the people of the overload bench do: reads,
+ * messages, searches and who signs out, within everybody's limits.
+ */
+const loaded = async (gateway: Started, url: string, dataDir: string): Promise<Held> => {
+  const people = await People.make(People.embeddedIn(dataDir))
+  let most = held(gateway.pid)
   const watch = setInterval(() => {
-    rss = Math.max(rss, rssMegabytes(gateway.pid))
+    const now = held(gateway.pid)
+    if (now.resident > most.resident) most = now
   }, 100)
-  const target = { url: `${url}/graphql`, pid: gateway.pid }
-  const headers = [`authorization: Bearer ${talk.tokens[0]}`]
-  // Cold, it refuses whoever would wait for too long.
-  await load(target, 3, messages, headers)
-  for (let n = 0; n < 4; n++) {
-    const { answered, failed } = await load(target, 3, n % 2 === 0 ? messages : user, headers)
-    if (failed > answered * refusedShareMax) throw new Error(`${failed} of ${answered} requests were refused`)
+  for (let seed = 1; seed <= 4; seed++) {
+    const { seen } = await generating({ ...people, url, seed, connections: 64, seconds: 3, deadlineMillis })
+    const share = sum(seen, "good") / sum(seen, "offered")
+    if (!(share >= goodShareMin)) throw new Error(`Only ${share} of the requests were answered well`)
   }
   clearInterval(watch)
-  return rss
+  return most
 }
 
 /** Memory of a process that did nothing else, so that what is measured is what waits. */
@@ -151,12 +100,11 @@ const waiting = async (url: string, gateway: Started, talks: ReadonlyArray<Talk>
   return megabytes
 }
 
-/** The whole application as one bundle with its own Postgres, and people in it who talk. */
+/** The whole application as one bundle with its own Postgres, as it would be deployed. */
 const withGateway = async <A>(
   name: string,
   folder: string,
-  talks: number,
-  use: (url: string, gateway: Started, talks: ReadonlyArray<Talk>, dataDir: string) => Promise<A>,
+  use: (url: string, gateway: Started, dataDir: string) => Promise<A>,
   env: Readonly<Record<string, string>> = {}
 ): Promise<A> => {
   const dataDir = join(folder, name)
@@ -165,22 +113,21 @@ const withGateway = async <A>(
     PORT: "0",
     DATA_DIR: dataDir,
     LOG_LEVEL: "Warning",
-    // The readers and writers of the bench come from addresses of their own.
+    // Who signs out has many sessions, and everybody comes from an address of their own.
+    SESSIONS_PER_USER: "1000",
     TRUSTED_PROXIES: "127.0.0.1",
     ...env
   })
-  const made = await use(/http:\S+/.exec(gateway.lines[0]!)![0], gateway, await people(dataDir, talks), dataDir)
+  const made = await use(/http:\S+/.exec(gateway.lines[0]!)![0], gateway, dataDir)
   await stop(gateway)
   return made
 }
 
 const fanout: Part = async ({ folder }) => {
-  const heard = await withGateway(
-    "fanout",
-    folder,
-    talksHeard,
-    (url, _, talks) => begin("fanout.ts", { url, talks }).said
-  )
+  const heard = await withGateway("fanout", folder, async (url, _, dataDir) => {
+    const talks = await talking(dataDir, talksHeard)
+    return begin("fanout.ts", { url, talks }).said
+  })
   return {
     fanout_delivery_millis_p99: heard["p99"]!,
     fanout_delivery_millis_p50: heard["p50"]!,
@@ -190,24 +137,25 @@ const fanout: Part = async ({ folder }) => {
   }
 }
 
-/** One person asks for all, as fast as they are answered: nobody's limit, and no overload. */
-const unlimited = { ENABLE_RATE_LIMIT: "false", CONCURRENCY_DELAY: "10000" }
+/** The memory that each program of compose.yaml has, which its engine is told too. */
+const containerBytes = 512 * 1_024 * 1_024
 
-const memory: Part = async ({ folder }) => ({
-  gateway_rss_megabytes: await withGateway(
-    "memory",
-    folder,
-    talksHeard,
-    async (url, gateway, [talk], dataDir) => {
-      await say(dataDir, talk!)
-      return loaded(gateway, url, talk!)
-    },
-    unlimited
-  )
-})
+const memory: Part = async ({ folder }) => {
+  const measure = (name: string, env: Readonly<Record<string, string>>) =>
+    withGateway(name, folder, (url, gateway, dataDir) => loaded(gateway, url, dataDir), env)
+  const deployed = await measure("memory", { BUN_JSC_forceRAMSize: String(containerBytes) })
+  const untold = await measure("memory-untold", {})
+  return {
+    gateway_rss_megabytes: deployed.resident,
+    gateway_own_megabytes: deployed.own,
+    gateway_untold_rss_megabytes: untold.resident
+  }
+}
 
 const idle: Part = async ({ folder }) => {
-  const megabytes = await withGateway("idle", folder, idleSubscriptions / 2, waiting)
+  const megabytes = await withGateway("idle", folder, async (url, gateway, dataDir) =>
+    waiting(url, gateway, await talking(dataDir, idleSubscriptions / 2))
+  )
   return { idle_10k_mb: megabytes, idle_subscription_kb: (megabytes * 1_024) / idleSubscriptions }
 }
 

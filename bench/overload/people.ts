@@ -6,10 +6,16 @@ import * as EmbeddedPostgres from "../../layers/database/EmbeddedPostgres.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import * as Token from "../../src/session/Token.ts"
 
-const pairs = 300
-const messagesEach = 30
-/** Sessions that are there to be signed out. */
-const leaving = 4_000
+export interface Crowd {
+  readonly pairs: number
+  /** Said in each talk already. */
+  readonly messagesEach: number
+  /** Sessions that are there to be signed out. */
+  readonly leaving: number
+}
+
+/** Six hundred people in three hundred talks of thirty messages. */
+const usual: Crowd = { pairs: 300, messagesEach: 30, leaving: 4_000 }
 
 export interface Person {
   readonly handle: string
@@ -41,8 +47,11 @@ export const embeddedIn = (dataDir: string): Pg.ClientConfig => {
   }
 }
 
-/** Six hundred people in three hundred talks of thirty messages. */
-export const make = async (database: Pg.ClientConfig): Promise<People> => {
+/** Everybody in the order of their talks, so that the two of a talk are next to each other. */
+export const make = async (
+  database: Pg.ClientConfig,
+  { leaving, messagesEach, pairs }: Crowd = usual
+): Promise<People> => {
   const client = new Pg.Client(database)
   await client.connect()
   const interactions = Array.from({ length: pairs }, uuid)
