@@ -109,18 +109,17 @@ class Request_ implements Arriving {
   readonly #request: Request
   readonly #server: Server
   #peer: string | undefined
+  readonly method: string
   readonly path: string
   readonly secure = false
   constructor(request: Request, server: Server, path: string) {
     this.#request = request
     this.#server = server
+    this.method = request.method
     this.path = path
   }
   get search(): string {
     return searchOf(this.#request.url)
-  }
-  get method(): string {
-    return this.#request.method
   }
   /** Asked of the kernel, which costs as much as reading the request: once. */
   get peer(): string {
@@ -188,10 +187,10 @@ const upgrade = (incoming: Arriving, request: Request, server: Server, serving: 
 export const serve = (serving: Serving, options: Options): Effect.Effect<Bound, StartupError, Scope.Scope> => {
   const handle = (request: Request, server: Server, path: string) => {
     const incoming = new Request_(request, server, path)
-    if (path === options.socketPath && incoming.header("upgrade")?.toLowerCase() === "websocket") {
-      return upgrade(incoming, request, server, serving)
-    }
-    return serving.answer(incoming, toResponse)
+    const mayUpgrade = path === options.socketPath && incoming.method === "GET"
+    return mayUpgrade && incoming.header("upgrade")?.toLowerCase() === "websocket"
+      ? upgrade(incoming, request, server, serving)
+      : serving.answer(incoming, toResponse)
   }
   return Effect.map(
     Effect.acquireRelease(

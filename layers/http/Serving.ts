@@ -173,7 +173,7 @@ export const requests = (
     })
     yield* Supervised.fork({
       name: "request deadlines",
-      effect: Effect.repeat(checkDeadlines, Schedule.spaced(deadlineCheckInterval))
+      effect: Effect.forever(Effect.zipRight(checkDeadlines, Effect.sleep(deadlineCheckInterval)))
     })
 
     return {

@@ -2,7 +2,6 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Supervised from "../actor/Supervised.ts"
 import type { Shape } from "../config/Settings.ts"
@@ -151,7 +150,7 @@ export const make = (overload: Shape["overload"]): Effect.Effect<Admission, neve
     })
     yield* Supervised.fork({
       name: "admission",
-      effect: Effect.repeat(watch, Schedule.spaced(watchMillis))
+      effect: Effect.forever(Effect.zipRight(watch, Effect.sleep(watchMillis)))
     })
 
     return {

@@ -5,7 +5,7 @@ import type { RequestContext } from "../graphql/Part.ts"
 import * as answers from "./answers.ts"
 import * as Client from "./Client.ts"
 import * as Deadline from "./Deadline.ts"
-import { type Encoding, negotiate as negotiateEncoding } from "./encoding.ts"
+import { compressOverBytes, type Encoding, negotiate as negotiateEncoding } from "./encoding.ts"
 import type { Identity } from "./Gate.ts"
 import type { Answer, Incoming } from "./Incoming.ts"
 import type { MediaType } from "./mediaType.ts"
@@ -16,7 +16,6 @@ import { isJson } from "./Parameters.ts"
 export interface Asking {
   readonly incoming: Incoming
   readonly mediaType: MediaType
-  readonly encoding: Encoding | undefined
   readonly address: string
   readonly secure: boolean
   readonly token: string | undefined
@@ -48,7 +47,6 @@ export const asked = (
   return {
     incoming,
     mediaType,
-    encoding: negotiateEncoding(incoming.header("accept-encoding")),
     address: Client.addressOf(incoming, http),
     secure: Client.isSecure(incoming, http),
     token,
@@ -56,6 +54,10 @@ export const asked = (
     timeoutMillis
   }
 }
+
+/** The encoding for an answer of this many bytes, or characters; undefined: as it is. */
+export const encodingOf = ({ incoming }: Asking, length: number): Encoding | undefined =>
+  length < compressOverBytes ? undefined : negotiateEncoding(incoming.header("accept-encoding"))
 
 /** What resolvers know of the request; what few of them ask for is made when they do. */
 export class HttpContext implements RequestContext {

@@ -15,9 +15,9 @@ import type { Operation, Refused } from "../graphql/Prepared.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import type { Admission } from "./Admission.ts"
 import * as answers from "./answers.ts"
-import { type Asking, asked, HttpContext, refuse } from "./Asking.ts"
+import { type Asking, asked, encodingOf, HttpContext, refuse } from "./Asking.ts"
 import * as Deadline from "./Deadline.ts"
-import { compress, compressOverBytes, type Encoding } from "./encoding.ts"
+import { compress, type Encoding } from "./encoding.ts"
 import type { Entered, Gate } from "./Gate.ts"
 import * as headers from "./headers.ts"
 import type { Started } from "./immediate.ts"
@@ -103,7 +103,7 @@ const writing = (http: Shape["http"]) => {
     cookie?: string | undefined
   ): Answer => {
     const more = cookie === undefined ? undefined : { "set-cookie": cookie }
-    const encoding = body.length < compressOverBytes ? undefined : asking.encoding
+    const encoding = encodingOf(asking, body.length)
     const sent = encoding === undefined ? body : compress(encoding, Buffer.from(body))
     return whole(asking, quotas, { status, body: sent }, encoding, more)
   }
@@ -111,7 +111,7 @@ const writing = (http: Shape["http"]) => {
   /** An answer that is kept: compressed once, and for a GET with what caches on the way need to know. */
   const kept = (asking: Asking, operation: Operation, one: Kept, quotas: Entered["quotas"], now: number): Answer => {
     const { incoming } = asking
-    const encoding = one.bytes < compressOverBytes ? undefined : asking.encoding
+    const encoding = encodingOf(asking, one.bytes)
     const answer = { status: 200, body: encoding === undefined ? one.text : one.in(encoding) }
     const policy = operation.cachePolicy
     if (incoming.method !== "GET" || policy === undefined) return whole(asking, quotas, answer, encoding)
