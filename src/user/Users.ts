@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Cache from "../cache/Cache.ts"
+import * as Cached from "../cache/Cached.ts"
 import { Tags } from "../cache/Tags.ts"
 import { Settings } from "../config/Settings.ts"
 import * as ReadBatcher from "../database/ReadBatcher.ts"
@@ -142,22 +143,24 @@ export const layer = Layer.scoped(
         Effect.map(reads.loadMany(ids), (found) => new Map(Array.from(found, ([id, one]) => [id, toUser(one)])))
     })
 
-    const searches = yield* Cache.make({
-      name: "user_search",
-      key: (text: string) => text,
-      schema: Schema.Array(UserId),
-      ttl: settings.user.searchCacheTtl,
-      near: { entriesMax: searchesNearMax, ttl: "1 minute" },
-      refreshAt: 0.8,
-      grace: staleWithoutDatabase,
-      lookup: (text: string) =>
+    const searches = yield* Cached.method(
+      {
+        name: "user_search",
+        key: (text) => text,
+        schema: Schema.Array(UserId),
+        ttl: settings.user.searchCacheTtl,
+        near: { entriesMax: searchesNearMax, ttl: "1 minute" },
+        refreshAt: 0.8,
+        grace: staleWithoutDatabase
+      },
+      (text: string) =>
         Effect.flatMap(Clock.currentTimeMillis, (now) =>
           Deadline.locally(UserSearch.closest(sql, text), now + UserSearch.searchMillisMax)
         ).pipe(
-          Effect.map((ids) => Option.some(ids.map((id) => UserId.make(id)))),
+          Effect.map((ids) => ids.map((id) => UserId.make(id))),
           orUnavailable
         )
-    })
+    )
 
     const insert = (handle: string, hash: string | null, email: string | null, profile: ProfileInput) =>
       Effect.gen(function* () {
@@ -225,7 +228,7 @@ export const layer = Layer.scoped(
         const normal = UserSearch.normalise(text)
         const args = { text: normal }
         const at = yield* cursor.decode<readonly [position: number, id: string]>("searchUsers", args, after)
-        const ids = Option.getOrElse(yield* searches.get(normal), (): ReadonlyArray<UserId> => [])
+        const ids = yield* searches(normal)
         // The list may have been renewed since the cursor was given: then its person says where to go on, if still there.
         const start = Option.match(at, {
           onNone: () => 0,
