@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as fc from "fast-check"
+import * as QueryCount from "../../src/database/QueryCount.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import { isReserved, made } from "../../src/user/Handles.ts"
 import { Blocks } from "../../src/user/Blocks.ts"
@@ -132,6 +133,21 @@ withLayer("Users", services.layer, (test) => {
       yield* users.authenticate(user.handle, Redacted.make("correct horse"))
       const [row] = yield* sql<{ hash: string }>`select password_hash as hash from users where id = ${user.id}`
       expect(row!.hash).toStartWith("$argon2id$v=19$m=19456,t=2,p=1$")
+    }))
+
+  test("a profile and a search are read from the database once, and a profile again when it has changed", () =>
+    Effect.gen(function* () {
+      const users = yield* Users
+      const { user } = yield* services.person({ interests: ["falconry"] })
+      const id = user.id as Ids.UserId
+      const queries = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+        Effect.map(QueryCount.counted(effect), ([, count]) => count.queries)
+      const profile = queries(users.byId(id))
+      expect([yield* profile, yield* profile]).toEqual([1, 0])
+      const search = queries(users.search({ text: "falconry", first: 5, after: null }))
+      expect([yield* search, yield* search]).toEqual([1, 0])
+      yield* users.updateProfile(id, { bio: "Has a hawk" })
+      expect([yield* profile, yield* profile]).toEqual([1, 0])
     }))
 
   test("search puts the closest first, by handle, display name or interest", () =>
