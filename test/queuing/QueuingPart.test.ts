@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Broadcast } from "../../src/broadcast/Broadcast.ts"
+import { counted } from "../../src/database/QueryCount.ts"
 import { SessionId, type UserId } from "../../src/domain/Ids.ts"
 import type { ConnectError } from "../../src/errors.ts"
 import { assemble } from "../../src/graphql/assemble.ts"
@@ -177,7 +178,9 @@ withLayer("the queue's part of the schema", database, (it) => {
           }
         )
       expect<string>(yield* node("Ticket", ticket.id, ada)).toBe(ticket.id)
-      expect<string>(yield* node("Match", match.id, bob)).toBe(match.id)
+      const [found, { queries }] = yield* counted(node("Match", match.id, bob))
+      // Both were shown theirs a moment ago, and a match never changes.
+      expect<[string, number]>([found, queries]).toEqual([match.id, 0])
       expect(yield* node("Ticket", ticket.id, bob)).toBe("NotFound")
       expect(yield* node("Match", match.id, eve)).toBe("NotFound")
       expect(yield* node("Match", match.id)).toBe("Unauthenticated")
