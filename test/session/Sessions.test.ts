@@ -15,10 +15,12 @@ import * as Broadcast from "../../src/broadcast/Broadcast.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import { Conflict, NotFound, Restricted, SessionExpired } from "../../src/errors.ts"
+import * as SessionRows from "../../src/session/SessionRows.ts"
 import * as Sessions from "../../src/session/Sessions.ts"
 import * as Token from "../../src/session/Token.ts"
 import { Store } from "../../src/store/Store.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
+import * as Metrics from "../../src/telemetry/Metrics.ts"
 import { withLayer } from "../kit/effect.ts"
 import * as Postgres from "../kit/Postgres.ts"
 import * as Redis from "../kit/Redis.ts"
@@ -40,6 +42,12 @@ const user = (role = 0) =>
 
 const signIn = (userId: Ids.UserId) =>
   Effect.flatMap(Sessions.Sessions, (sessions) => sessions.create(userId, { userAgent: Option.some("Firefox") }))
+
+/** How long the sessions of this process that ended had lasted: how many up to each number of seconds, and together. */
+const lifetimes = () => {
+  const { buckets, sum } = Metrics.sessionSeconds.unsafeValue([])
+  return { buckets: [...buckets], sum }
+}
 
 const contract = (name: string, store: Layer.Layer<Store>) =>
   withLayer(
@@ -138,8 +146,11 @@ const contract = (name: string, store: Layer.Layer<Store>) =>
         Effect.gen(function* () {
           const sessions = yield* Sessions.Sessions
           const before = yield* sessions.stats
+          const lifetimesBefore = lifetimes()
           const userId = yield* user()
           const made = yield* Effect.replicateEffect(signIn(userId), 2)
+          yield* (yield* SqlClient.SqlClient)`
+            update sessions set created_at = created_at - interval '7000 seconds' where id = ${made[0]!.session.id}::uuid`
           yield* sessions.revoke(userId, made[0]!.session.id, "signed_out")
           yield* sessions.revoke(userId, made[1]!.session.id, "revoked")
           const after = yield* sessions.stats
@@ -148,7 +159,26 @@ const contract = (name: string, store: Layer.Layer<Store>) =>
           for (const reason of ["signed_out", "revoked"] as const)
             expect((after.endedBy[reason] ?? 0) - (before.endedBy[reason] ?? 0)).toBe(1)
           expect(after.meanSeconds).toBeGreaterThanOrEqual(0)
-          expect(after.active).toBeGreaterThanOrEqual(0)
+          expect(Number.isInteger(after.active)).toBe(true)
+          // One ended within a minute, the other after nearly two hours.
+          const more = lifetimes().buckets.map(([upTo, count], index) => [
+            upTo,
+            count - lifetimesBefore.buckets[index]![1]
+          ])
+          expect(more).toEqual([
+            [60, 1],
+            [300, 1],
+            [900, 1],
+            [3_600, 1],
+            [14_400, 2],
+            [86_400, 2],
+            [604_800, 2],
+            [2_592_000, 2],
+            [Infinity, 2]
+          ])
+          const seconds = lifetimes().sum - lifetimesBefore.sum
+          expect(seconds).toBeGreaterThanOrEqual(7_000)
+          expect(seconds).toBeLessThan(7_060)
         }))
 
       it("nobody can revoke another user's session, or one that is over", () =>
