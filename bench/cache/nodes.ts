@@ -36,10 +36,14 @@ const near = { entriesMax: 10_000, ttl: "1 hour" } as const
 
 export type Profiles = Cache.Cache<string, typeof Profile.Type>
 
-/** A cache whose lookup must not be reached, with a near part and without; both have the same values in the store. */
-export const both = (scope: Scope.Scope) => Effect.all([profiles({ near }), profiles({})]).pipe(Scope.extend(scope))
+/**
+ * Caches whose lookup must not be reached, on the same values in the store: with a near part; without; and without, one that
+ * decodes each text though it is the same as before.
+ */
+export const all = (scope: Scope.Scope) =>
+  Effect.all([profiles({ near }), profiles({}), profiles({ decodedUnitsMax: 0 })]).pipe(Scope.extend(scope))
 
-const profiles = (more: { readonly near?: typeof near }) =>
+const profiles = (more: { readonly near?: typeof near; readonly decodedUnitsMax?: number }) =>
   Cache.make({
     name: "profiles",
     key: (id: string) => id,

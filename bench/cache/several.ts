@@ -1,5 +1,4 @@
 import { fileURLToPath } from "node:url"
-import { percentile } from "../kit.ts"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Nodes from "./nodes.ts"
@@ -56,15 +55,19 @@ export const stampede = async (port: number, processes: number, rounds: number, 
   return worst
 }
 
-/** From the moment one process begins to set a value until the old one is gone from the others, milliseconds. */
-export const coherence = async (port: number, processes: number, rounds: number) => {
+/**
+ * From the moment one process begins to set a value until the old one is gone from the others, milliseconds: of the first
+ * `before` changes, and of the `rounds` after them.
+ */
+export const coherence = async (port: number, processes: number, before: number, rounds: number) => {
   const children = await Promise.all(Array.from({ length: processes - 1 }, () => start(port)))
   const runtime = Nodes.runtime(port)
-  const samples: Array<number> = []
+  const [cold, warm]: [Array<number>, Array<number>] = [[], []]
   const program = Effect.gen(function* () {
     const cache = yield* Nodes.numbers(() => Effect.succeed(Option.none()))
     yield* cache.set("changing", 0)
-    for (let round = 1; round <= rounds; round++) {
+    for (let round = 1; round <= before + rounds; round++) {
+      const samples = round <= before ? cold : warm
       yield* Effect.promise(() => Promise.all(children.map((child) => child.ask("hold changing"))))
       const seen = children.map((child) => child.ask(`gone changing ${round}`))
       const began = Nodes.wallMillis()
@@ -75,5 +78,5 @@ export const coherence = async (port: number, processes: number, rounds: number)
   await runtime.runPromise(Effect.scoped(program))
   await runtime.dispose()
   for (const child of children) child.stop()
-  return { p50: percentile(samples, 0.5), p99: percentile(samples, 0.99) }
+  return { cold, warm }
 }

@@ -92,12 +92,7 @@ const strings = (redis: Redis, call: Call, { removed, values }: ReturnType<typeo
       Option.fromNullable
     ),
   getMany: (keys: ReadonlyArray<string>) =>
-    keys.length === 0
-      ? Effect.succeed([])
-      : Effect.map(
-          call("getMany", () => values(keys)),
-          (found) => found.map(Option.fromNullable)
-        ),
+    keys.length === 0 ? Effect.succeed([]) : call("getMany", () => values(keys)),
   set: (
     key: string,
     value: string,

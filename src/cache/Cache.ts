@@ -53,8 +53,8 @@ const forget = <K, A, I, E, R>({ flights, shelf }: Parts<K, A, I, E, R>, keys: R
 
 /** A hit is a look at a Map and at the clock. */
 const reading = <K, A, I, E, R>({ behind, flights, options, shelf }: Parts<K, A, I, E, R>) => {
-  const near = (key: string, now: number): NearEntry<A> | undefined => {
-    const hit = shelf.near?.fresh(key, now)
+  const near = (key: string): NearEntry<A> | undefined => {
+    const hit = shelf.near?.fresh(key, shelf.now())
     if (hit !== undefined) shelf.nearHit()
     return hit
   }
@@ -70,15 +70,16 @@ const reading = <K, A, I, E, R>({ behind, flights, options, shelf }: Parts<K, A,
   }
   const source: Source<K, Option.Option<A>, E> = {
     peek: (input) => {
+      if (shelf.near === undefined) return undefined
       const now = shelf.now()
-      const hit = shelf.near?.fresh(options.key(input), now)
+      const hit = shelf.near.fresh(options.key(input), now)
       if (hit === undefined || hit.refreshAt <= now) return undefined
       shelf.nearHit()
       return hit.exit
     },
     read: (input) => {
       const key = options.key(input)
-      const hit = near(key, shelf.now())
+      const hit = near(key)
       if (hit !== undefined) return Effect.zipRight(ahead(hit, key, input), hit.exit)
       const own = waiting(key)
       return own === undefined ? flights.get(key, input) : Effect.succeed(own)
@@ -88,22 +89,22 @@ const reading = <K, A, I, E, R>({ behind, flights, options, shelf }: Parts<K, A,
     Effect.suspend(() => {
       const now = shelf.now()
       const found = new Map<string, A>()
-      const away = new Map<string, K>()
+      const away: Array<string> = []
+      const inputsAway: Array<K> = []
       const due: Array<Effect.Effect<unknown>> = []
       for (const input of inputs) {
         const key = options.key(input)
-        const hit = near(key, now)
+        const hit = near(key)
         if (hit !== undefined && hit.refreshAt <= now) due.push(ahead(hit, key, input))
         const value = hit?.exit.value ?? waiting(key)
-        if (value === undefined) away.set(key, input)
-        else if (Option.isSome(value)) found.set(key, value.value)
+        if (value === undefined) {
+          away.push(key)
+          inputsAway.push(input)
+        } else if (Option.isSome(value)) found.set(key, value.value)
       }
-      if (away.size === 0 && due.length === 0) return Effect.succeed(found)
-      const keys = [...away]
-      return Effect.map(Effect.zipRight(Effect.all(due, { discard: true }), flights.getMany(keys)), (values) => {
-        for (const [index, value] of values.entries()) if (Option.isSome(value)) found.set(keys[index]![0], value.value)
-        return found
-      })
+      const first = due.length === 0 ? Effect.void : Effect.all(due, { discard: true })
+      const then = away.length === 0 ? Effect.void : flights.getMany(away, inputsAway, found)
+      return Effect.as(Effect.zipRight(first, then), found)
     })
   return { get: (input: K) => new AtHand(source, input), getMany }
 }

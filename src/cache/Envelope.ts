@@ -16,6 +16,7 @@ import * as Compression from "./Compression.ts"
 export interface Envelope<A> {
   readonly value: Option.Option<A>
   readonly freshUntil: number
+  /** NaN without tags: nobody asks. */
   readonly bornAt: number
   readonly tags: ReadonlyArray<string>
 }
@@ -89,18 +90,19 @@ export const codec = <A, I>({ compressOver, example, schema, stamp }: CodecOptio
       if (end < 0) return undefined
       const value = valueOf(text[0]!, text.slice(end + 1), text.startsWith(mark, place.mark))
       if (value === undefined) return undefined
-      const tagged = text.indexOf(".", place.stamp)
+      const freshUntil = Number.parseInt(text.slice(place.until, place.born), 36)
+      // Without the body, which may be long and has no tags.
+      const stamped = text.slice(place.stamp, end)
+      const dot = stamped.indexOf(".")
+      if (dot < 0) return { value, freshUntil, bornAt: Number.NaN, tags: noTags }
       return {
         value,
-        freshUntil: Number.parseInt(text.slice(place.until, place.born), 36),
+        freshUntil,
         bornAt: Number(text.slice(place.born, place.mark)),
-        tags:
-          tagged < 0 || tagged > end
-            ? noTags
-            : text
-                .slice(tagged + 1, end)
-                .split(",")
-                .map(decodeURIComponent)
+        tags: stamped
+          .slice(dot + 1)
+          .split(",")
+          .map(decodeURIComponent)
       }
     },
     lease: (): string => `l${stamp()};`,

@@ -6,6 +6,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
+import { type Seat, Seats } from "../store/Seats.ts"
 import { flightsMax, leasePoll, leaseWait, lookupConcurrency, type Options, refreshesMax } from "./Options.ts"
 import type { Stale } from "./Near.ts"
 import type { Lease, Read, Shelf } from "./Shelf.ts"
@@ -17,7 +18,7 @@ export interface Flight<K, A, E> {
   readonly key: string
   readonly input: K
   result: Found<A, E> | undefined
-  readonly waiting: Array<(result: Found<A, E>) => void>
+  readonly waiting: Array<Seat<Option.Option<A>, E>>
   /** The value was changed while this read ran: its callers may have the result, but nobody after them. */
   obsolete: boolean
   /** Nobody can join it any more. */
@@ -30,18 +31,10 @@ export interface Flight<K, A, E> {
   patientUntil: number | undefined
 }
 
-/** Without a way to give up, which costs more than the rest: whoever is interrupted is told in vain. */
-const landed = <K, A, E>(flight: Flight<K, A, E>): Effect.Effect<Option.Option<A>, E> =>
-  flight.result ??
-  Effect.async<Option.Option<A>, E>((resume) => {
-    if (flight.result === undefined) flight.waiting.push(resume)
-    else resume(flight.result)
-  })
-
 const land = <K, A, E>(flight: Flight<K, A, E>, result: Found<A, E>): void => {
   if (flight.result !== undefined) return
   flight.result = result
-  for (const resume of flight.waiting) resume(result)
+  for (const seat of flight.waiting) seat.answer(result)
   flight.waiting.length = 0
 }
 
@@ -75,6 +68,7 @@ export class Flights<K, A, I, E, R> {
   /** How often any key was changed, here or elsewhere. */
   private changes = 0
   private gathered: Array<Flight<K, A, E>> = []
+  private readonly seats = new Seats<Option.Option<A>, E>()
 
   constructor(options: Options<K, A, I, E, R>, shelf: Shelf<K, A, I>, scope: Scope.Scope, context: Context.Context<R>) {
     this.options = options
@@ -86,54 +80,71 @@ export class Flights<K, A, I, E, R> {
   /** Joins the read of this key, or begins one. */
   readonly get = (key: string, input: K): Effect.Effect<Option.Option<A>, E> => {
     const flying = this.byKey.get(key)
-    if (flying !== undefined) return landed(flying)
-    if (this.gathered.length > 0) return landed(this.begin(key, input))
-    return Effect.flatMap(this.launch([[key, input]]), ([flight]) => landed(flight!))
+    if (flying !== undefined) return this.landed(flying)
+    if (this.gathered.length > 0) return this.landed(this.begin(key, input))
+    return Effect.flatMap(this.launch([key], [input]), ([flight]) => this.landed(flight!))
   }
 
   /**
-   * In the order of the keys. What the store has needs nobody to share it with; the rest becomes reads of one key each,
-   * which others may join.
+   * Puts what there is into `found`. What the store has needs nobody to share it with; the rest becomes reads of one key
+   * each, which others may join.
    */
   readonly getMany = (
-    keys: ReadonlyArray<readonly [key: string, input: K]>
-  ): Effect.Effect<ReadonlyArray<Option.Option<A>>, E> =>
+    keys: ReadonlyArray<string>,
+    inputs: ReadonlyArray<K>,
+    found: Map<string, A>
+  ): Effect.Effect<void, E> =>
     Effect.gen(this, function* () {
-      const found: Array<Option.Option<A> | undefined> = keys.map(() => undefined)
-      const alone = keys.every(([key]) => !this.byKey.has(key))
-      if (alone && keys.length > 1) yield* this.readMany(keys, found)
-      const missed = keys.filter((_, index) => found[index] === undefined)
-      if (missed.length === 0) return found as ReadonlyArray<Option.Option<A>>
-      const flights = yield* this.launch(missed)
-      const rest = yield* Effect.forEach(flights, landed)
-      let next = 0
-      return found.map((value) => value ?? rest[next++]!)
+      const alone = keys.length > 1 && (this.byKey.size === 0 || keys.every((key) => !this.byKey.has(key)))
+      const missed = alone ? yield* this.readMany(keys, inputs, found) : [...keys.keys()]
+      if (missed.length === 0) return
+      const flights = yield* this.launch(
+        missed.map((index) => keys[index]!),
+        missed.map((index) => inputs[index]!)
+      )
+      for (const flight of flights) {
+        const value = yield* this.landed(flight)
+        if (Option.isSome(value)) found.set(flight.key, value.value)
+      }
     })
 
+  /** Which of the keys the store did not answer. */
   private readMany(
-    keys: ReadonlyArray<readonly [key: string, input: K]>,
-    found: Array<Option.Option<A> | undefined>
-  ): Effect.Effect<void> {
-    return Effect.gen(this, function* () {
+    keys: ReadonlyArray<string>,
+    inputs: ReadonlyArray<K>,
+    found: Map<string, A>
+  ): Effect.Effect<ReadonlyArray<number>> {
+    return Effect.suspend(() => {
       const started = this.shelf.now()
       const before = this.changes
-      const reads = yield* this.shelf.read(
-        keys.map(([key]) => key),
-        started
-      )
-      let hits = 0
-      for (const [index, read] of reads.entries()) {
-        if (read._tag !== "Hit") continue
-        hits++
-        found[index] = read.value
-        // Whichever key changed meanwhile: it does not pay to remember which.
-        if (before === this.changes) this.shelf.keepRead(keys[index]![0], read, started)
-        if (read.due) yield* this.refresh(...keys[index]!)
-      }
-      if (hits === 0) return
-      this.shelf.count("storeHits", hits)
-      this.shelf.seconds(this.shelf.now() - started)
+      return Effect.flatMap(this.shelf.read(keys, started), (reads) => {
+        const missed: Array<number> = []
+        const due: Array<Effect.Effect<void>> = []
+        for (let index = 0; index < reads.length; index++) {
+          const read = reads[index]!
+          const key = keys[index]!
+          if (read._tag !== "Hit") missed.push(index)
+          else {
+            if (Option.isSome(read.value)) found.set(key, read.value.value)
+            // Whichever key changed meanwhile: it does not pay to remember which.
+            if (before === this.changes) this.shelf.keepRead(key, read, started)
+            if (read.due) due.push(this.refresh(key, inputs[index]!))
+          }
+        }
+        if (missed.length < keys.length) {
+          this.shelf.count("storeHits", keys.length - missed.length)
+          this.shelf.seconds(this.shelf.now() - started)
+        }
+        return due.length === 0 ? Effect.succeed(missed) : Effect.as(Effect.all(due, { discard: true }), missed)
+      })
     })
+  }
+
+  private landed(flight: Flight<K, A, E>): Effect.Effect<Option.Option<A>, E> {
+    if (flight.result !== undefined) return flight.result
+    const seat = this.seats.take()
+    flight.waiting.push(seat)
+    return seat.wait
   }
 
   /** The key was changed in this process: later callers start a read of their own. */
@@ -202,7 +213,7 @@ export class Flights<K, A, I, E, R> {
     const flight = this.make(key, input)
     if (this.byKey.size < flightsMax) this.byKey.set(key, flight)
     // Nobody will tell it of changes, so it keeps nothing.
-    else flight.obsolete = true
+    else flight.left = flight.obsolete = true
     this.gathered.push(flight)
     return flight
   }
@@ -217,15 +228,15 @@ export class Flights<K, A, I, E, R> {
     if (flight === undefined || flight.left) return
     flight.left = true
     flight.obsolete = true
-    if (this.byKey.get(flight.key) === flight) this.byKey.delete(flight.key)
+    this.byKey.delete(flight.key)
   }
 
-  private launch(keys: ReadonlyArray<readonly [key: string, input: K]>): Effect.Effect<ReadonlyArray<Flight<K, A, E>>> {
+  private launch(keys: ReadonlyArray<string>, inputs: ReadonlyArray<K>): Effect.Effect<ReadonlyArray<Flight<K, A, E>>> {
     // Uninterruptible, so that nobody waits for a read that was never begun.
     return Effect.uninterruptible(
       Effect.suspend(() => {
         const alone = this.gathered.length === 0
-        const flights = keys.map(([key, input]) => this.byKey.get(key) ?? this.begin(key, input))
+        const flights = keys.map((key, index) => this.byKey.get(key) ?? this.begin(key, inputs[index]!))
         if (!alone || this.gathered.length === 0) return Effect.succeed(flights)
         return Effect.as(this.fork(Effect.suspend(() => this.fly(this.gathered.splice(0), true))), flights)
       })

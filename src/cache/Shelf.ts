@@ -4,10 +4,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { StoreUnavailable } from "../errors.ts"
 import { type Store, ttlMillis } from "../store/Store.ts"
+import { Decoded } from "./Decoded.ts"
 import * as Envelope from "./Envelope.ts"
 import { type Count, figures } from "./Figures.ts"
 import { Near, type Stale, type Times } from "./Near.ts"
-import { graceBackoff, leaseTtl, owedMax, type Options, type Stats, untrackedTtl } from "./Options.ts"
+import { decodedUnitsMax, graceBackoff, leaseTtl, owedMax, type Options, type Stats, untrackedTtl } from "./Options.ts"
 import { tagTtl } from "./Tags.ts"
 
 /** What the store had for a key, as `text`: a value, or what a lookup needs to know to put one there. */
@@ -48,6 +49,8 @@ const noTags: ReadonlyArray<string> = []
 /** Where the values of one cache lie: near in this process, and in the store. It knows nothing of lookups. */
 export class Shelf<K, A, I> {
   readonly near: Near<A> | undefined
+  /** Where nothing is near. */
+  private readonly decoded: Decoded<A> | undefined
   readonly count: Count
   readonly nearHit: () => void
   readonly grace: number
@@ -94,6 +97,8 @@ export class Shelf<K, A, I> {
     this.nearHit = this.figures.nearHit
     const bounds = options.near && { bytesMax: Infinity, ...options.near }
     this.near = bounds && new Near<A>(bounds, () => this.count("evictions"))
+    const units = options.near === undefined ? (options.decodedUnitsMax ?? decodedUnitsMax) : 0
+    this.decoded = units > 0 ? new Decoded<A>(units) : undefined
   }
 
   get owes(): ReadonlyArray<string> {
@@ -136,20 +141,16 @@ export class Shelf<K, A, I> {
         return Effect.succeed(keys.map(() => away))
       },
       onSuccess: (texts) => {
-        const found = texts.map((text) =>
-          Option.isSome(text) ? this.codec.decode(Envelope.beneath(text.value)) : undefined
-        )
-        const judge = (times?: ReadonlyMap<string, number>) =>
-          keys.map((key, index) => {
-            if (this.owed.has(key)) return away
-            const text = texts[index]!
-            return Option.isSome(text) ? this.judge(text.value, found[index], now, times) : absent
-          })
         const { tags } = this.options
-        const named = tags === undefined ? noTags : found.flatMap((envelope) => envelope?.tags ?? noTags)
-        return tags === undefined || named.length === 0
-          ? Effect.succeed(judge())
-          : Effect.map(tags.tags.times([...new Set(named)]), judge)
+        if (tags === undefined)
+          return Effect.succeed(
+            texts.map((text, index) => this.judge(keys[index]!, text, this.decode(keys[index]!, text), now))
+          )
+        const found = texts.map((text, index) => this.decode(keys[index]!, text))
+        const judge = (times?: ReadonlyMap<string, number>) =>
+          texts.map((text, index) => this.judge(keys[index]!, text, found[index], now, times))
+        const named = new Set(found.flatMap((envelope) => envelope?.tags ?? noTags))
+        return named.size === 0 ? Effect.succeed(judge()) : Effect.map(tags.tags.times([...named]), judge)
       }
     })
   }
@@ -258,12 +259,25 @@ export class Shelf<K, A, I> {
     return Option.isSome(value) ? [this.ttl, this.grace] : [this.negativeTtl, 0]
   }
 
+  private decode(key: string, text: string | null): Envelope.Envelope<A> | undefined {
+    if (text === null) return undefined
+    const whole = Envelope.beneath(text)
+    const known = this.decoded?.get(key, whole)
+    if (known !== undefined) return known
+    const envelope = this.codec.decode(whole)
+    if (envelope !== undefined) this.decoded?.set(key, whole, envelope)
+    return envelope
+  }
+
   private judge(
-    text: string,
+    key: string,
+    text: string | null,
     found: Envelope.Envelope<A> | undefined,
     now: number,
-    times: ReadonlyMap<string, number> | undefined
+    times?: ReadonlyMap<string, number>
   ): Read<A> {
+    if (this.owed.has(key)) return away
+    if (text === null) return absent
     const leased = text.startsWith("l")
     if (found === undefined || (found.tags.length > 0 && outdated(found, times)))
       return { _tag: leased ? "Leased" : "Miss", text, stale: undefined }

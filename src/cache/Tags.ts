@@ -2,7 +2,6 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { type Script, Store } from "../store/Store.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
@@ -140,7 +139,7 @@ const reading = (store: typeof Store.Service, known: Known) => (tags: ReadonlyAr
       onFailure: () => new Map([...times, ...unknown.map((tag) => [tag, Infinity] as const)]),
       onSuccess: (texts) => {
         for (const [index, tag] of unknown.entries()) {
-          const time = Number(Option.getOrElse(texts[index]!, () => "-1"))
+          const time = Number(texts[index] ?? "-1")
           known.remember(tag, time, mark)
           // It may have been invalidated here while the answer was on its way.
           times.set(tag, known.owed.has(tag) ? Infinity : time)

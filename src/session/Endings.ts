@@ -31,7 +31,8 @@ export class Endings {
   }
 
   has(sessionId: string): boolean {
-    return this.remembered.has(sessionId)
+    // A look into a Map costs the hash of the id, though the Map is empty.
+    return this.remembered.size > 0 && this.remembered.has(sessionId)
   }
 
   end(sessionId: string, reason: EndReason, now: number): void {

@@ -11,6 +11,7 @@ import { AtHand } from "../cache/AtHand.ts"
 import { Settings } from "../config/Settings.ts"
 import { orUnavailable } from "../database/SqlErrors.ts"
 import { DatabaseUnavailable, Restricted, SessionExpired } from "../errors.ts"
+import { type Seat, Seats } from "../store/Seats.ts"
 import { Store } from "../store/Store.ts"
 import { Turn } from "../store/Turn.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
@@ -34,7 +35,8 @@ export const waitingMax = 10_000
 /** What a token stands for, or why for nothing. */
 export type Loaded = Exit.Exit<Session, SessionExpired | Restricted>
 
-type Answer = Exit.Exit<Session, SessionExpired | Restricted | DatabaseUnavailable>
+type Refused = SessionExpired | Restricted | DatabaseUnavailable
+type Answer = Exit.Exit<Session, Refused>
 
 /** A token that is being read, and who waits for it. */
 interface Wanted {
@@ -43,7 +45,7 @@ interface Wanted {
   readonly hash: string
   /** How often everything near had been forgotten when this read began. */
   readonly era: number
-  callers: Array<(answer: Answer) => void>
+  callers: Array<Seat<Session, Refused>>
 }
 
 const expired: Loaded = Exit.fail(new SessionExpired())
@@ -68,6 +70,7 @@ export const make = (sql: SqlClient.SqlClient, endings: Endings, nearMax: number
     const live = new Near<Exit.Exit<Session>>(nearMax)
     const dead = new Near<Loaded>(unknown.entriesMax)
     const wanted = new Map<string, Wanted>()
+    const seats = new Seats<Session, Refused>()
     const nearHits = Metrics.series(Metrics.cacheHits, "session", "near")
     const storeHits = Metrics.series(Metrics.cacheHits, "session", "store")
     const misses = Metrics.series(Metrics.cacheMisses, "session")
@@ -90,7 +93,7 @@ export const make = (sql: SqlClient.SqlClient, endings: Endings, nearMax: number
       const { callers } = one
       one.callers = []
       waiting -= callers.length
-      for (const resume of callers) resume(outcome)
+      for (const seat of callers) seat.answer(outcome)
     }
 
     const settle = (one: Wanted, session: Session | undefined, now: number): boolean => {
@@ -136,8 +139,8 @@ export const make = (sql: SqlClient.SqlClient, endings: Endings, nearMax: number
         const texts = yield* Effect.option(store.getMany(all.map(({ key }) => key)))
         const now = clock.unsafeCurrentTimeMillis()
         const missed = all.filter((one, index) => {
-          const text = Option.isSome(texts) ? Option.getOrUndefined(texts.value[index]!) : undefined
-          return text === undefined || !settle(one, fromText(text), now)
+          const text = Option.isSome(texts) ? texts.value[index]! : null
+          return text === null || !settle(one, fromText(text), now)
         })
         if (missed.length < all.length) storeHits.unsafeUpdate(all.length - missed.length, noLabels)
         if (missed.length > 0) yield* fromDatabase(missed, Option.isSome(texts))
@@ -152,18 +155,21 @@ export const make = (sql: SqlClient.SqlClient, endings: Endings, nearMax: number
       })
     })
 
-    const ask = (token: string): Effect.Effect<Session, SessionExpired | Restricted | DatabaseUnavailable> =>
-      Effect.async((resume) => {
-        if (waiting >= waitingMax) return resume(crowded)
-        waiting++
-        const begun = wanted.get(token)
-        // A read that began before everything was forgotten may see the old; whoever comes later begins another.
-        if (begun !== undefined && begun.era === era) return void begun.callers.push(resume)
+    const ask = (token: string): Effect.Effect<Session, Refused> => {
+      if (waiting >= waitingMax) return crowded
+      waiting++
+      const seat = seats.take()
+      const begun = wanted.get(token)
+      // A read that began before everything was forgotten may see the old; whoever comes later begins another.
+      if (begun !== undefined && begun.era === era) begun.callers.push(seat)
+      else {
         const hash = Token.hash(token)
-        const one: Wanted = { token, hash, key: storeKey(hash), era, callers: [resume] }
+        const one: Wanted = { token, hash, key: storeKey(hash), era, callers: [seat] }
         wanted.set(token, one)
         turn.add(one)
-      })
+      }
+      return seat.wait
+    }
 
     const source = { peek: known, read: ask }
     return {

@@ -47,7 +47,15 @@ export const toText = ({ createdAt, expiresAt, id, lastUsedAt, role, userAgent, 
   return `${layout}${id}${userId}${times}${Role.literals.indexOf(role)}${userAgent === null ? "" : `=${userAgent}`}`
 }
 
-const date = (text: string, from: number, to: number): Date => new Date(Number.parseInt(text.slice(from, to), 36))
+/** As `Number.parseInt(…, 36)` without the slice, which costs three times as much. */
+const date = (text: string, from: number, to: number): Date => {
+  let millis = 0
+  for (let at = from; at < to; at++) {
+    const code = text.charCodeAt(at)
+    millis = millis * 36 + code - (code < 58 ? 48 : 87)
+  }
+  return new Date(millis)
+}
 
 /** undefined for what is no session: the mark of one that ended, or what another version wrote. */
 export const fromText = (text: string): Session | undefined => {

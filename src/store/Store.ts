@@ -54,10 +54,8 @@ export class Store extends Context.Tag("@connect/Store")<
   Store,
   {
     readonly get: (key: string) => Effect.Effect<Option.Option<string>, StoreUnavailable>
-    /** In the order of the keys. */
-    readonly getMany: (
-      keys: ReadonlyArray<string>
-    ) => Effect.Effect<ReadonlyArray<Option.Option<string>>, StoreUnavailable>
+    /** In the order of the keys, as Redis tells it: null where there is none. */
+    readonly getMany: (keys: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<string | null>, StoreUnavailable>
     readonly set: (
       key: string,
       value: string,

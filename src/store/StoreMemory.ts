@@ -170,7 +170,7 @@ export const connect = (shared: Server): typeof Store.Service => {
     backend: "memory",
     get: (key) => at(() => Option.fromNullable(state.get(key))),
     // A value of another kind is absent to MGET, though a mistake to GET.
-    getMany: (keys) => at(() => keys.map((key) => Option.fromNullable(state.text(key)))),
+    getMany: (keys) => at(() => keys.map((key) => state.text(key) ?? null)),
     set: (key, value, options) =>
       at(() => {
         if (options?.onlyIfAbsent === true && state.has(key)) return false
