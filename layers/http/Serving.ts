@@ -1,4 +1,3 @@
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -12,6 +11,7 @@ import { starter } from "../../src/request/immediate.ts"
 import type { Answer, Arriving, Body, Handler, Incoming } from "../../src/request/Incoming.ts"
 import { headersOf, WithBody } from "../../src/request/Incoming.ts"
 import type { Sockets } from "../../src/request/GraphqlSocket.ts"
+import { stopwatch } from "../../src/telemetry/Measure.ts"
 import * as Metrics from "../../src/telemetry/Metrics.ts"
 
 /** Requests whose answer is under way; no more bodies are read then, and their senders get 503. */
@@ -72,7 +72,7 @@ export const requests = (
 ): Effect.Effect<Requests, never, Scope.Scope> =>
   Effect.gen(function* () {
     const start = yield* starter
-    const clock = yield* Effect.clock
+    const now = stopwatch(yield* Effect.clock)
     const timeoutMillis = Duration.toMillis(timeout)
     const inFlight = new Set<InFlight>()
     const late = answers.failure(new DeadlineExceeded({ timeoutMillis }))
@@ -107,7 +107,7 @@ export const requests = (
             reject(defect)
           }
         }
-        const entry: InFlight = { deadline: clock.unsafeCurrentTimeMillis() + timeoutMillis, cut: done }
+        const entry: InFlight = { deadline: now() + timeoutMillis, cut: done }
         inFlight.add(entry)
         begin(entry, done)
       })
@@ -164,10 +164,11 @@ export const requests = (
     }
 
     // All have the same time, so they are in the order of their deadlines.
-    const checkDeadlines = Effect.map(Clock.currentTimeMillis, (now) => {
+    const checkDeadlines = Effect.sync(() => {
+      const at = now()
       Metrics.requestsInFlight.unsafeUpdate(inFlight.size, [])
       for (const entry of inFlight) {
-        if (entry.deadline > now) return
+        if (entry.deadline > at) return
         entry.cut(late)
       }
     })

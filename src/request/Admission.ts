@@ -1,4 +1,3 @@
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -8,6 +7,7 @@ import type { Shape } from "../config/Settings.ts"
 import { Overloaded } from "../errors.ts"
 import type { Priority } from "../graphql/Priority.ts"
 import { bulk, names, read, vital } from "../graphql/Priority.ts"
+import { stopwatch } from "../telemetry/Measure.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as Bulkhead from "./Bulkhead.ts"
 import { Best, Limit } from "./Limit.ts"
@@ -69,9 +69,8 @@ const latenessMax: ReadonlyArray<number> = [Infinity, 4, 2, 1]
 /** The watch ends with the scope. */
 export const make = (overload: Shape["overload"]): Effect.Effect<Admission, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const clock = yield* Effect.clock
     const refused = yield* refusals
-    const now = (): number => clock.unsafeCurrentTimeMillis()
+    const now = stopwatch(yield* Effect.clock)
     const delayMillis = Duration.toMillis(overload.delay)
     const limit = new Limit({ ...overload, delayMillis }, now())
     const best = new WeakMap<Operation, Best>()
@@ -140,7 +139,8 @@ export const make = (overload: Shape["overload"]): Effect.Effect<Admission, neve
       }
     }
 
-    const watch = Effect.map(Clock.currentTimeMillis, (at) => {
+    const watch = Effect.sync(() => {
+      const at = now()
       limit.turn(at)
       bulkhead.sweep()
       learned = Math.max(0, learned - ((at - watchedAt) * learnedPerSecond) / 1_000)
