@@ -149,23 +149,20 @@ const contract = (name: string, store: Layer.Layer<Store>) =>
           const lifetimesBefore = lifetimes()
           const userId = yield* user()
           const sql = yield* SqlClient.SqlClient
-          // The figures ask for it now and then.
           const active = Effect.suspend(() => SessionRows.countLive(sql, new Date()))
           const alive = yield* active
           const made = yield* Effect.replicateEffect(signIn(userId), 2)
-          expect(yield* active).toBe(alive + 2)
           yield* sql`
             update sessions set created_at = created_at - interval '7000 seconds' where id = ${made[0]!.session.id}::uuid`
           yield* sessions.revoke(userId, made[0]!.session.id, "signed_out")
+          expect((yield* active) - alive).toBe(1)
           yield* sessions.revoke(userId, made[1]!.session.id, "revoked")
-          expect(yield* active).toBe(alive)
           const after = yield* sessions.stats
           expect(after.created - before.created).toBe(2)
           expect(after.ended - before.ended).toBe(2)
           for (const reason of ["signed_out", "revoked"] as const)
             expect((after.endedBy[reason] ?? 0) - (before.endedBy[reason] ?? 0)).toBe(1)
           expect(after.meanSeconds).toBeGreaterThanOrEqual(0)
-          expect(Number.isInteger(after.active)).toBe(true)
           // One ended within a minute, the other after nearly two hours.
           const more = lifetimes().buckets.map(([upTo, count], index) => [
             upTo,
