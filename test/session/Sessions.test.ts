@@ -148,11 +148,10 @@ const contract = (name: string, store: Layer.Layer<Store>) =>
           const before = yield* sessions.stats
           const lifetimesBefore = lifetimes()
           const userId = yield* user()
-          const sql = yield* SqlClient.SqlClient
-          const active = Effect.suspend(() => SessionRows.countLive(sql, new Date()))
+          const active = Effect.flatMap(SqlClient.SqlClient, (sql) => SessionRows.countLive(sql, new Date()))
           const alive = yield* active
           const made = yield* Effect.replicateEffect(signIn(userId), 2)
-          yield* sql`
+          yield* (yield* SqlClient.SqlClient)`
             update sessions set created_at = created_at - interval '7000 seconds' where id = ${made[0]!.session.id}::uuid`
           yield* sessions.revoke(userId, made[0]!.session.id, "signed_out")
           expect((yield* active) - alive).toBe(1)
