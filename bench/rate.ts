@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import { Redis as Client } from "ioredis"
 import { RateLimiterRedis } from "rate-limiter-flexible"
+import * as Scheduler from "../src/actor/Scheduler.ts"
 import * as Settings from "../src/config/Settings.ts"
 import * as RateLimiter from "../src/rate/RateLimiter.ts"
 import * as Redis from "../test/kit/Redis.ts"
@@ -144,5 +145,5 @@ const program = Effect.gen(function* () {
   })
 })
 
-await Effect.runPromise(Effect.scoped(program))
+await Effect.runPromise(Effect.scoped(Effect.provide(program, Scheduler.layer)))
 process.exit(0)

@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { RedisStore } from "connect-redis"
 import { createClient } from "redis"
+import * as Scheduler from "../src/actor/Scheduler.ts"
 import { Store } from "../src/store/Store.ts"
 import { Endings } from "../src/session/Endings.ts"
 import * as Loading from "../src/session/Loading.ts"
@@ -159,6 +160,6 @@ const program = Effect.gen(function* () {
   })
 })
 
-const layers = Layer.mergeAll(Postgres.layerDatabase, Schedules.settings)
+const layers = Layer.provideMerge(Layer.mergeAll(Postgres.layerDatabase, Schedules.settings), Scheduler.layer)
 await Effect.runPromise(Effect.scoped(Effect.provide(program, layers)))
 process.exit(0)

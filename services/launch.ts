@@ -7,6 +7,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Database from "../layers/Database.ts"
 import * as Telemetry from "../layers/Telemetry.ts"
+import * as Scheduler from "../src/actor/Scheduler.ts"
 import { startupError } from "../src/config/explain.ts"
 import * as Settings from "../src/config/Settings.ts"
 import type * as domain from "./domain.ts"
@@ -104,7 +105,10 @@ const serve = (program: Program, layerOf: (domain: Domain) => Domain["layer"]) =
         Layer.provide(Layer.succeedContext(database))
       )
     )
-  }).pipe(Effect.scoped, Effect.provide(Telemetry.layerRuntime(program.name).pipe(Layer.provideMerge(Settings.layer))))
+  }).pipe(Effect.scoped, Effect.provide(runtime(program.name)))
+
+const runtime = (name: string) =>
+  Telemetry.layerRuntime(name).pipe(Layer.provideMerge(Settings.layer), Layer.provideMerge(Scheduler.layer))
 
 /** Time that stopping may take beyond `DRAIN_GRACE` and `DRAIN_TIMEOUT`, for what is left when all requests are answered. */
 const stopGrace = Duration.seconds(5)

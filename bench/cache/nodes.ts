@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as RedisStore from "../../layers/store/RedisStore.ts"
+import * as Scheduler from "../../src/actor/Scheduler.ts"
 import * as Cache from "../../src/cache/Cache.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import { Store } from "../../src/store/Store.ts"
@@ -70,7 +71,7 @@ export const runtime = (port: number) => {
   }
   // Peers wait for Redis without end; on a busy machine ours would ask the lookup instead.
   const store = Layer.scoped(Store, RedisStore.make(address, patientMillis))
-  return ManagedRuntime.make(Layer.merge(Layer.orDie(store), Settings.layerTest()))
+  return ManagedRuntime.make(Layer.provideMerge(Layer.merge(Layer.orDie(store), Settings.layerTest()), Scheduler.layer))
 }
 
 /** Milliseconds that processes of one machine agree on. */

@@ -10,6 +10,7 @@ import * as Database from "../../layers/Database.ts"
 import * as Environment from "../../layers/Environment.ts"
 import * as Http from "../../layers/Http.ts"
 import * as Telemetry from "../../layers/Telemetry.ts"
+import * as Scheduler from "../../src/actor/Scheduler.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import { rules } from "../../src/rate/RateLimiter.ts"
@@ -47,7 +48,8 @@ const running = Effect.runFork(
         Layer.provideMerge(Environment.layer([])),
         Layer.provideMerge(Database.layer),
         Layer.provideMerge(Telemetry.layerRuntime("bench")),
-        Layer.provideMerge(Settings.layer)
+        Layer.provideMerge(Settings.layer),
+        Layer.provideMerge(Scheduler.layer)
       )
     ),
     Effect.scoped
