@@ -29,6 +29,9 @@ export const unknown = { entriesMax: 5_000, ttl: Duration.seconds(10) } as const
 export const storeTtl = Duration.minutes(1)
 /** Tokens of one read of the Store and one statement at most. */
 export const batchMax = 256
+
+/** More reads of one turn go in two, of which Redis answers one while this process reads the other. */
+export const halvedOver = 32
 /** Callers that wait for the Store or the database at most; beyond that they are told to try again. */
 export const waitingMax = 10_000
 
@@ -146,14 +149,19 @@ export const make = (sql: SqlClient.SqlClient, endings: Endings, nearMax: number
         if (missed.length > 0) yield* fromDatabase(missed, Option.isSome(texts))
       })
 
-    const turn = new Turn<Wanted>(yield* FiberRef.get(FiberRef.currentScheduler), batchMax, (all) => {
-      Runtime.runFork(runtime, lookUp(all), { immediate: true }).addObserver((exit) => {
-        if (Exit.isSuccess(exit)) return
-        const failure = Cause.failureOption(exit.cause)
-        const outcome = Option.isSome(failure) ? Exit.fail(failure.value) : Exit.die(Cause.squash(exit.cause))
-        for (const one of all) answer(one, outcome)
-      })
-    })
+    const turn = new Turn<Wanted>(
+      yield* FiberRef.get(FiberRef.currentScheduler),
+      batchMax,
+      (all) => {
+        Runtime.runFork(runtime, lookUp(all), { immediate: true }).addObserver((exit) => {
+          if (Exit.isSuccess(exit)) return
+          const failure = Cause.failureOption(exit.cause)
+          const outcome = Option.isSome(failure) ? Exit.fail(failure.value) : Exit.die(Cause.squash(exit.cause))
+          for (const one of all) answer(one, outcome)
+        })
+      },
+      halvedOver
+    )
 
     const ask = (token: string): Effect.Effect<Session, Refused> => {
       if (waiting >= waitingMax) return crowded
