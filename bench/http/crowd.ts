@@ -150,9 +150,9 @@ const memory: Part = async ({ folder }) => {
     withGateway(name, folder, (url, gateway, dataDir) => loaded(gateway, url, dataDir), env)
   const deployed = await measure("memory")
   return {
-    gateway_rss_megabytes: deployed.resident,
-    gateway_own_megabytes: deployed.own,
-    gateway_untold_rss_megabytes: (await measure("memory-untold", untold)).resident
+    application_rss_megabytes: deployed.resident,
+    application_own_megabytes: deployed.own,
+    application_untold_rss_megabytes: (await measure("memory-untold", untold)).resident
   }
 }
 

@@ -104,6 +104,8 @@ export interface Loaded {
   readonly answered: number
   /** Of those: answered, but not with 2xx. */
   readonly failed: number
+  /** The most that the server held, resident. */
+  readonly megabytes: number
 }
 
 const connections = 64
@@ -116,6 +118,10 @@ export const load = async (
   headers: ReadonlyArray<string> = []
 ): Promise<Loaded> => {
   const before = cpuMicros(target.pid)
+  let megabytes = 0
+  const watch = setInterval(() => {
+    megabytes = Math.max(megabytes, rssMegabytes(target.pid))
+  }, 100)
   const child = Bun.spawn(
     [process.execPath, `${here}/generator.ts`, target.url, String(seconds), String(connections), body, ...headers],
     { stdout: "pipe", stderr: "inherit" }
@@ -128,6 +134,7 @@ export const load = async (
     readonly p50: number
     readonly p99: number
   }
+  clearInterval(watch)
   return {
     rps: seen.answered / seen.seconds,
     cpuMicros: (cpuMicros(target.pid) - before) / seen.answered,
@@ -135,6 +142,7 @@ export const load = async (
     p50: seen.p50,
     p99: seen.p99,
     answered: seen.answered,
-    failed: seen.failed
+    failed: seen.failed,
+    megabytes
   }
 }

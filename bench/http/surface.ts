@@ -4,7 +4,7 @@
  */
 import { serverAudits } from "graphql-http"
 import { median, table } from "../kit.ts"
-import { type Loaded, load, rssMegabytes } from "./load.ts"
+import { type Loaded, load } from "./load.ts"
 import { type Kind, bodies } from "./rows.ts"
 import * as servers from "./servers.ts"
 import type { Server } from "./servers.ts"
@@ -58,12 +58,15 @@ const turns = async (of: ReadonlyArray<Server>, kind: Kind, { rounds, seconds }:
         "generator us": middle(server, "generatorMicros"),
         "p50 ms": middle(server, "p50"),
         "p99 ms": middle(server, "p99"),
-        "RSS MB": rssMegabytes(server.pid)
+        "RSS MB": most(seen, server)
       }))
     )}\n`
   )
   return seen
 }
+
+/** The most that a server held in its turns, MB. */
+const most = (seen: Seen, server: Server): number => Math.max(...seen.get(server)!.map(({ megabytes }) => megabytes))
 
 const ratio = (seen: Seen, figure: keyof Loaded, one: Server, other: Server): number => {
   const others = seen.get(other)!
@@ -78,7 +81,10 @@ const cached: Part = async (plan) => {
   const raw = await servers.raw(await servers.answerOf(kept, "user"))
   const seen = await turns([raw, kept], "user", plan)
   await end([raw, kept])
-  return { cached_hit_cpu_vs_raw_bun: ratio(seen, "cpuMicros", kept, raw) }
+  return {
+    cached_hit_cpu_vs_raw_bun: ratio(seen, "cpuMicros", kept, raw),
+    cached_gateway_rss_megabytes: most(seen, kept)
+  }
 }
 
 /** Ours without kept answers, against peers by the name of their figure. */
@@ -88,7 +94,10 @@ const against = async (plan: Plan, kind: Kind, peers: Readonly<Record<string, Se
   await servers.sameAnswers([ours, ...others], kind)
   const seen = await turns([ours, ...others], kind, plan)
   await end([ours, ...others])
-  return Object.fromEntries(Object.entries(peers).map(([figure, peer]) => [figure, ratio(seen, "rps", ours, peer)]))
+  return {
+    ...Object.fromEntries(Object.entries(peers).map(([figure, peer]) => [figure, ratio(seen, "rps", ours, peer)])),
+    [`${kind}_gateway_rss_megabytes`]: most(seen, ours)
+  }
 }
 
 // Mercurius and Apollo are built for Node, which is what their figures are about; on Bun they stand beside it.

@@ -3,6 +3,7 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Fiber from "effect/Fiber"
+import { stopwatch } from "../telemetry/Measure.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import type { SlowQuery } from "./Database.ts"
 import { slowQueriesKept } from "./Database.ts"
@@ -52,6 +53,7 @@ const failed = Metrics.series(Metrics.queries, "error")
 const interrupted = Metrics.series(Metrics.queries, "interrupted")
 
 export const make = ({ clock, log, plans, slowMillis, writes }: ObserverOptions): Observer => {
+  const now = stopwatch(clock)
   const totals: Totals = { queries: 0, failures: 0, slow: 0, millis: 0 }
   let kept: ReadonlyArray<Omit<SlowQuery, "plan">> = []
 
@@ -77,8 +79,8 @@ export const make = ({ clock, log, plans, slowMillis, writes }: ObserverOptions)
   class Timed implements Watch {
     readonly sql: string
     readonly count: QueryCount | undefined
-    readonly asked = clock.unsafeCurrentTimeNanos()
-    begun: bigint | undefined
+    readonly asked = now()
+    begun: number | undefined
     left = false
 
     constructor(sql: string, count: QueryCount | undefined) {
@@ -87,13 +89,13 @@ export const make = ({ clock, log, plans, slowMillis, writes }: ObserverOptions)
     }
 
     begin(): void {
-      this.begun = clock.unsafeCurrentTimeNanos()
-      Metrics.poolWaitSeconds.unsafeUpdate(Number(this.begun - this.asked) / 1e9, [])
+      this.begun = now()
+      Metrics.poolWaitSeconds.unsafeUpdate((this.begun - this.asked) / 1_000, [])
     }
 
     end(outcome: Outcome<DriverResult>): Effect.Effect<DriverResult, SqlError> {
       if (this.left) return outcome
-      const millis = this.begun === undefined ? 0 : Number(clock.unsafeCurrentTimeNanos() - this.begun) / 1e6
+      const millis = this.begun === undefined ? 0 : now() - this.begun
       totals.millis += millis
       this.count?.took(millis)
       if (Either.isLeft(outcome)) totals.failures++
