@@ -70,6 +70,7 @@ interface Link {
   closing: boolean
   /** It does not come back. */
   goes: boolean
+  isClosed: boolean
 }
 
 const told = JSON.parse(await Bun.stdin.text()) as Told
@@ -146,7 +147,7 @@ const settle = (link: Link): void => {
 }
 
 const goOn = (link: Link): void => {
-  if (!isOver && link.request === undefined) begin(link)
+  if (!isOver && !link.isClosed) begin(link)
 }
 
 const begin = (link: Link): void => {
@@ -198,13 +199,15 @@ const open = (then: (link: Link) => void): Promise<void> =>
             status: 0,
             retryAfterMillis: 0,
             closing: false,
-            goes: false
+            goes: false,
+            isClosed: false
           }
           then(socket.data)
           resolve()
         },
         data: (socket, chunk) => read(socket.data, chunk),
         close: ({ data }) => {
+          data.isClosed = true
           const at = idle.indexOf(data)
           if (at !== -1) idle.splice(at, 1)
           if (data.request !== undefined) {
