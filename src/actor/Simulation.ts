@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import * as Random from "effect/Random"
 import type * as Scheduler from "effect/Scheduler"
 import { PCGRandom } from "effect/Utils"
@@ -95,7 +96,10 @@ class SeededScheduler implements Scheduler.Scheduler {
   }
 
   shouldYield(fiber: Fiber.RuntimeFiber<unknown, unknown>): number | false {
-    if (fiber.currentOpCount < this.burst) return false
+    // What says that it must not be taken apart is not.
+    if (fiber.currentOpCount < this.burst || fiber.getFiberRef(FiberRef.currentMaxOpsBeforeYield) === Infinity) {
+      return false
+    }
     this.burst = 1 + this.random.integer(burstMax)
     return 0
   }

@@ -110,10 +110,10 @@ const play = (Worker: ReturnType<typeof make>, plan: ReadonlyArray<Step>, seen: 
     const system = yield* ActorSystem.ActorSystem
     const asks: Array<Fiber.RuntimeFiber<unknown, { readonly _tag: string }>> = []
     for (const [seq, { actor, interruptAfter, millis, pause, sender, tag }] of plan.entries()) {
-      // The ask is begun before the next one, as a sender that keeps an order would do.
+      // The ask is under way before the next one, as a sender that keeps an order would do: nobody goes between the two.
       const begun = Effect.unsafeMakeLatch()
       const ask = client.ask(actor)[tag]({ sender, seq, millis }) as Effect.Effect<unknown, { readonly _tag: string }>
-      const fiber = yield* Effect.fork(Effect.zipRight(begun.open, ask))
+      const fiber = yield* Effect.fork(Effect.withMaxOpsBeforeYield(Effect.zipRight(begun.open, ask), Infinity))
       yield* begun.await
       asks.push(fiber)
       if (interruptAfter !== null) yield* Effect.fork(Effect.delay(Fiber.interrupt(fiber), interruptAfter))
