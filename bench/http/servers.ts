@@ -1,7 +1,7 @@
 /** The servers of bench/http.ts, each in a process of its own. */
 import { join } from "node:path"
 import { type Kind, bodies } from "./rows.ts"
-import { type Started, bundle, forNode, start, stop } from "./load.ts"
+import { type Started, bundle, containerBytes, forNode, start, stop } from "./load.ts"
 
 export interface Server {
   readonly name: string
@@ -29,6 +29,7 @@ export const connect = async (
       LOG_LEVEL: "Warning",
       DATA_DIR: join(data, name.replaceAll(/\W+/g, "-")),
       ENABLE_RESPONSE_CACHE: "false",
+      BUN_JSC_forceRAMSize: String(containerBytes),
       // As much as the connections ask is no overload here: admission counts and measures, and lets all in.
       CONCURRENCY_DELAY: "10000",
       ...env
