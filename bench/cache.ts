@@ -125,13 +125,16 @@ const near = async (run: <A>(effect: Effect.Effect<A>) => Promise<A>, cache: Nod
   })
 }
 
+/** Our caches with nothing near, on the Redis of that port; the second decodes each text. */
+interface Far {
+  readonly port: number
+  readonly run: <A>(effect: Effect.Effect<A>) => Promise<A>
+  readonly cache: Nodes.Profiles
+  readonly decoding: Nodes.Profiles
+}
+
 /** Ours in both ways, since the values of this bench never change: not decoding what is as before, and decoding each text. */
-const store = async (
-  port: number,
-  run: <A>(effect: Effect.Effect<A>) => Promise<A>,
-  cache: Nodes.Profiles,
-  decoding: Nodes.Profiles
-) => {
+const store = async ({ cache, decoding, port, run }: Far) => {
   const bento = await filled(await Peers.bentoStore(port, true))
   const documented = await filled(await Peers.bentoStore(port, false))
   const raw = await filled(await Peers.ioredisJson(port))
@@ -148,12 +151,7 @@ const store = async (
 }
 
 /** One key, then many, one after the other: microseconds, and how often the first goes into the second. */
-const roundTrips = async (
-  port: number,
-  run: <A>(effect: Effect.Effect<A>) => Promise<A>,
-  cache: Nodes.Profiles,
-  decoding: Nodes.Profiles
-) => {
+const roundTrips = async ({ cache, decoding, port, run }: Far) => {
   const raw = await filled(await Peers.ioredisJson(port))
   const keys = Nodes.keys.slice(0, many)
   const through = (from: Nodes.Profiles) => ({ one: () => run(from.get(keyOf(7))), all: () => run(from.getMany(keys)) })
@@ -193,6 +191,7 @@ const program = Effect.gen(function* () {
   )
   const lookups = () =>
     Effect.runPromise(Effect.map(redis.command("GET", "lookups"), (reply) => Number(reply.split("\r\n")[1] ?? 0)))
+  const far: Far = { port, run, cache: withoutNear, decoding }
   const figures: Readonly<Record<(typeof names)[number], () => Promise<Readonly<Record<string, number>>>>> = {
     near: async () => {
       const hits = await near(run, withNear)
@@ -203,7 +202,7 @@ const program = Effect.gen(function* () {
       }
     },
     store: async () => {
-      const hits = await store(port, run, withoutNear, decoding)
+      const hits = await store(far)
       return {
         store_hit_vs_bentocache: hits.ours / hits["bentocache, autopipelining"],
         store_hit_vs_ioredis_json: hits.ours / hits["ioredis + JSON"],
@@ -212,7 +211,7 @@ const program = Effect.gen(function* () {
         store_hit_decoding_vs_ioredis_json: hits["ours, decoding each text"] / hits["ioredis + JSON"]
       }
     },
-    many: () => roundTrips(port, run, withoutNear, decoding),
+    many: () => roundTrips(far),
     stampede: async () => ({ stampede_lookups: await stampede(port, processes, stampedes, lookups) }),
     coherence: async () => {
       const { cold, warm } = await coherence(port, processes, changesBefore, changes)

@@ -29,7 +29,6 @@ export const unknown = { entriesMax: 5_000, ttl: Duration.seconds(10) } as const
 export const storeTtl = Duration.minutes(1)
 /** Tokens of one read of the Store and one statement at most. */
 export const batchMax = 256
-
 /** More reads of one turn go in two, of which Redis answers one while this process reads the other. */
 export const halvedOver = 32
 /** Callers that wait for the Store or the database at most; beyond that they are told to try again. */
