@@ -47,7 +47,10 @@ const run = (driver: "bun" | "pg", { body }: Faults) =>
     const { database } = yield* Effect.provide(Settings.Settings, Settings.layerTest())
     // Nothing is slow: the plan of a slow one would be asked for, on a connection that the test counts on.
     const settings = { ...database, driver, poolMax: 10, poolMin: 0, slowQueryThreshold: Duration.minutes(1) }
-    const services = yield* DatabaseLayer.connect({ url: Redacted.make(server.url) }, settings)
+    // The server may still hold the connections of the test before, which left while it did not answer.
+    const services = yield* DatabaseLayer.connect({ url: Redacted.make(server.url) }, settings).pipe(
+      Effect.retry(Schedule.intersect(Schedule.spaced("50 millis"), Schedule.recurs(40)))
+    )
     yield* Effect.provide(
       Effect.flatMap(SqlClient.SqlClient, (sql) => body(server, sql)),
       services
