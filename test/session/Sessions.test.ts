@@ -93,7 +93,6 @@ const contract = (name: string, store: Layer.Layer<Store>) =>
         Effect.gen(function* () {
           const sessions = yield* Sessions.Sessions
           const userId = yield* user()
-          // Apart in time: two of one millisecond would have been unused for equally long.
           const made = yield* Effect.replicateEffect(Effect.delay(signIn(userId), "2 millis"), perUserMax + 1)
           expect(yield* Effect.flip(sessions.load(made[0]!.token))).toBeInstanceOf(SessionExpired)
           for (const { token } of made.slice(1)) yield* sessions.load(token)
