@@ -8,11 +8,12 @@ export const denialsMax = 10_000
 export const refusalsMax = 4_096
 
 /**
- * Keys of one rule that the store has denied, until when. What a key owes only grows until then, so the same or a
- * greater cost can be refused without asking; a flood costs a lookup in a Map.
+ * Keys of one rule that the store has denied, each with the time at which it owed all that the rule lets it: a charge fits
+ * when as much time as it costs has passed since. What a key owes only grows until then, so any charge that does not fit
+ * can be refused without asking; a flood costs a lookup in a Map.
  */
 export class Denials {
-  private readonly byKey = new Map<string, { readonly until: number; readonly cost: number }>()
+  private readonly fullMicros = new Map<string, number>()
   private readonly refusals = new Map<number, Exit.Exit<never, RateLimited>>()
   private readonly rule: string
 
@@ -20,21 +21,22 @@ export class Denials {
     this.rule = rule
   }
 
-  /** Milliseconds for which this charge is known to be refused; 0 when the store must say. */
-  wait(key: string, cost: number, now: number): number {
-    const denial = this.byKey.get(key)
-    if (denial === undefined) return 0
-    if (denial.until > now) return cost >= denial.cost ? denial.until - now : 0
-    this.byKey.delete(key)
+  /** Whole milliseconds, rounded up, for which this charge is known to be refused; 0 when the store must say. */
+  wait(key: string, cost: number, nowMillis: number): number {
+    const full = this.fullMicros.get(key)
+    if (full === undefined) return 0
+    const since = nowMillis * 1_000 - full
+    if (since >= 0 && since < cost) return Math.ceil((cost - since) / 1_000)
+    // Its time is over, or the clock was set back.
+    this.fullMicros.delete(key)
     return 0
   }
 
-  /** In whole milliseconds, rounded up: so exact is the clock that ends it. */
-  note(key: string, cost: number, until: number): void {
-    if (cost === 0) return
-    this.byKey.delete(key)
-    this.byKey.set(key, { until: Math.ceil(until), cost })
-    if (this.byKey.size > denialsMax) for (const oldest of this.byKey.keys()) return void this.byKey.delete(oldest)
+  note(key: string, fullMicros: number): void {
+    this.fullMicros.delete(key)
+    this.fullMicros.set(key, fullMicros)
+    if (this.fullMicros.size <= denialsMax) return
+    for (const oldest of this.fullMicros.keys()) return void this.fullMicros.delete(oldest)
   }
 
   /** The refusal that says to wait so long: made once, since an error costs a stack trace. */

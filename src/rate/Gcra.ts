@@ -40,9 +40,10 @@ const keepMicros = 60_000_000
 /**
  * GCRA. Each key holds the theoretical arrival time: when, at the rule's pace, all that was taken will be paid off. A
  * charge is taken when that lies no further ahead than the tolerance. The charges of one call are taken together or not
- * at all; calls after it see what it took. Keys may repeat.
+ * at all; calls after it see what it took. Keys may repeat. Nobody owes more than the tolerance: what a clock that was set
+ * back leaves beyond it is forgotten.
  * args: the time in microseconds or "" for the store's own, then `argsOf`. Reply: how far ahead of now each key was
- * before its charge, in microseconds.
+ * before its charge, in microseconds, with what the same call has asked of it before.
  */
 export const take: Script<ReadonlyArray<number>> = {
   name: "rate_take",
@@ -58,23 +59,29 @@ local stored = call("MGET", unpack(KEYS))
 local ahead, reply, i = {}, {}, 0
 local together, stood, refused = {}, {}, false
 local function save(key, at, was)
-  ahead[key] = at
   if at <= now then return end
+  ahead[key] = at
   if was > 0 and at % keep >= at - was then
     call("INCRBY", key, format("%d", at - was))
   else
     call("PSETEX", key, format("%d", ceil((at - now + keep) / 1000)), format("%d", at))
   end
 end
+local function owed(key, tolerance)
+  local was = ahead[key] or tonumber(stored[i] or 0)
+  if was - now <= tolerance then return was end
+  save(key, now + tolerance, 0)
+  return now + tolerance
+end
 for run = 2, #ARGV do
   local mark, tolerance, cost = string.match(ARGV[run], "^(.-):(%d+):(%d+)$")
+  tolerance, cost = tonumber(tolerance), tonumber(cost)
   local latest = now + tolerance - cost
-  cost = tonumber(cost)
   local alike = tonumber(mark)
   for _ = 1, alike or 0 do
     i = i + 1
     local key = KEYS[i]
-    local was = ahead[key] or tonumber(stored[i] or 0)
+    local was = owed(key, tolerance)
     local at = was > now and was or now
     reply[i] = at - now
     if at <= latest then save(key, at + cost, was) end
@@ -84,12 +91,13 @@ for run = 2, #ARGV do
     local key = KEYS[i]
     local at = together[key]
     if not at then
-      local was = ahead[key] or tonumber(stored[i] or 0)
+      local was = owed(key, tolerance)
       at = was > now and was or now
       stood[key] = was
     end
     reply[i] = at - now
-    if at <= latest then together[key] = at + cost else refused = true end
+    if at > latest then refused = true end
+    together[key] = at + cost
     if mark == "=" then
       if not refused then
         for taken, till in pairs(together) do save(taken, till, stood[taken]) end
@@ -104,8 +112,14 @@ return reply`,
     const reply: Array<number> = []
     let together = new Map<string, number>()
     let refused = false
-    const before = (key: string): number => {
-      const at = together.get(key) ?? Math.max(now, Number(data.get(key) ?? 0))
+    const owed = (key: string, most: number): number => {
+      const was = Number(data.get(key) ?? 0)
+      if (was <= most) return Math.max(now, was)
+      save(data, key, most, now)
+      return most
+    }
+    const before = (key: string, tolerance: number): number => {
+      const at = together.get(key) ?? owed(key, now + tolerance)
       reply.push(at - now)
       return at
     }
@@ -114,14 +128,14 @@ return reply`,
       const alike = Number(mark)
       for (let n = 0; n < alike; n++) {
         const key = keys[reply.length]!
-        const at = before(key)
+        const at = before(key, tolerance)
         if (at <= latest) save(data, key, at + cost, now)
       }
       if (alike > 0) continue
       const key = keys[reply.length]!
-      const at = before(key)
-      if (at <= latest) together.set(key, at + cost)
-      else refused = true
+      const at = before(key, tolerance)
+      if (at > latest) refused = true
+      together.set(key, at + cost)
       if (mark === "+") continue
       if (!refused) for (const [taken, till] of together) save(data, taken, till, now)
       together = new Map()

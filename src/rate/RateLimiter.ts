@@ -64,6 +64,10 @@ const keysOf = (calls: ReadonlyArray<ReadonlyArray<Prepared>>): Array<string> =>
   return keys
 }
 
+/** Whether the same call charges the key before: then more stands in the reply than the key owes. */
+const isRepeated = (charges: ReadonlyArray<Prepared>, index: number): boolean =>
+  charges.some(({ key, meter }, n) => n < index && key === charges[index]!.key && meter === charges[index]!.meter)
+
 /** The quotas, or the longest wait of the charges that were not taken. `ahead` is the script's reply from `offset` on. */
 const judge = (
   charges: ReadonlyArray<Prepared>,
@@ -78,7 +82,7 @@ const judge = (
     const wait = ahead[offset + index]! + cost - meter.tolerance
     if (wait <= 0) continue
     meter.count("limited")
-    meter.denials.note(key, cost, sentAt + wait / 1_000)
+    if (!isRepeated(charges, index)) meter.denials.note(key, sentAt * 1_000 + ahead[offset + index]! - meter.tolerance)
     if (wait > longest) [longest, rule] = [wait, meter.rule]
   }
   if (rule !== undefined) return Exit.fail(new RateLimited({ retryAfterMillis: longest / 1_000, rule: rule.name }))

@@ -29,8 +29,8 @@ export class Tally {
     let refused = false
     for (let index = 0; index < charges.length; index++) {
       const charge = charges[index]!
-      let before = Math.max(nowMicros, this.paidAt(charge))
-      // What the same call has already taken of the key.
+      let before = Math.max(nowMicros, this.paidAt(charge, nowMicros))
+      // What the same call has already asked of the key.
       for (let earlier = 0; earlier < index; earlier++) {
         const { cost, key, meter } = charges[earlier]!
         if (meter === charge.meter && key === charge.key) before += cost
@@ -39,19 +39,24 @@ export class Tally {
       if (before + charge.cost - nowMicros > charge.tolerance) refused = true
     }
     if (!refused)
-      for (let index = 0; index < charges.length; index++) this.keep(charges[index]!, nowMicros + ahead[index]!)
+      for (let index = 0; index < charges.length; index++) this.keep(charges[index]!, nowMicros + ahead[index]! + charges[index]!.cost)
     return ahead
   }
 
-  private paidAt({ key, meter }: Taking): number {
-    return this.young.get(meter)?.get(key) ?? this.old.get(meter)?.get(key) ?? 0
+  private paidAt(charge: Taking, nowMicros: number): number {
+    const { key, meter, tolerance } = charge
+    const at = this.young.get(meter)?.get(key) ?? this.old.get(meter)?.get(key) ?? 0
+    if (at - nowMicros <= tolerance) return at
+    // The clock was set back.
+    this.keep(charge, nowMicros + tolerance)
+    return nowMicros + tolerance
   }
 
-  private keep({ cost, key, meter }: Taking, before: number): void {
+  private keep({ key, meter }: Taking, at: number): void {
     let keys = this.young.get(meter)
     if (keys === undefined) this.young.set(meter, (keys = new Map()))
     const known = keys.size
-    keys.set(key, before + cost)
+    keys.set(key, at)
     this.count += keys.size - known
     if (this.count < this.generationMax) return
     this.old = this.young

@@ -32,6 +32,8 @@ const charge = fc.record({
   at: fc.integer({ min: 0, max: 10_000_000 }),
   limit: fc.integer({ min: 1, max: 20 }),
   burst: fc.integer({ min: 1, max: 5 }),
+  // A short window leaves a key in the time of its first end, a long one moves it.
+  window: fc.constantFrom("1 second" as const, "1 hour" as const),
   cost: fc.integer({ min: 0, max: 3 })
 })
 
@@ -45,8 +47,8 @@ const calls = fc.array(fc.array(charge, { minLength: 1, maxLength: 3 }), { minLe
 const takeArgs = (all: ReadonlyArray<ReadonlyArray<Charge>>) =>
   Gcra.argsOf(
     all.map((charges) =>
-      charges.map(({ burst, cost, limit }) => {
-        const { interval, tolerance } = pace({ limit, window: "1 hour", burst })
+      charges.map(({ burst, cost, limit, window }) => {
+        const { interval, tolerance } = pace({ limit, window, burst })
         return { tolerance, cost: cost * interval }
       })
     ),
