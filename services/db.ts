@@ -64,7 +64,12 @@ const statementTables = (workload: Optimizer.Report["workload"]): ReadonlyArray<
   ]
 }
 
-const tableTables = (tables: Optimizer.Report["tables"]): ReadonlyArray<string> => {
+/** A name as it is found: with its schema, where that is not the one that names without a schema mean. */
+const named = (schema: string, name: string, usual: string | null): string =>
+  schema === usual ? name : `${schema}.${name}`
+
+const tableTables = ({ schema, tables }: Optimizer.Report): ReadonlyArray<string> => {
+  const nameOf = (one: Optimizer.Report["tables"][number]) => named(one.schema, one.name, schema)
   const large = tables.filter(({ rows }) => rows >= rowsWorthIt)
   const scanned = large
     .filter(({ sequentialScans }) => sequentialScans > 0)
@@ -80,7 +85,7 @@ const tableTables = (tables: Optimizer.Report["tables"]): ReadonlyArray<string> 
       "Tables",
       ["table", "rows", "size", "buffers", "index scans"],
       biggest.map((one) => [
-        one.name,
+        nameOf(one),
         one.rows,
         megabytes(one.bytes),
         percent(one.blocksHit + one.blocksRead === 0 ? null : one.blocksHit / (one.blocksHit + one.blocksRead)),
@@ -91,26 +96,27 @@ const tableTables = (tables: Optimizer.Report["tables"]): ReadonlyArray<string> 
     table(
       `Tables of ${rowsWorthIt} rows and more that were read as a whole`,
       ["table", "rows", "times", "rows read"],
-      scanned.map((one) => [one.name, one.rows, one.sequentialScans, one.sequentialRows]),
+      scanned.map((one) => [nameOf(one), one.rows, one.sequentialScans, one.sequentialRows]),
       "none"
     ),
     table(
       "Dead rows: more than a tenth of the table",
       ["table", "dead", "live", "vacuumed"],
-      dead.map((one) => [one.name, one.deadRows, one.liveRows, one.vacuumedAt ?? "never"]),
+      dead.map((one) => [nameOf(one), one.deadRows, one.liveRows, one.vacuumedAt ?? "never"]),
       "none"
     )
   ]
 }
 
-const reportText = ({ activity, hours, tables, workload }: Optimizer.Report): string => {
+const reportText = (found: Optimizer.Report): string => {
+  const { activity, hours, workload } = found
   const connections = activity.connections.map(({ count, state }) => `${count} ${state}`).join(", ")
   const used = activity.connections.reduce((sum, { count }) => sum + count, 0)
   return [
     `Counted over ${hours.toFixed(1)} hours. Blocks found in the server's buffers: ${percent(activity.hitRate)}. ` +
       `Connections: ${used} of ${activity.connectionsMax} (${connections}).`,
     ...statementTables(workload),
-    ...tableTables(tables),
+    ...tableTables(found),
     table(
       "Transactions open for more than a second",
       ["pid", "seconds", "state", "waits for", "statement"],
@@ -152,7 +158,7 @@ const indexesText = (found: Optimizer.IndexReport): string =>
       `Indexes, as used over ${found.hours.toFixed(1)} hours`,
       ["table", "index", "scans", "size", "columns"],
       found.indexes.map((index) => [
-        index.table,
+        named(index.schema, index.table, found.schema),
         index.name,
         index.scans,
         megabytes(index.bytes),

@@ -11,12 +11,15 @@ import * as Proposals from "./optimizer/Proposals.ts"
 import * as Redundant from "./optimizer/Redundant.ts"
 import * as Trial from "./optimizer/Trial.ts"
 import * as Workload from "./optimizer/Workload.ts"
+import { fingerprint } from "./Fingerprint.ts"
 import * as Plans from "./Plans.ts"
 import { orUnavailable } from "./SqlErrors.ts"
 
 /** How the database does, as its server has counted since `hours` ago. */
 export interface Report {
   readonly hours: number
+  /** The schema that names without one mean. */
+  readonly schema: string | null
   readonly workload: Workload.Workload
   readonly tables: ReadonlyArray<Catalog.Table>
   readonly activity: Activity.Activity
@@ -48,6 +51,8 @@ export interface Droppable {
 
 export interface IndexReport {
   readonly hours: number
+  /** The schema that names without one mean. */
+  readonly schema: string | null
   readonly indexes: ReadonlyArray<Catalog.Index>
   readonly unindexedKeys: ReadonlyArray<Catalog.ForeignKey>
   readonly create: ReadonlyArray<Advised>
@@ -95,14 +100,14 @@ const planned = (sql: SqlClient.SqlClient, statements: ReadonlyArray<Workload.St
     )
   )
 
-const tablesOf = (plan: Plans.PlanNode): ReadonlySet<string> =>
-  new Set(Plans.nodesOf(plan).flatMap((node) => node["Relation Name"] ?? []))
+/** What tells a table from others of its name. */
+const keyOf = ({ name, schema }: { readonly name: string; readonly schema: string }): string =>
+  JSON.stringify([schema, name])
 
-/** Statements that a copy can stand in for: a name with its schema reaches past it. */
-const isCopyable = (text: string): boolean => !/\bfrom\s+"?\w+"?\."?\w+|\bjoin\s+"?\w+"?\."?\w+/i.test(text)
-
-const tables = ({ tables: all }: Catalog.Catalog, names: ReadonlySet<string>): ReadonlyArray<Catalog.Table> =>
-  all.filter(({ name }, n) => names.has(name) && all.findIndex((other) => other.name === name) === n)
+const tablesOf = (plan: Plans.PlanNode, { tables }: Catalog.Catalog): ReadonlyArray<Catalog.Table> => {
+  const keys = new Set(Plans.relationsOf(plan).map(keyOf))
+  return tables.filter((table) => keys.has(keyOf(table)))
+}
 
 const verdict = ({ after, before, isServed, usesIndex }: Trial.Outcome): string | undefined => {
   if (isServed) return "a partial index serves it already, if the value that this one is made for is a constant"
@@ -117,7 +122,9 @@ const verdict = ({ after, before, isServed, usesIndex }: Trial.Outcome): string 
 const createSql = (proposal: Proposals.Proposal): string =>
   `create index concurrently ${Proposals.definitionOf(proposal)}`
 
-const dropSql = ({ name, schema }: Catalog.Index): string => `drop index concurrently "${schema}"."${name}"`
+const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
+
+const dropSql = ({ name, schema }: Catalog.Index): string => `drop index concurrently ${quoted(schema)}.${quoted(name)}`
 
 type Tried = { readonly advised: Advised; readonly proposal: Proposals.Proposal } | { readonly rejected: Rejected }
 
@@ -142,22 +149,20 @@ const messageOf = ({ cause, message }: SqlError): string => (cause instanceof Er
 /** A proposal, and the tables that its statement reads. */
 interface Wanted {
   readonly proposal: Proposals.Proposal
-  readonly names: ReadonlySet<string>
+  readonly tables: ReadonlyArray<Catalog.Table>
 }
 
 const proposalsOf = (catalog: Catalog.Catalog, plans: ReadonlyArray<Planned>) => {
   const all = [
     ...Redundant.unindexedKeys(catalog).flatMap((key) =>
-      Proposals.forKey(key, catalog).map((proposal): Wanted => ({ proposal, names: new Set([key.table]) }))
+      Proposals.forKey(key, catalog).map((proposal): Wanted => ({ proposal, tables: [proposal.table] }))
     ),
-    ...plans
-      .filter(({ statement }) => isCopyable(statement.text))
-      .flatMap(({ plan, statement }) =>
-        Proposals.forStatement(statement, plan, catalog).map((proposal): Wanted => ({
-          proposal,
-          names: tablesOf(plan)
-        }))
-      )
+    ...plans.flatMap(({ plan, statement }) =>
+      Proposals.forStatement(statement, plan, catalog).map((proposal): Wanted => ({
+        proposal,
+        tables: tablesOf(plan, catalog)
+      }))
+    )
   ]
   const seen = new Set<string>()
   return all.filter(({ proposal }) => {
@@ -194,11 +199,10 @@ const tooSmall = ({ proposal }: Wanted): Tried =>
 
 const tryGroup = (
   sql: SqlClient.SqlClient,
-  catalog: Catalog.Catalog,
   group: ReadonlyArray<Wanted>,
   progress: Progress
 ): Effect.Effect<ReadonlyArray<Tried>> =>
-  Trial.on(sql, tables(catalog, group[0]?.names ?? new Set()), (copy) =>
+  Trial.on(sql, group[0]?.tables ?? [], (copy) =>
     Effect.forEach(group, ({ proposal }) =>
       Effect.zipRight(progress(`trying an index ${Proposals.definitionOf(proposal)}`), tryOne(copy, proposal))
     )
@@ -220,8 +224,8 @@ const creations = (
       ({ proposal }) => proposal.table.rows >= Proposals.rowsMin
     )
     // What needs the same tables is tried on the same copy.
-    const groups = Object.values(Array.groupBy(large, ({ names }) => [...names].sort().join()))
-    const tried = yield* Effect.forEach(groups, (group) => tryGroup(sql, catalog, group, progress))
+    const groups = Object.values(Array.groupBy(large, ({ tables }) => tables.map(keyOf).join()))
+    const tried = yield* Effect.forEach(groups, (group) => tryGroup(sql, group, progress))
     const good = tried.flat().flatMap((one) => ("advised" in one ? [one] : []))
     return {
       create: good.filter((one) => !covered(one, good)).map(({ advised }) => advised),
@@ -229,29 +233,72 @@ const creations = (
     }
   })
 
-type Judged = { readonly drop: Droppable } | { readonly rejected: Rejected }
+/** Statements that read the table, on one copy of all that they read. */
+interface Together {
+  readonly tables: Map<string, Catalog.Table>
+  readonly plans: Array<Planned>
+}
 
-const judgeDrop = (
+/** As few copies as it takes when no two tables of a copy may have the same name. */
+const together = (
+  catalog: Catalog.Catalog,
+  plans: ReadonlyArray<Planned>,
+  table: Catalog.Table
+): ReadonlyArray<Together> => {
+  const fresh = (): Together => ({ tables: new Map([[table.name, table]]), plans: [] })
+  const groups = [fresh()]
+  for (const one of plans) {
+    const read = tablesOf(one.plan, catalog)
+    let group = groups.find(({ tables }) => read.every((other) => (tables.get(other.name) ?? other) === other))
+    if (group === undefined) groups.push((group = fresh()))
+    for (const other of read) group.tables.set(other.name, other)
+    group.plans.push(one)
+  }
+  return groups
+}
+
+/** A statement and its cost without some indexes over that with them; null when no copy can stand in for its tables. */
+type Loss = readonly [of: Planned, times: number | null]
+
+const losses = (
   sql: SqlClient.SqlClient,
   catalog: Catalog.Catalog,
   plans: ReadonlyArray<Planned>,
-  redundant: Redundant.Redundant
-) => {
-  const { index, kind } = redundant
-  const touching = plans.filter(({ plan, statement }) => tablesOf(plan).has(index.table) && isCopyable(statement.text))
-  const names = new Set([index.table, ...touching.flatMap(({ plan }) => [...tablesOf(plan)])])
-  const statements = touching.map(({ statement }) => statement.text)
-  const kept = (why: string): Judged => ({ rejected: { sql: dropSql(index), reason: `${index.name} is ${kind}`, why } })
-  return Trial.on(sql, tables(catalog, names), (copy) => copy.drop(index, statements)).pipe(
-    Effect.map((loss): Judged =>
-      Trial.isHarmless(loss)
-        ? { drop: { sql: dropSql(index), redundant, statements: statements.length } }
-        : kept(`a statement becomes ${loss.toFixed(1)} times dearer without it`)
-    ),
-    Effect.catchAll((error: SqlError) => Effect.succeed(kept(`it could not be tried: ${messageOf(error)}`)))
+  table: Catalog.Table,
+  gone: ReadonlyArray<Catalog.Index>
+): Effect.Effect<ReadonlyArray<Loss>, SqlError> => {
+  const touching = plans.filter(({ plan }) => tablesOf(plan, catalog).includes(table))
+  const [single, double] = Array.partition(
+    touching,
+    ({ plan }) => Trial.doubleOf(tablesOf(plan, catalog)) !== undefined
+  )
+  return Effect.map(
+    Effect.forEach(together(catalog, single, table), (group) => {
+      const texts = group.plans.map(({ statement }) => statement.text)
+      return Effect.map(
+        Trial.on(sql, [...group.tables.values()], (copy) => copy.drop(gone, texts)),
+        (all) => group.plans.map((one, n): Loss => [one, all[n] ?? null])
+      )
+    }),
+    (all) => [...all.flat(), ...double.map((one): Loss => [one, null])]
   )
 }
 
+const uses = ({ plan }: Planned, { name }: Catalog.Index): boolean =>
+  Plans.nodesOf(plan).some((node) => node["Index Name"] === name)
+
+/** Why the index stays, or how many statements were planned without it. */
+const judged = (all: ReadonlyArray<Loss>, index: Catalog.Index): string | number => {
+  const unknown = all.find(([of, times]) => times === null && uses(of, index))
+  if (unknown !== undefined) {
+    return `a statement that uses it cannot be tried on a copy: ${fingerprint(unknown[0].statement.text)}`
+  }
+  const known = all.flatMap(([, times]) => times ?? [])
+  const worst = Math.max(1, ...known)
+  return Trial.isHarmless(worst) ? known.length : `a statement becomes ${worst.toFixed(1)} times dearer without it`
+}
+
+/** Each is tried without those before it that may go: what stands in for one of them is needed. */
 const drops = (
   sql: SqlClient.SqlClient,
   catalog: Catalog.Catalog,
@@ -260,13 +307,23 @@ const drops = (
   progress: Progress
 ) =>
   Effect.gen(function* () {
-    const judged = yield* Effect.forEach(Redundant.redundant(catalog, hoursMin), (one) =>
-      Effect.zipRight(progress(`trying without ${one.index.name}`), judgeDrop(sql, catalog, plans, one))
-    )
-    return {
-      drop: judged.flatMap((one) => ("drop" in one ? [one.drop] : [])),
-      rejected: judged.flatMap((one) => ("rejected" in one ? [one.rejected] : []))
+    const drop: Array<Droppable> = []
+    const rejected: Array<Rejected> = []
+    for (const redundant of Redundant.redundant(catalog, hoursMin)) {
+      const { index, kind } = redundant
+      const here = (one: Catalog.Index) => one.schema === index.schema && one.table === index.table
+      const table = catalog.tables.find(({ name, schema }) => name === index.table && schema === index.schema)
+      if (table === undefined) continue
+      yield* progress(`trying without ${index.name}`)
+      const gone = drop.map((one) => one.redundant.index).filter(here)
+      const verdict = yield* losses(sql, catalog, plans, table, [...gone, index]).pipe(
+        Effect.map((all) => judged(all, index)),
+        Effect.catchAll((error) => Effect.succeed(`it could not be tried: ${messageOf(error)}`))
+      )
+      if (typeof verdict === "number") drop.push({ sql: dropSql(index), redundant, statements: verdict })
+      else rejected.push({ sql: dropSql(index), reason: `${index.name} is ${kind}`, why: verdict })
     }
+    return { drop, rejected }
   })
 
 const indexes = (sql: SqlClient.SqlClient, hoursMin: number, progress: Progress) =>
@@ -280,6 +337,7 @@ const indexes = (sql: SqlClient.SqlClient, hoursMin: number, progress: Progress)
     const dropped = yield* drops(sql, catalog, plans, hoursMin, progress)
     return {
       hours: catalog.hours,
+      schema: catalog.schema,
       indexes: catalog.indexes,
       unindexedKeys: Redundant.unindexedKeys(catalog),
       create: made.create,
@@ -296,8 +354,8 @@ export const layerWith = ({ unusedHours }: { readonly unusedHours: number }) =>
     Effect.map(SqlClient.SqlClient, (sql) => ({
       report: orUnavailable(
         Effect.gen(function* () {
-          const { hours, tables: all } = yield* Catalog.read(sql)
-          return { hours, tables: all, workload: yield* Workload.read(sql), activity: yield* Activity.read(sql) }
+          const { hours, schema, tables } = yield* Catalog.read(sql)
+          return { hours, schema, tables, workload: yield* Workload.read(sql), activity: yield* Activity.read(sql) }
         })
       ),
       indexes: (progress) => orUnavailable(indexes(sql, unusedHours, progress))

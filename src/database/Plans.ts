@@ -6,6 +6,8 @@ import * as Effect from "effect/Effect"
 export interface PlanNode {
   readonly "Node Type": string
   readonly "Relation Name"?: string
+  /** Of the relation; `pg_temp` for a temporary table. */
+  readonly Schema?: string
   readonly "Index Name"?: string
   readonly Alias?: string
   readonly Filter?: string
@@ -26,6 +28,12 @@ export const isPlannable = (text: string): boolean => planned.test(text)
 /** Every node below and with this one, the outer ones first. */
 export const nodesOf = (plan: PlanNode): ReadonlyArray<PlanNode> => [plan, ...(plan.Plans ?? []).flatMap(nodesOf)]
 
+/** The tables that a plan reads or writes; one may come several times. */
+export const relationsOf = (plan: PlanNode): ReadonlyArray<{ readonly schema: string; readonly name: string }> =>
+  nodesOf(plan).flatMap(({ "Relation Name": name, Schema: schema = "" }) =>
+    name === undefined ? [] : [{ schema, name }]
+  )
+
 /** `select … where id = $1` has one. */
 const parametersOf = (text: string): number =>
   Math.max(0, ...[...text.matchAll(/\$(\d+)/g)].map(([, number]) => Number(number)))
@@ -36,7 +44,7 @@ let names = 0
  * Explains a statement with placeholders, without values for them and without running it: the plan that the server makes
  * for any values, with `$1` where they stand. Inside the caller's transaction, which goes on when it fails.
  */
-const explained = (sql: SqlClient.SqlClient, text: string, format: "json" | "text") =>
+const explained = (sql: SqlClient.SqlClient, text: string, options: "format json, verbose" | "format text") =>
   Effect.gen(function* () {
     const name = `connect_plan_${++names}`
     const parameters = Array.from({ length: parametersOf(text) }, () => "null").join(", ")
@@ -44,7 +52,7 @@ const explained = (sql: SqlClient.SqlClient, text: string, format: "json" | "tex
     const rows = yield* Effect.ensuring(
       sql.withTransaction(
         sql.unsafe<{ readonly "QUERY PLAN": unknown }>(
-          `explain (format ${format}) execute ${name}${parameters === "" ? "" : `(${parameters})`}`
+          `explain (${options}) execute ${name}${parameters === "" ? "" : `(${parameters})`}`
         ).unprepared
       ),
       Effect.ignore(sql.unsafe(`deallocate ${name}`).unprepared)
@@ -67,9 +75,9 @@ const documentOf = (value: unknown): PlanDocument => {
   return found
 }
 
-/** The plan of a statement, inside a transaction with `genericPlans`. */
+/** The plan of a statement, inside a transaction with `genericPlans`. Its columns stand behind the names of their tables. */
 export const nodeOf = (sql: SqlClient.SqlClient, text: string): Effect.Effect<PlanNode, SqlError> =>
-  Effect.map(explained(sql, text, "json"), ([value]) => documentOf(value).Plan)
+  Effect.map(explained(sql, text, "format json, verbose"), ([value]) => documentOf(value).Plan)
 
 /** Runs a statement that has all its values; the milliseconds that the server took, planning apart. */
 export const runMillis = (sql: SqlClient.SqlClient, text: string): Effect.Effect<number, SqlError> =>
@@ -84,6 +92,6 @@ export const textOf = (sql: SqlClient.SqlClient, text: string): Effect.Effect<st
     Effect.gen(function* () {
       yield* genericPlans(sql)
       yield* sql.unsafe("set local lock_timeout = '200ms'").unprepared
-      return (yield* explained(sql, text, "text")).join("\n")
+      return (yield* explained(sql, text, "format text")).join("\n")
     })
   )

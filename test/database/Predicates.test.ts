@@ -23,6 +23,13 @@ test("the table's alias is left out; other tables, ORs and computed conditions a
   expect(read("((id)::text = (SubPlan 1))")).toEqual([])
 })
 
+test("an alias is left out as the plan writes it, and nothing else that ends in it", () => {
+  expect(clauses(`("User"."Zed" = $1)`, "User").map(({ left }) => left)).toEqual([`"Zed"`])
+  expect(clauses("((o.note ~~ 'foo.bar'::text) AND (o.id = info.id))", "o").map(({ right }) => right)).toEqual([
+    "'foo.bar'::text"
+  ])
+})
+
 test("predicates that say the same are the same", () => {
   const same = [
     "((state = 0) AND (ended_at IS NULL))",

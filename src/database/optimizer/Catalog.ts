@@ -7,6 +7,8 @@ import * as Schema from "effect/Schema"
 export interface Table {
   readonly schema: string
   readonly name: string
+  /** Schema and name, as SQL writes them. */
+  readonly path: string
   /** As the planner estimates, or as counted before the first ANALYZE. */
   readonly rows: number
   readonly bytes: number
@@ -36,7 +38,7 @@ export interface Index {
   /** It carries columns that are not searched by. */
   readonly includes: boolean
   readonly unique: boolean
-  /** A primary key, a unique or an exclusion constraint stands on it. */
+  /** A constraint, a foreign key to it, the identity of replicated rows or a partitioned index stands on it. */
   readonly constraint: boolean
   readonly valid: boolean
   readonly predicate: string | null
@@ -49,6 +51,7 @@ export interface ForeignKey {
   readonly schema: string
   readonly table: string
   readonly name: string
+  /** As SQL writes them. */
   readonly columns: ReadonlyArray<string>
   readonly target: string
 }
@@ -63,6 +66,8 @@ export interface RareValue {
 
 /** What the database is made of. */
 export interface Catalog {
+  /** The schema that names without one mean. */
+  readonly schema: string | null
   readonly tables: ReadonlyArray<Table>
   readonly indexes: ReadonlyArray<Index>
   readonly foreignKeys: ReadonlyArray<ForeignKey>
@@ -95,7 +100,8 @@ const ours = (schema: string) =>
   `${schema} not in ('pg_catalog', 'information_schema') and ${schema} not like 'pg\\_toast%' and ${schema} not like 'pg\\_temp%'`
 
 const tables = `
-select s.schemaname as "schema", s.relname as "name", (case when c.reltuples > 0 then c.reltuples else s.n_live_tup end)::float8 as "rows",
+select s.schemaname as "schema", s.relname as "name", quote_ident(s.schemaname) || '.' || quote_ident(s.relname) as "path",
+  (case when c.reltuples > 0 then c.reltuples else s.n_live_tup end)::float8 as "rows",
   pg_table_size(c.oid)::float8 as "bytes", s.seq_scan::float8 as "sequentialScans",
   s.seq_tup_read::float8 as "sequentialRows", coalesce(s.idx_scan, 0)::float8 as "indexScans",
   s.n_live_tup::float8 as "liveRows", s.n_dead_tup::float8 as "deadRows",
@@ -112,7 +118,7 @@ select n.nspname as "schema", t.relname as "table", c.relname as "name", am.amna
     (i.indclass::oid[])[k - 1], (i.indoption::int2[])[k - 1], (i.indcollation::oid[])[k - 1])) order by k)
     from generate_series(1, i.indnkeyatts) k)::text as "columns",
   i.indnatts > i.indnkeyatts as "includes", i.indisunique as "unique",
-  exists (select from pg_constraint where conindid = i.indexrelid and contype in ('p', 'u', 'x')) as "constraint",
+  exists (select from pg_constraint where conindid = i.indexrelid) or i.indisreplident or c.relispartition as "constraint",
   i.indisvalid as "valid", pg_get_expr(i.indpred, i.indrelid) as "predicate",
   pg_relation_size(i.indexrelid)::float8 as "bytes", coalesce(s.idx_scan, 0)::float8 as "scans",
   pg_get_indexdef(i.indexrelid) as "definition"
@@ -124,7 +130,7 @@ where ${ours("n.nspname")} order by 1, 2, 3`
 
 const foreignKeys = `
 select n.nspname as "schema", t.relname as "table", k.conname as "name", k.confrelid::regclass::text as "target",
-  (select json_agg(a.attname order by o) from unnest(k.conkey) with ordinality u(attnum, o)
+  (select json_agg(quote_ident(a.attname) order by o) from unnest(k.conkey) with ordinality u(attnum, o)
     join pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.attnum)::text as "columns"
 from pg_constraint k join pg_class t on t.oid = k.conrelid join pg_namespace n on n.oid = t.relnamespace
 where k.contype = 'f' and t.relkind = 'r' and ${ours("n.nspname")} order by 1, 2, 3`
@@ -141,7 +147,7 @@ where ${ours("s.schemaname")} and not s.inherited and s.n_distinct between 2 and
 order by 1, 2, 3, f`
 
 const about = `
-select (select json_agg(extname) from pg_extension)::text as "extensions",
+select current_schema() as "schema", (select json_agg(extname) from pg_extension)::text as "extensions",
   extract(epoch from now() - greatest(d.stats_reset, pg_postmaster_start_time()))::float8 / 3600 as "hours"
 from pg_stat_database d where d.datname = current_database()`
 
@@ -157,10 +163,15 @@ export const read = (sql: SqlClient.SqlClient): Effect.Effect<Catalog, SqlError>
   reading(
     sql,
     Effect.gen(function* () {
-      const [general] = yield* sql.unsafe<{ readonly extensions: string; readonly hours: number }>(about)
+      const [general] = yield* sql.unsafe<{
+        readonly schema: string | null
+        readonly extensions: string
+        readonly hours: number
+      }>(about)
       const found = yield* sql.unsafe<Text<Index, "columns">>(indexes)
       const keys = yield* sql.unsafe<Text<ForeignKey, "columns">>(foreignKeys)
       return {
+        schema: general?.schema ?? null,
         tables: yield* sql.unsafe<Table>(tables),
         indexes: found.map((index) => ({ ...index, columns: columnsOf(index.columns) })),
         foreignKeys: keys.map((key) => ({ ...key, columns: texts(key.columns) })),

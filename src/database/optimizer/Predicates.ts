@@ -83,13 +83,19 @@ export const normal = (predicate: string | null): string => {
     .join(" and ")
 }
 
+/** Without the name of the table before its columns. `alias` is how the plan calls the table. */
+export const unaliased = (text: string, alias: string | undefined): string => {
+  if (alias === undefined) return text
+  const name = alias.replace(/\W/g, "\\$&")
+  return text.replace(new RegExp(`(?<![\\w$."'])(?:${name}|"${name}")\\.`, "g"), "")
+}
+
 /**
  * The conditions that rows of one table must all meet, from a plan's filter: `((state = $1) AND (email ~~ $2))`. What
- * compares with another table, or is an OR, is left out. `alias` is how the plan calls the table.
+ * compares with another table, or is an OR, is left out.
  */
 export const clauses = (filter: string, alias: string | undefined): ReadonlyArray<Clause> => {
-  const own = alias === undefined ? filter : filter.replaceAll(`${alias}.`, "")
-  return split(bare(own), / AND /y).flatMap((part) => {
+  return split(bare(unaliased(filter, alias)), / AND /y).flatMap((part) => {
     const clause = clauseOf(part)
     return clause === undefined ? [] : [clause]
   })

@@ -1,7 +1,7 @@
 import type { PlanNode } from "../Plans.ts"
 import { nodesOf } from "../Plans.ts"
 import type { Catalog, ForeignKey, Index, Table } from "./Catalog.ts"
-import { type Clause, clauses, normal } from "./Predicates.ts"
+import { type Clause, clauses, normal, unaliased } from "./Predicates.ts"
 import type { Statement } from "./Workload.ts"
 
 /** An index that might help, to be tried. */
@@ -29,11 +29,6 @@ export const rowsMin = 1_000
 /** Columns of a proposed index at most. */
 const columnsMax = 4
 
-const quoted = (name: string): string => (/^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`)
-
-/** A table as it stands in a statement; without its schema, so that a copy of the same name can take its place. */
-export const relationOf = ({ name }: { readonly name: string }): string => quoted(name)
-
 /** Everything of the index behind its name: `on users using btree (email) where …`. */
 export const definitionOf = ({
   columns,
@@ -41,13 +36,13 @@ export const definitionOf = ({
   predicate,
   table
 }: Pick<Proposal, "columns" | "method" | "predicate" | "table">): string =>
-  `on ${quoted(table.schema)}.${quoted(table.name)} using ${method} (${columns.join(", ")})${predicate === null ? "" : ` where ${predicate}`}`
+  `on ${table.path} using ${method} (${columns.join(", ")})${predicate === null ? "" : ` where ${predicate}`}`
 
 /** For a foreign key without an index: what Postgres itself asks for each row that is deleted from the target. */
 export const forKey = (key: ForeignKey, catalog: Catalog): ReadonlyArray<Proposal> => {
   const table = catalog.tables.find(({ name, schema }) => name === key.table && schema === key.schema)
   if (table === undefined) return []
-  const columns = key.columns.map(quoted)
+  const { columns } = key
   const where = columns.map((column, n) => `x.${column} = $${n + 1}`).join(" and ")
   return [
     {
@@ -56,7 +51,7 @@ export const forKey = (key: ForeignKey, catalog: Catalog): ReadonlyArray<Proposa
       columns,
       predicate: null,
       reason: `foreign key ${key.name} to ${key.target} has no index`,
-      statement: `select 1 from only ${relationOf(table)} x where ${where} for key share of x`,
+      statement: `select 1 from only ${table.path} x where ${where} for key share of x`,
       clauses: columns.map((left, n) => ({ left, operator: "=", right: `$${n + 1}` })),
       source: null,
       constants: []
@@ -76,7 +71,7 @@ const unique = (all: ReadonlyArray<string>): ReadonlyArray<string> => [...new Se
 /** The order that a plan sorts the rows of this scan into, by its own columns alone. */
 const sortOf = (plan: PlanNode, scan: PlanNode): ReadonlyArray<string> => {
   const sort = nodesOf(plan).find((node) => node["Sort Key"] !== undefined && node.Plans?.[0] === scan)
-  const keys = (sort?.["Sort Key"] ?? []).map((key) => key.replaceAll(`${scan.Alias ?? ""}.`, ""))
+  const keys = (sort?.["Sort Key"] ?? []).map((key) => unaliased(key, scan.Alias))
   return keys.every((key) => /^[a-z_]\w*(?: DESC)?(?: NULLS (?:FIRST|LAST))?$/.test(key)) ? keys : []
 }
 
@@ -152,7 +147,7 @@ export const forStatement = (
   { extensions, indexes, rare, tables }: Catalog
 ): ReadonlyArray<Proposal> =>
   nodesOf(plan).flatMap((node) => {
-    const table = tables.find(({ name }) => name === node["Relation Name"])
+    const table = tables.find(({ name, schema }) => name === node["Relation Name"] && schema === node.Schema)
     if (table === undefined || table.rows < rowsMin || node["Node Type"].startsWith("Index Only")) return []
     const found = node.Filter === undefined ? [] : clauses(node.Filter, node.Alias)
     const here = (one: { readonly schema: string; readonly table: string }) =>

@@ -19,8 +19,11 @@ const comparable = (a: Index, b: Index) =>
 const startsWith = (longer: Index, shorter: Index): boolean =>
   shorter.columns.every(({ form, text }, n) => longer.columns[n]?.text === text && longer.columns[n]?.form === form)
 
-const rank = ({ constraint, includes, unique }: Index): number =>
-  (constraint ? 4 : 0) + (unique ? 2 : 0) + (includes ? 1 : 0)
+/** Whether a unique index lets only one row have no value. */
+const isStrict = ({ definition }: Index): boolean => definition.includes(" NULLS NOT DISTINCT")
+
+const rank = (index: Index): number =>
+  (index.constraint ? 8 : 0) + (index.unique ? 4 : 0) + (isStrict(index) ? 2 : 0) + (index.includes ? 1 : 0)
 
 /** Which of two equal indexes stays: the one with the most behind it, then the one that is used more, then by name. */
 const outranks = (a: Index, b: Index): boolean => {
@@ -39,6 +42,7 @@ const duplicateOf = (index: Index, all: ReadonlyArray<Index>): Redundant | undef
       other.columns.length === index.columns.length &&
       startsWith(other, index) &&
       (other.unique || !index.unique) &&
+      (isStrict(other) || !isStrict(index)) &&
       outranks(other, index)
   )
   return keeps && { kind: "duplicate", index, keeps }
@@ -79,7 +83,7 @@ export const redundant = ({ foreignKeys, hours, indexes }: Catalog, hoursMin: nu
 const finds = (index: Index, { columns, schema, table }: ForeignKey): boolean => {
   if (index.schema !== schema || index.table !== table || !index.valid) return false
   if (index.method !== "btree" && index.method !== "hash") return false
-  const first = index.columns.slice(0, columns.length).map(({ text }) => text.replaceAll('"', ""))
+  const first = index.columns.slice(0, columns.length).map(({ text }) => text)
   // The key looks for no null, so an index without the nulls is enough.
   const whole = index.predicate === null || (columns.length === 1 && index.predicate === `(${columns[0]} IS NOT NULL)`)
   return whole && columns.every((column) => first.includes(column))

@@ -1,11 +1,11 @@
 import type * as SqlClient from "@effect/sql/SqlClient"
-import type { SqlError } from "@effect/sql/SqlError"
+import { SqlError } from "@effect/sql/SqlError"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Plans from "../Plans.ts"
 import { type Index, statementMillisMax, type Table } from "./Catalog.ts"
 import type { Clause } from "./Predicates.ts"
-import { definitionOf, type Proposal, relationOf } from "./Proposals.ts"
+import { definitionOf, type Proposal } from "./Proposals.ts"
 
 /** Rows of a table that the copy holds at most, spread over it. */
 export const sampleRowsMax = 50_000
@@ -42,8 +42,11 @@ export interface Outcome {
 export interface Copy {
   /** Builds the index, plans and runs its statement with and without it, and takes it away again. */
   readonly build: (proposal: Proposal) => Effect.Effect<Outcome, SqlError>
-  /** The highest cost of these statements without the index over the cost with it. */
-  readonly drop: (index: Index, statements: ReadonlyArray<string>) => Effect.Effect<number, SqlError>
+  /** Of each statement its cost without the indexes over that with them; null for one that the copy cannot stand in for. */
+  readonly drop: (
+    indexes: ReadonlyArray<Index>,
+    statements: ReadonlyArray<string>
+  ) => Effect.Effect<ReadonlyArray<number | null>, SqlError>
 }
 
 /** Says with which result a transaction is rolled back. */
@@ -59,7 +62,32 @@ const undone = <A, E, R>(sql: SqlClient.SqlClient, effect: Effect.Effect<A, E, R
   )
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
-const copyOf = (table: Table): string => `pg_temp.${relationOf(table)}`
+const copyOf = ({ name }: { readonly name: string }): string => `pg_temp.${quoted(name)}`
+
+const failed = (message: string): SqlError => new SqlError({ cause: new Error(message), message })
+
+const identifier = (name: string): string => {
+  const written = name.replace(/\W/g, "\\$&")
+  return /^[a-z_][a-z0-9_]*$/.test(name) ? `(?:"${written}"|${written})` : `"${written.replaceAll('"', '""')}"`
+}
+
+/**
+ * The statement with the copies in the place of those tables that it names with their schema; without one a temporary
+ * table is found first anyway. `planOf` sees whether it was all.
+ */
+const redirected = (text: string, tables: ReadonlyArray<Table>): string =>
+  tables.reduce((all, table) => {
+    const path = `(?<![\\w$".])${identifier(table.schema)}\\s*\\.\\s*${identifier(table.name)}(?![\\w$"])`
+    return all.replace(new RegExp(path, "gi"), () => copyOf(table))
+  }, text)
+
+/** The plan of a statement on the copy. Fails when it reads anything else, as it does through a view. */
+const planOf = (sql: SqlClient.SqlClient, text: string, tables: ReadonlyArray<Table>) =>
+  Effect.filterOrFail(
+    Plans.nodeOf(sql, redirected(text, tables)),
+    (plan) => Plans.relationsOf(plan).every(({ schema }) => schema === "pg_temp"),
+    () => failed("it reads past the copy")
+  )
 
 const sampleRows = ({ bytes, rows }: Table): number =>
   Math.min(sampleRowsMax, Math.ceil(sampleBytesMax / Math.max(1, bytes / Math.max(1, rows))))
@@ -67,7 +95,7 @@ const sampleRows = ({ bytes, rows }: Table): number =>
 /** The table with its indexes and some of its rows, under its own name, which a temporary table takes first. */
 const copy = (sql: SqlClient.SqlClient, table: Table) =>
   Effect.gen(function* () {
-    const source = `${quoted(table.schema)}.${quoted(table.name)}`
+    const source = table.path
     const limit = sampleRows(table)
     const share = Math.min(100, (limit / Math.max(1, table.rows)) * 110)
     const columns = yield* sql.unsafe<{ readonly name: string }>(
@@ -76,7 +104,7 @@ const copy = (sql: SqlClient.SqlClient, table: Table) =>
       [source]
     )
     const list = columns.map(({ name }) => quoted(name)).join(", ")
-    yield* sql.unsafe(`create temporary table ${relationOf(table)} (like ${source} including all) on commit drop`)
+    yield* sql.unsafe(`create temporary table ${quoted(table.name)} (like ${source} including all) on commit drop`)
       .unprepared
     yield* sql.unsafe(
       `insert into ${copyOf(table)} (${list}) overriding system value select ${list} from ${source}` +
@@ -116,9 +144,14 @@ const probesOf = (sql: SqlClient.SqlClient, { clauses, table }: Proposal) =>
     })
   })
 
-const measure = (sql: SqlClient.SqlClient, statement: string, probes: ReadonlyArray<string>) =>
+const measure = (
+  sql: SqlClient.SqlClient,
+  tables: ReadonlyArray<Table>,
+  statement: string,
+  probes: ReadonlyArray<string>
+) =>
   Effect.gen(function* () {
-    const plan = yield* Plans.nodeOf(sql, statement)
+    const plan = yield* planOf(sql, statement, tables)
     // The first run reads what the second one finds in memory.
     const runs = yield* Effect.forEach(probes, (probe) =>
       Effect.zipRight(Plans.runMillis(sql, probe), Plans.runMillis(sql, probe))
@@ -128,7 +161,7 @@ const measure = (sql: SqlClient.SqlClient, statement: string, probes: ReadonlyAr
   })
 
 /** Whether a partial index of the copy answers the statement with one of its constants. */
-const served = (sql: SqlClient.SqlClient, { constants, table }: Proposal) =>
+const served = (sql: SqlClient.SqlClient, tables: ReadonlyArray<Table>, { constants, table }: Proposal) =>
   Effect.gen(function* () {
     if (constants.length === 0) return false
     const partial = yield* sql.unsafe<{ readonly name: string }>(
@@ -136,14 +169,14 @@ const served = (sql: SqlClient.SqlClient, { constants, table }: Proposal) =>
        where i.indrelid = $1::regclass and i.indpred is not null`,
       [copyOf(table)]
     )
-    const plans = yield* Effect.forEach(constants, (text) => Plans.nodeOf(sql, text))
+    const plans = yield* Effect.forEach(constants, (text) => planOf(sql, text, tables))
     const used = new Set(plans.flatMap(Plans.nodesOf).map((node) => node["Index Name"]))
     return partial.some(({ name }) => used.has(name))
   })
 
 const candidate = "connect_candidate"
 
-const build = (sql: SqlClient.SqlClient, proposal: Proposal) =>
+const build = (sql: SqlClient.SqlClient, tables: ReadonlyArray<Table>, proposal: Proposal) =>
   undone(
     sql,
     Effect.gen(function* () {
@@ -151,12 +184,12 @@ const build = (sql: SqlClient.SqlClient, proposal: Proposal) =>
       const [held] = yield* sql.unsafe<{ readonly n: number }>(`select count(*)::int as n from ${copyOf(table)}`)
         .unprepared
       const probes = yield* probesOf(sql, proposal)
-      const isServed = yield* served(sql, proposal)
-      const before = yield* measure(sql, statement, probes)
-      const definition = definitionOf({ ...proposal, table: { ...table, schema: "pg_temp" } })
+      const isServed = yield* served(sql, tables, proposal)
+      const before = yield* measure(sql, tables, statement, probes)
+      const definition = definitionOf({ ...proposal, table: { ...table, path: copyOf(table) } })
       yield* sql.unsafe(`create index ${candidate} ${definition}`).unprepared
       yield* sql.unsafe(`analyze ${copyOf(table)}`).unprepared
-      const after = yield* measure(sql, statement, probes)
+      const after = yield* measure(sql, tables, statement, probes)
       return {
         usesIndex: Plans.nodesOf(after.plan).some((node) => node["Index Name"] === candidate),
         isServed,
@@ -170,30 +203,45 @@ const build = (sql: SqlClient.SqlClient, proposal: Proposal) =>
 /** Everything of a definition behind the table's name; the copy's index has another name and table. */
 const form = (definition: string): string => definition.slice(definition.indexOf(" USING "))
 
-const drop = (sql: SqlClient.SqlClient, index: Index, statements: ReadonlyArray<string>) =>
+/** Takes the copy's index away that is made as this one. */
+const without = (sql: SqlClient.SqlClient, index: Index) =>
+  Effect.gen(function* () {
+    const names = yield* sql.unsafe<{ readonly name: string; readonly definition: string; readonly unique: boolean }>(
+      `select c.relname as name, pg_get_indexdef(i.indexrelid) as definition, i.indisunique as unique
+       from pg_index i join pg_class c on c.oid = i.indexrelid
+       where i.indrelid = $1::regclass and not exists (select from pg_constraint where conindid = i.indexrelid)`,
+      [copyOf({ name: index.table })]
+    )
+    const same = names.find((one) => form(one.definition) === form(index.definition) && one.unique === index.unique)
+    if (same === undefined) return yield* failed("the copy has no such index")
+    yield* sql.unsafe(`drop index pg_temp.${quoted(same.name)}`).unprepared
+  })
+
+const drop = (
+  sql: SqlClient.SqlClient,
+  tables: ReadonlyArray<Table>,
+  indexes: ReadonlyArray<Index>,
+  statements: ReadonlyArray<string>
+) =>
   undone(
     sql,
     Effect.gen(function* () {
-      const costs = Effect.forEach(statements, (text) =>
-        Effect.map(Plans.nodeOf(sql, text), (plan) => plan["Total Cost"])
-      )
-      const before = yield* costs
-      const names = yield* sql.unsafe<{ readonly name: string; readonly definition: string; readonly unique: boolean }>(
-        `select c.relname as name, pg_get_indexdef(i.indexrelid) as definition, i.indisunique as unique
-         from pg_index i join pg_class c on c.oid = i.indexrelid
-         where i.indrelid = $1::regclass and not exists (select from pg_constraint where conindid = i.indexrelid)`,
-        [`pg_temp.${quoted(index.table)}`]
-      )
-      const same = names.find((one) => form(one.definition) === form(index.definition) && one.unique === index.unique)
-      // The copy keeps one of two equal indexes: then there is nothing to drop, and nothing to lose.
-      if (same !== undefined) yield* sql.unsafe(`drop index pg_temp.${quoted(same.name)}`).unprepared
-      const after = yield* costs
-      return Math.max(1, ...after.map((cost, n) => cost / Math.max(0.01, before[n] ?? cost)))
+      const costOf = (text: string) => Effect.map(planOf(sql, text, tables), (plan) => plan["Total Cost"])
+      const before = yield* Effect.forEach(statements, (text) => Effect.orElseSucceed(costOf(text), () => null))
+      yield* Effect.forEach(indexes, (index) => without(sql, index), { discard: true })
+      return yield* Effect.forEach(statements, (text, n) => {
+        const cost = before[n] ?? null
+        return cost === null ? Effect.succeed(null) : Effect.map(costOf(text), (now) => now / Math.max(0.01, cost))
+      })
     })
   )
 
-/** Whether nothing is lost without the index, from `Copy.drop`. */
+/** Whether nothing is lost without the indexes, from `Copy.drop`. */
 export const isHarmless = (loss: number): boolean => loss <= lossMax
+
+/** The name that two of the tables have, which the copies cannot. */
+export const doubleOf = (tables: ReadonlyArray<Table>): string | undefined =>
+  tables.find(({ name }, n) => tables.findIndex((other) => other.name === name) < n)?.name
 
 /**
  * Runs the effect on a copy of these tables: temporary tables inside one transaction, which is rolled back. The tables
@@ -207,13 +255,15 @@ export const on = <A, E>(
   undone(
     sql,
     Effect.gen(function* () {
+      const double = doubleOf(tables)
+      if (double !== undefined) return yield* failed(`it would have two tables ${double}`)
       yield* sql.unsafe(`set local statement_timeout = ${statementMillisMax}`).unprepared
       yield* sql.unsafe("set local lock_timeout = '1s'").unprepared
       yield* Plans.genericPlans(sql)
       yield* Effect.forEach(tables, (table) => copy(sql, table), { discard: true })
       return yield* effect({
-        build: (proposal) => build(sql, proposal),
-        drop: (index, statements) => drop(sql, index, statements)
+        build: (proposal) => build(sql, tables, proposal),
+        drop: (indexes, statements) => drop(sql, tables, indexes, statements)
       })
     })
   )
