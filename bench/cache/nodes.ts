@@ -42,9 +42,9 @@ export type Profiles = Cache.Cache<string, typeof Profile.Type>
  * decodes each text though it is the same as before.
  */
 export const all = (scope: Scope.Scope) =>
-  Effect.all([profiles({ near }), profiles({}), profiles({ decodedUnitsMax: 0 })]).pipe(Scope.extend(scope))
+  Effect.all([profiles({ near }), profiles({}), profiles({ decodedLengthMax: 0 })]).pipe(Scope.extend(scope))
 
-const profiles = (more: { readonly near?: typeof near; readonly decodedUnitsMax?: number }) =>
+const profiles = (more: { readonly near?: typeof near; readonly decodedLengthMax?: number }) =>
   Cache.make({
     name: "profiles",
     key: (id: string) => id,

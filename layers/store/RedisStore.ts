@@ -8,9 +8,11 @@ import { Command, type Redis, ReplyError } from "ioredis"
 import type { StartupError } from "../../src/config/StartupError.ts"
 import { StoreUnavailable } from "../../src/errors.ts"
 import { type Script, Store, ttlMillis } from "../../src/store/Store.ts"
+import * as Stored from "../../src/store/Stored.ts"
 import * as Metrics from "../../src/telemetry/Metrics.ts"
 import { Breaker } from "./Breaker.ts"
 import { Deadlines } from "./Deadlines.ts"
+import { ManyKeys } from "./ManyKeys.ts"
 import { RedisChannels } from "./RedisChannels.ts"
 import * as RedisConnection from "./RedisConnection.ts"
 import { RedisTracking } from "./RedisTracking.ts"
@@ -61,12 +63,10 @@ const caller = (redis: Redis, callMillis: number): Call => {
 
 /**
  * One command for many callers of a single Redis, at once: it carries what a pipeline would gather, and waiting for the
- * end of the turn would only cost time. Behind commands that wait for that, so that none is overtaken.
+ * end of the turn would only cost time. `behind` commands that wait for that, so that none is overtaken.
  */
-const send = (redis: Redis, name: string, args: ReadonlyArray<string>): Promise<unknown> =>
-  redis.autoPipelineQueueSize > 0
-    ? redis.call(name, [...args])
-    : (redis.sendCommand(new Command(name, [...args], { replyEncoding: "utf8" })) as Promise<unknown>)
+const send = (redis: Redis, command: () => Command, behind: () => Promise<unknown>): Promise<unknown> =>
+  redis.autoPipelineQueueSize > 0 ? behind() : (redis.sendCommand(command()) as Promise<unknown>)
 
 /**
  * Values by key, and how many keys were removed. In a cluster one command takes the keys of one server only: there each
@@ -76,14 +76,29 @@ const severalKeys = (redis: Redis, cluster: boolean) =>
   cluster
     ? {
         values: async (keys: ReadonlyArray<string>) =>
-          (await Promise.all(keys.map((key) => redis.mget(key)))).map(([value]) => value ?? null),
+          (await Promise.all(keys.map((key) => redis.mgetBuffer(key)))).map(([value]) => value ?? null),
         removed: async (keys: ReadonlyArray<string>) =>
           (await Promise.all(keys.map((key) => redis.del(key)))).reduce((sum, count) => sum + count, 0)
       }
     : {
-        values: (keys: ReadonlyArray<string>) => send(redis, "mget", keys) as Promise<Array<string | null>>,
+        values: (keys: ReadonlyArray<string>) =>
+          send(
+            redis,
+            () => new ManyKeys("mget", keys),
+            () => redis.mgetBuffer(...keys)
+          ) as Promise<Array<Buffer | null>>,
         removed: (keys: ReadonlyArray<string>) => redis.del(...keys)
       }
+
+const many = (call: Call, values: (keys: ReadonlyArray<string>) => Promise<ReadonlyArray<Buffer | null>>) => {
+  const getStored = (keys: ReadonlyArray<string>) =>
+    keys.length === 0 ? Effect.succeed([]) : call("getMany", () => values(keys))
+  return {
+    getStored,
+    getMany: (keys: ReadonlyArray<string>) =>
+      Effect.map(getStored(keys), (all) => all.map((stored) => (stored === null ? null : Stored.text(stored))))
+  }
+}
 
 const strings = (redis: Redis, call: Call, { removed, values }: ReturnType<typeof severalKeys>) => ({
   get: (key: string) =>
@@ -91,8 +106,7 @@ const strings = (redis: Redis, call: Call, { removed, values }: ReturnType<typeo
       call("get", () => redis.get(key)),
       Option.fromNullable
     ),
-  getMany: (keys: ReadonlyArray<string>) =>
-    keys.length === 0 ? Effect.succeed([]) : call("getMany", () => values(keys)),
+  ...many(call, values),
   set: (
     key: string,
     value: string,
@@ -191,10 +205,17 @@ const bound = (score: number): number | string => (score === Infinity ? "+inf" :
 
 const runner = (redis: Redis, call: Call, cluster: boolean) => {
   const shas = new WeakMap<object, string>()
-  const evaluate = (name: "evalsha" | "eval", code: string, keys: ReadonlyArray<string>, args: ReadonlyArray<string>) =>
-    cluster
-      ? (redis[name](code, keys.length, ...keys, ...args) as Promise<unknown>)
-      : send(redis, name, [code, String(keys.length), ...keys, ...args])
+  const evaluate = (
+    name: "evalsha" | "eval",
+    code: string,
+    keys: ReadonlyArray<string>,
+    args: ReadonlyArray<string>
+  ) => {
+    const whole = () => redis[name](code, keys.length, ...keys, ...args) as Promise<unknown>
+    if (cluster) return whole()
+    const all = [code, String(keys.length), ...keys, ...args]
+    return send(redis, () => new Command(name, all, { replyEncoding: "utf8" }), whole)
+  }
   return <Result>(script: Script<Result>, keys: ReadonlyArray<string>, args: ReadonlyArray<string>) => {
     const sha = shas.get(script) ?? createHash("sha1").update(script.lua).digest("hex")
     shas.set(script, sha)

@@ -4,6 +4,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import type { Script } from "../store/Store.ts"
+import type { Stored } from "../store/Stored.ts"
 import * as Compression from "./Compression.ts"
 
 /**
@@ -29,6 +30,11 @@ export const born = (millis: number): string => String(millis).padStart(place.ma
 
 /** The part before the body; two writes never have the same. "" stands for a key that was not there. */
 export const header = (text: string): string => text.slice(0, text.indexOf(";") + 1)
+
+/** Whether a lease stands before what was there. */
+export const isLeased = (stored: Stored): boolean => stored.length > 0 && (stored[0] === "l" || stored[0] === leaseByte)
+
+const leaseByte = 108
 
 /** The text without the lease before it. */
 export const beneath = (text: string): string => (text.startsWith("l") ? text.slice(text.indexOf(";") + 1) : text)

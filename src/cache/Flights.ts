@@ -183,7 +183,7 @@ export class Flights<K, A, I, E, R> {
       const renew = Effect.gen(this, function* () {
         const [read] = yield* this.shelf.read([key], this.shelf.now())
         if (read?._tag !== "Hit" || !read.due) return
-        const lease = yield* this.shelf.lease(key, read.text)
+        const lease = yield* this.shelf.lease(key, read.stored)
         if (typeof lease === "object") yield* this.find([{ flight, lease, stale: undefined }])
       })
       return this.fork(
@@ -316,7 +316,7 @@ export class Flights<K, A, I, E, R> {
       }
       const leases = yield* together(
         missed.map(([flight, read]) =>
-          read._tag === "Away" ? Effect.succeed("away" as const) : this.shelf.lease(flight.key, read.text)
+          read._tag === "Away" ? Effect.succeed("away" as const) : this.shelf.lease(flight.key, read.stored)
         )
       )
       const tasks: Array<Task<K, A, E>> = []

@@ -26,8 +26,8 @@ export const untrackedTtl = Duration.seconds(1)
 export const refreshesMax = 64
 /** After a stale value was served because the lookup failed, the lookup rests for this long. */
 export const graceBackoff = Duration.seconds(1)
-/** What `decodedUnitsMax` is where a cache does not say: some thousand small values. */
-export const decodedUnitsMax = 1_048_576
+/** What `decodedLengthMax` is where a cache does not say: some thousand small values. */
+export const decodedLengthMax = 1_048_576
 /** Separate lookups of one `getMany` that run at one time. */
 export const lookupConcurrency = 16
 
@@ -48,7 +48,7 @@ export interface Options<K, A, I, E, R> {
    * Without `near`: values that are not decoded again while the store gives the very same text, in UTF-16 units of their
    * texts together; every read asks the store all the same. Callers share such a value. 0: each read decodes.
    */
-  readonly decodedUnitsMax?: number
+  readonly decodedLengthMax?: number
   /** For this long after `ttl` the old value is served when the lookup fails. */
   readonly grace?: Duration.DurationInput
   /**

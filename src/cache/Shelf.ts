@@ -4,27 +4,28 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { StoreUnavailable } from "../errors.ts"
 import { type Store, ttlMillis } from "../store/Store.ts"
+import * as Stored from "../store/Stored.ts"
 import { Decoded } from "./Decoded.ts"
 import * as Envelope from "./Envelope.ts"
 import { type Count, figures } from "./Figures.ts"
 import { Near, type Stale, type Times } from "./Near.ts"
-import { decodedUnitsMax, graceBackoff, leaseTtl, owedMax, type Options, type Stats, untrackedTtl } from "./Options.ts"
+import { decodedLengthMax, graceBackoff, leaseTtl, owedMax, type Options, type Stats, untrackedTtl } from "./Options.ts"
 import { tagTtl } from "./Tags.ts"
 
-/** What the store had for a key, as `text`: a value, or what a lookup needs to know to put one there. */
+/** What the store had for a key, as `stored`: a value, or what a lookup needs to know to put one there. */
 export type Read<A> =
   | {
       readonly _tag: "Hit"
       readonly value: Option.Option<A>
       readonly freshUntil: number
       readonly tags: ReadonlyArray<string>
-      readonly text: string
+      readonly stored: Stored.Stored
       /** It is time to look it up again, and nobody does. */
       readonly due: boolean
     }
-  | { readonly _tag: "Miss"; readonly text: string; readonly stale: Stale<A> | undefined }
+  | { readonly _tag: "Miss"; readonly stored: Stored.Stored; readonly stale: Stale<A> | undefined }
   /** Somebody looks it up. */
-  | { readonly _tag: "Leased"; readonly text: string; readonly stale: Stale<A> | undefined }
+  | { readonly _tag: "Leased"; readonly stored: Stored.Stored; readonly stale: Stale<A> | undefined }
   /** The store is away, or owed an invalidation of this key: it is neither read nor filled. */
   | { readonly _tag: "Away" }
 
@@ -97,7 +98,7 @@ export class Shelf<K, A, I> {
     this.nearHit = this.figures.nearHit
     const bounds = options.near && { bytesMax: Infinity, ...options.near }
     this.near = bounds && new Near<A>(bounds, () => this.count("evictions"))
-    const units = options.near === undefined ? (options.decodedUnitsMax ?? decodedUnitsMax) : 0
+    const units = options.near === undefined ? (options.decodedLengthMax ?? decodedLengthMax) : 0
     this.decoded = units > 0 ? new Decoded<A>(units) : undefined
   }
 
@@ -135,20 +136,20 @@ export class Shelf<K, A, I> {
 
   /** In the order of the keys. */
   read(keys: ReadonlyArray<string>, now: number): Effect.Effect<ReadonlyArray<Read<A>>> {
-    return Effect.matchEffect(this.store.getMany(keys.map((key) => this.prefix + key)), {
+    return Effect.matchEffect(this.store.getStored(keys.map((key) => this.prefix + key)), {
       onFailure: () => {
         this.figures.failed()
         return Effect.succeed(keys.map(() => away))
       },
-      onSuccess: (texts) => {
+      onSuccess: (all) => {
         const { tags } = this.options
         if (tags === undefined)
           return Effect.succeed(
-            texts.map((text, index) => this.judge(keys[index]!, text, this.decode(keys[index]!, text), now))
+            all.map((stored, index) => this.judge(keys[index]!, stored, this.decode(keys[index]!, stored), now))
           )
-        const found = texts.map((text, index) => this.decode(keys[index]!, text))
+        const found = all.map((stored, index) => this.decode(keys[index]!, stored))
         const judge = (times?: ReadonlyMap<string, number>) =>
-          texts.map((text, index) => this.judge(keys[index]!, text, found[index], now, times))
+          all.map((stored, index) => this.judge(keys[index]!, stored, found[index], now, times))
         const named = new Set(found.flatMap((envelope) => envelope?.tags ?? noTags))
         return named.size === 0 ? Effect.succeed(judge()) : Effect.map(tags.tags.times([...named]), judge)
       }
@@ -156,9 +157,9 @@ export class Shelf<K, A, I> {
   }
 
   /** For what was read as `seen`: undefined when the key has changed since, "away" when the store is. */
-  lease(key: string, seen: string): Effect.Effect<Lease | "away" | undefined> {
+  lease(key: string, seen: Stored.Stored): Effect.Effect<Lease | "away" | undefined> {
     const text = this.codec.lease()
-    const args = [Envelope.header(seen), text, String(Duration.toMillis(leaseTtl))]
+    const args = [Envelope.header(Stored.text(seen)), text, String(Duration.toMillis(leaseTtl))]
     return Effect.match(this.store.run(Envelope.lease, [this.prefix + key], args), {
       onFailure: () => {
         this.figures.failed()
@@ -259,32 +260,32 @@ export class Shelf<K, A, I> {
     return Option.isSome(value) ? [this.ttl, this.grace] : [this.negativeTtl, 0]
   }
 
-  private decode(key: string, text: string | null): Envelope.Envelope<A> | undefined {
-    if (text === null) return undefined
-    const whole = Envelope.beneath(text)
-    const known = this.decoded?.get(key, whole)
+  private decode(key: string, stored: Stored.Stored | null): Envelope.Envelope<A> | undefined {
+    if (stored === null) return undefined
+    const known = this.decoded?.get(key, stored)
     if (known !== undefined) return known
-    const envelope = this.codec.decode(whole)
-    if (envelope !== undefined) this.decoded?.set(key, whole, envelope)
+    const envelope = this.codec.decode(Envelope.beneath(Stored.text(stored)))
+    if (envelope !== undefined) this.decoded?.set(key, stored, envelope)
     return envelope
   }
 
   private judge(
     key: string,
-    text: string | null,
+    stored: Stored.Stored | null,
     found: Envelope.Envelope<A> | undefined,
     now: number,
     times?: ReadonlyMap<string, number>
   ): Read<A> {
-    if (this.owed.has(key)) return away
-    if (text === null) return absent
-    const leased = text.startsWith("l")
+    // Even a look into an empty Set costs the hash of the key.
+    if (this.owed.size > 0 && this.owed.has(key)) return away
+    if (stored === null) return absent
+    const leased = Envelope.isLeased(stored)
     if (found === undefined || (found.tags.length > 0 && outdated(found, times)))
-      return { _tag: leased ? "Leased" : "Miss", text, stale: undefined }
+      return { _tag: leased ? "Leased" : "Miss", stored, stale: undefined }
     const { freshUntil, tags, value } = found
     if (freshUntil <= now)
-      return { _tag: leased ? "Leased" : "Miss", text, stale: { value, staleUntil: freshUntil + this.grace } }
-    return { _tag: "Hit", value, freshUntil, tags, text, due: !leased && now >= this.refreshTime(value, freshUntil) }
+      return { _tag: leased ? "Leased" : "Miss", stored, stale: { value, staleUntil: freshUntil + this.grace } }
+    return { _tag: "Hit", value, freshUntil, tags, stored, due: !leased && now >= this.refreshTime(value, freshUntil) }
   }
 
   /** What the store did not take is owed to it: until it is, reads of those keys go past the store. */
@@ -310,4 +311,4 @@ export class Shelf<K, A, I> {
 const outdated = ({ bornAt, tags }: Envelope.Envelope<unknown>, times: ReadonlyMap<string, number> | undefined) =>
   tags.some((tag) => (times?.get(tag) ?? Infinity) >= bornAt)
 
-const absent: Read<never> = { _tag: "Miss", text: "", stale: undefined }
+const absent: Read<never> = { _tag: "Miss", stored: "", stale: undefined }

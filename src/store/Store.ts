@@ -4,6 +4,7 @@ import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { StoreUnavailable } from "../errors.ts"
+import type { Stored } from "./Stored.ts"
 
 /** What a subscriber sees: a message, or that messages may have been missed (connection lost and back). */
 export type Delivery = { readonly _tag: "Message"; readonly payload: string } | { readonly _tag: "Gap" }
@@ -56,6 +57,8 @@ export class Store extends Context.Tag("@connect/Store")<
     readonly get: (key: string) => Effect.Effect<Option.Option<string>, StoreUnavailable>
     /** In the order of the keys, as Redis tells it: null where there is none. */
     readonly getMany: (keys: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<string | null>, StoreUnavailable>
+    /** The same as the backend has them, for whoever compares them with what was there before. */
+    readonly getStored: (keys: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Stored | null>, StoreUnavailable>
     readonly set: (
       key: string,
       value: string,

@@ -166,11 +166,13 @@ export const connect = (shared: Server): typeof Store.Service => {
     })
   const write = (key: string, value: string, ttl: Duration.DurationInput | undefined) =>
     state.set(key, value, ttl === undefined ? undefined : ttlMillis(ttl))
+  // A value of another kind is absent to MGET, though a mistake to GET.
+  const texts = (keys: ReadonlyArray<string>) => at(() => keys.map((key) => state.text(key) ?? null))
   return {
     backend: "memory",
     get: (key) => at(() => Option.fromNullable(state.get(key))),
-    // A value of another kind is absent to MGET, though a mistake to GET.
-    getMany: (keys) => at(() => keys.map((key) => state.text(key) ?? null)),
+    getMany: texts,
+    getStored: texts,
     set: (key, value, options) =>
       at(() => {
         if (options?.onlyIfAbsent === true && state.has(key)) return false

@@ -212,7 +212,7 @@ const flaky = (down: { now: boolean }) =>
       const orAway = <A>(effect: Effect.Effect<A, StoreUnavailable>) => Effect.suspend(() => (down.now ? away : effect))
       return {
         ...store,
-        getMany: (keys) => orAway(store.getMany(keys)),
+        getStored: (keys) => orAway(store.getStored(keys)),
         set: (key, value, settings) => orAway(store.set(key, value, settings)),
         setMany: (entries, ttl) => orAway(store.setMany(entries, ttl)),
         remove: (...keys) => orAway(store.remove(...keys)),

@@ -119,3 +119,27 @@ it.live("a change is heard of on every server of a cluster", () =>
     )
   })
 )
+
+it.live("without a near part a value is decoded once for as long as Redis has the same bytes", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.shared
+    const open = Effect.gen(function* () {
+      const services = yield* Layer.build(
+        Layer.merge(Layer.scoped(Store, Redis.patientStore(redis)), Settings.layerTest())
+      )
+      const schema = Schema.Struct({ name: Schema.String })
+      return yield* Effect.provide(
+        Cache.make({ name: "bytes", key: (id: string) => id, schema, ttl: "1 hour" }),
+        services
+      )
+    })
+    const [here, there] = yield* Effect.all([open, open])
+    yield* there.set("jürgen", { name: "Jürgen 🙂" })
+    const first = Option.getOrThrow(yield* here.get("jürgen"))
+    expect(first).toEqual({ name: "Jürgen 🙂" })
+    expect(Option.getOrThrow(yield* here.get("jürgen"))).toBe(first)
+    expect((yield* here.getMany(["nobody", "jürgen"])).get("jürgen")).toBe(first)
+    yield* there.set("jürgen", { name: "Jürgen 🙃" })
+    expect(yield* here.get("jürgen")).toEqual(Option.some({ name: "Jürgen 🙃" }))
+  })
+)

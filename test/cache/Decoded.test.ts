@@ -11,7 +11,7 @@ import { Store } from "../../src/store/Store.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { it } from "../kit/effect.ts"
 
-const cache = (more: { readonly decodedUnitsMax?: number } = {}) =>
+const cache = (more: { readonly decodedLengthMax?: number } = {}) =>
   Cache.make({
     name: "person",
     key: (id: string) => id,
@@ -21,7 +21,7 @@ const cache = (more: { readonly decodedUnitsMax?: number } = {}) =>
   })
 
 /** Two processes on one store. */
-const two = (more: { readonly decodedUnitsMax?: number } = {}) => {
+const two = (more: { readonly decodedLengthMax?: number } = {}) => {
   const server = StoreMemory.server()
   const process = Layer.merge(
     Layer.sync(Store, () => StoreMemory.connect(server)),
@@ -60,7 +60,7 @@ it("the same value written again is another text, and is decoded again", () =>
 
 it("a cache may say that each read decodes", () =>
   Effect.gen(function* () {
-    const [here] = yield* two({ decodedUnitsMax: 0 })
+    const [here] = yield* two({ decodedLengthMax: 0 })
     yield* here.set("ada", { name: "Ada" })
     const first = Option.getOrThrow(yield* here.get("ada"))
     expect(Option.getOrThrow(yield* here.get("ada"))).not.toBe(first)

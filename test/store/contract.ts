@@ -8,6 +8,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Envelope from "../../src/cache/Envelope.ts"
 import { Store } from "../../src/store/Store.ts"
+import * as Stored from "../../src/store/Stored.ts"
 import { withLayer } from "../kit/effect.ts"
 import { hearing } from "./hearing.ts"
 
@@ -42,6 +43,33 @@ export const contract = (
         expect(yield* store.getMany([])).toEqual([])
         expect(yield* store.remove("many:a", "many:b", "many:none")).toBe(2)
         expect(yield* store.remove()).toBe(0)
+      }))
+
+    it("answers many keys of unequal lengths and in any script", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const keys = ["many:1", "many:22", "many:ä", "many:日本", "many:🙂", "many:"]
+        for (const key of keys) yield* store.set(key, `of ${key}`, { ttl: "1 minute" })
+        expect(yield* store.getMany(keys)).toEqual(keys.map((key) => `of ${key}`))
+        expect(yield* store.getMany(["many:ä", "many:é"])).toEqual(["of many:ä", null])
+        for (const key of keys) expect(yield* store.getMany([key])).toEqual([`of ${key}`])
+      }))
+
+    it("what it has stored can be compared, and read as text", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const keys = ["stored:a", "stored:b", "stored:none"]
+        yield* store.set("stored:a", "grün 🙂", { ttl: "1 minute" })
+        yield* store.set("stored:b", "other", { ttl: "1 minute" })
+        const [a, b, none] = yield* store.getStored(keys)
+        const kept = Stored.kept(a!)
+        expect([Stored.text(kept), Stored.text(b!), none]).toEqual(["grün 🙂", "other", null])
+        const [again] = yield* store.getStored(keys)
+        expect([Stored.same(kept, again!), Stored.same(kept, b!)]).toEqual([true, false])
+        yield* store.set("stored:a", "grün 🙃", { ttl: "1 minute" })
+        const [changed] = yield* store.getStored(keys)
+        expect(Stored.same(kept, changed!)).toBe(false)
+        expect(yield* store.getStored([])).toEqual([])
       }))
 
     it("sets a key that must be absent only once", () =>

@@ -7,6 +7,7 @@ import * as Tags from "../../src/cache/Tags.ts"
 import * as Gcra from "../../src/rate/Gcra.ts"
 import { pace } from "../../src/rate/Rule.ts"
 import type { Store } from "../../src/store/Store.ts"
+import * as Stored from "../../src/store/Stored.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { it } from "../kit/effect.ts"
 import * as Redis from "../kit/Redis.ts"
@@ -79,6 +80,9 @@ const filled = fc.constantFrom("", "j1.a;1", "j1.b;2")
 const operation: fc.Arbitrary<Run> = fc.oneof(
   op("get", fc.tuple(key), (store, k) => store.get(k)),
   op("getMany", fc.tuple(fc.array(key, { maxLength: 4 })), (store, keys) => store.getMany(keys)),
+  op("getStored", fc.tuple(fc.array(key, { maxLength: 4 })), (store, keys) =>
+    Effect.map(store.getStored(keys), (all) => all.map((stored) => (stored === null ? null : Stored.text(stored))))
+  ),
   op("set", fc.tuple(key, text, options), (store, k, value, more) => store.set(k, value, more)),
   op("setMany", fc.tuple(entries, ttl), (store, all, time) => store.setMany(all, time)),
   op("remove", fc.tuple(fc.array(key, { maxLength: 3 })), (store, keys) => store.remove(...keys)),
