@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import { existsSync } from "node:fs"
 import { join } from "node:path"
 import * as Settings from "../src/config/Settings.ts"
 import { sqlState } from "../src/database/SqlErrors.ts"
@@ -78,7 +79,7 @@ const unreachable = (error: SqlError, address: Address) =>
   })
 
 /** One connection, to say early and clearly what is wrong. */
-const probe = (driver: Driver, address: Address): Effect.Effect<void, StartupError> =>
+export const probe = (driver: Driver, address: Address): Effect.Effect<void, StartupError> =>
   Effect.async<void, SqlError>((resume) => {
     driver.connect((outcome) => {
       if (Either.isLeft(outcome)) return resume(Effect.fail(outcome.left))
@@ -129,34 +130,39 @@ export const connect = (
     return yield* migrated({ driver, backend, name: databaseOf(address) }, settings)
   })
 
-const pglite = (folder: string, settings: DatabaseSettings) =>
-  Effect.flatMap(PgliteDriver.make(folder), (driver) =>
-    migrated({ driver, backend: "pglite", name: "postgres" }, settings)
-  )
+/** PGlite's files in the data folder. */
+const pgliteName = "pglite"
 
-/** Our own server in `DATA_DIR`; PGlite where no Postgres for this platform came with the program. */
-const embedded = (settings: DatabaseSettings): Effect.Effect<Services, StartupError, Scope.Scope> =>
+/** Whether an embedded database was ever made in the folder. */
+export const isIn = (dataDir: string): boolean =>
+  [EmbeddedPostgres.clusterName, pgliteName].some((name) => existsSync(join(dataDir, name)))
+
+const pglite = (folder: string): Effect.Effect<Source, StartupError, Scope.Scope> =>
+  Effect.map(PgliteDriver.make(folder), (driver) => ({ driver, backend: "pglite", name: "postgres" }))
+
+/** Our own server in `DATA_DIR`, as it is; PGlite where no Postgres for this platform came with the program. */
+export const embeddedSource = (settings: DatabaseSettings): Effect.Effect<Source, StartupError, Scope.Scope> =>
   Effect.gen(function* () {
     const dataDir = yield* DataDir.acquire(settings.dataDir)
-    const pgliteFolder = join(dataDir.path, "pglite")
-    if (settings.driver === "pglite") return yield* pglite(pgliteFolder, settings)
+    const pgliteFolder = join(dataDir.path, pgliteName)
+    if (settings.driver === "pglite") return yield* pglite(pgliteFolder)
     const binaries = yield* PostgresBinaries.locate(join(dataDir.path, "lib"))
     if (Option.isNone(binaries)) {
       yield* Effect.logWarning(
         `No Postgres for ${process.platform}-${process.arch} came with the program: the data is kept by PGlite, inside this process`
       )
-      return yield* pglite(pgliteFolder, settings)
+      return yield* pglite(pgliteFolder)
     }
     const address = yield* EmbeddedPostgres.start(dataDir, binaries.value)
     const driver = yield* driverFor(address, settings)
-    return yield* migrated({ driver, backend: "embedded", name: databaseOf(address) }, settings)
+    return { driver, backend: "embedded", name: databaseOf(address) }
   })
 
 /** The database that the settings name: `DATABASE_URL`, else an embedded one in `DATA_DIR`. Migrated. */
 export const layer: Layer.Layer<SqlClient.SqlClient | Database, StartupError, Settings.Settings> = Layer.scopedContext(
   Effect.flatMap(Settings.Settings, ({ database }) =>
     Option.match(database.url, {
-      onNone: () => embedded(database),
+      onNone: () => Effect.flatMap(embeddedSource(database), (source) => migrated(source, database)),
       onSome: (url) => connect({ url }, database)
     })
   )

@@ -1,18 +1,18 @@
 import type * as SqlClient from "@effect/sql/SqlClient"
+import { resolve } from "node:path"
 import * as Cause from "effect/Cause"
 import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
-import { type Address, databaseOf, describe } from "../layers/database/Address.ts"
+import { type Address, databaseOf } from "../layers/database/Address.ts"
 import * as DataDir from "../layers/database/DataDir.ts"
 import * as EmbeddedPostgres from "../layers/database/EmbeddedPostgres.ts"
 import * as DatabaseLayer from "../layers/Database.ts"
 import { startupError } from "../src/config/explain.ts"
 import * as Settings from "../src/config/Settings.ts"
 import { StartupError } from "../src/config/StartupError.ts"
-import { Database, type Stats } from "../src/database/Database.ts"
+import type { Database, Stats } from "../src/database/Database.ts"
 import * as Postgres from "../src/database/Postgres.ts"
 
 type DatabaseSettings = Settings.Shape["database"]
@@ -23,40 +23,37 @@ const embeddedAddress = ({ dataDir, url }: DatabaseSettings): Address | undefine
   return socketFolder === undefined ? undefined : EmbeddedPostgres.addressOf(socketFolder)
 }
 
-const unreachable = (address: Address) => (cause: Cause.Cause<unknown>) =>
-  new StartupError({
-    what: "Postgres is not reachable",
-    where: `${describe(address)} (${explained(cause)})`,
-    fix: "Start it there or correct DATABASE_URL; without DATABASE_URL the embedded database is looked into."
-  })
-
-const opened = (
-  address: Address,
-  settings: DatabaseSettings,
-  backend: Stats["backend"]
-): Effect.Effect<Effect.Effect.Success<ReturnType<typeof Postgres.make>>, StartupError, Scope.Scope> =>
+const opened = (address: Address, settings: DatabaseSettings, backend: Stats["backend"]) =>
   Effect.gen(function* () {
     const driver = yield* DatabaseLayer.driverFor(address, settings)
-    const services = yield* Postgres.make({ driver, backend, name: databaseOf(address), settings })
-    yield* Effect.flatMap(Database, ({ ping }) => ping).pipe(
-      Effect.provide(services),
-      Effect.catchAllCause((cause) => Effect.fail(unreachable(address)(cause)))
-    )
-    return services
+    yield* DatabaseLayer.probe(driver, address)
+    return yield* Postgres.make({ driver, backend, name: databaseOf(address), settings })
   })
+
+/** The embedded database whose server is not running: our own for a moment. None is made for a look. */
+const started = (settings: DatabaseSettings) => {
+  const dataDir = resolve(settings.dataDir)
+  return DatabaseLayer.isIn(dataDir)
+    ? Effect.flatMap(DatabaseLayer.embeddedSource(settings), (source) => Postgres.make({ ...source, settings }))
+    : new StartupError({
+        what: "There is no database yet",
+        where: dataDir,
+        fix: "Run `bun run start` once, which makes it, or set DATA_DIR to its folder or DATABASE_URL to a server."
+      })
+}
 
 /**
  * The database that the settings name, as it is: no table of it is made or changed. The embedded one whether its server
- * is running or not: then our own for a moment.
+ * is running or not.
  */
 export const database: Layer.Layer<SqlClient.SqlClient | Database, StartupError, Settings.Settings> =
-  Layer.unwrapEffect(
-    Effect.map(Settings.Settings, ({ database: settings }) => {
+  Layer.scopedContext(
+    Effect.flatMap(Settings.Settings, ({ database: settings }) => {
       const address = embeddedAddress(settings)
-      if (address !== undefined) return Layer.scopedContext(opened(address, settings, "embedded"))
+      if (address !== undefined) return opened(address, settings, "embedded")
       return Option.match(settings.url, {
-        onNone: () => DatabaseLayer.layer,
-        onSome: (url) => Layer.scopedContext(opened({ url }, settings, "postgres"))
+        onNone: () => started(settings),
+        onSome: (url) => opened({ url }, settings, "postgres")
       })
     })
   )

@@ -18,7 +18,8 @@ const database = "postgres"
 /** Major version of the packaged binaries, as PG_VERSION in the data folder names it. */
 const major = "18"
 
-const clusterName = "postgres"
+/** The server's files in the data folder. */
+export const clusterName = "postgres"
 
 /** The postmaster that a killed process left running on these files. */
 const orphan = async (dataFolder: string): Promise<number | undefined> => {

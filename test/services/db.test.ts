@@ -1,23 +1,30 @@
 import { expect } from "bun:test"
+import { existsSync } from "node:fs"
 import { join } from "node:path"
 import Pg from "pg"
 import * as Effect from "effect/Effect"
+import * as DatabaseLayer from "../../layers/Database.ts"
+import * as Settings from "../../src/config/Settings.ts"
 import { it } from "../kit/effect.ts"
 import * as Postgres from "../kit/Postgres.ts"
 
 const program = join(import.meta.dir, "..", "..", "services", "db.ts")
 
-const start = (url: string, words: ReadonlyArray<string>) =>
+const start = (url: string, words: ReadonlyArray<string>, dataDir = ".data") =>
   Bun.spawn(["bun", program, ...words], {
-    env: { ...process.env, NODE_ENV: "test", DATABASE_URL: url, REDIS_HOST: "" },
+    env: { ...process.env, NODE_ENV: "test", DATABASE_URL: url, DATA_DIR: dataDir, REDIS_HOST: "" },
     stdout: "pipe",
     stderr: "pipe"
   })
 
 /** Runs the program; its output, its complaints and its exit code. */
-const db = (url: string, ...words: ReadonlyArray<string>) =>
+const db = (url: string, ...words: ReadonlyArray<string>) => run(start(url, words))
+
+/** The same without a DATABASE_URL. */
+const embedded = (dataDir: string, ...words: ReadonlyArray<string>) => run(start("", words, dataDir))
+
+const run = (child: ReturnType<typeof start>) =>
   Effect.promise(async () => {
-    const child = start(url, words)
     const [output, complaint] = await Promise.all([
       new Response(child.stdout).text(),
       new Response(child.stderr).text()
@@ -94,5 +101,38 @@ it.live("says how it is used, and what is wrong with the database", () =>
     expect(away.code).toBe(1)
     expect(away.complaint).toContain("Postgres is not reachable: 127.0.0.1:1")
     expect(away.complaint).toContain("DATABASE_URL")
+  })
+)
+
+it.live("where no database is yet it makes none, and one that is there stays as it is", () =>
+  Effect.gen(function* () {
+    const folder = join(Postgres.newFolder(), "none")
+    const none = yield* embedded(folder, "report")
+    expect([none.code, none.output]).toEqual([1, ""])
+    expect(none.complaint).toContain(`There is no database yet: ${folder}`)
+    expect(none.complaint).toContain("bun run start")
+    expect(existsSync(folder)).toBe(false)
+    // As an older program left it: without the tables of this one.
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const { database } = yield* Settings.Settings
+        yield* DatabaseLayer.embeddedSource({ ...database, dataDir: folder })
+      }).pipe(Effect.provide(Settings.layerTest()))
+    )
+    const old = yield* embedded(folder, "report", "--json")
+    expect(old.complaint).toBe("")
+    expect(JSON.parse(old.output)).toMatchObject({ schema: "public", tables: [] })
+  })
+)
+
+it.live("says which database is missing, and how statements come to be counted", () =>
+  Effect.gen(function* () {
+    const url = yield* Postgres.emptyUrl
+    const missing = yield* db(url.replace(/\/[^/?]+(?=\?|$)/, "/nowhere"), "report")
+    expect(missing.complaint).toContain("The database does not exist")
+    expect(missing.complaint).toContain("correct DATABASE_URL")
+    const blind = yield* db(url, "indexes")
+    expect(blind.output).toContain("Run in this database: create extension pg_stat_statements")
+    expect((yield* db(url, "report")).output).toContain("Run in this database: create extension pg_stat_statements")
   })
 )
