@@ -8,9 +8,9 @@ import * as Metrics from "../telemetry/Metrics.ts"
 import type { Encoding } from "./encoding.ts"
 import { compress } from "./encoding.ts"
 
-/** Bytes of answers kept in this process, their compressed forms and keys included; the oldest unused go first. */
+/** Bytes of answers kept in this process, with all that they are found and forgotten by; the oldest unused go first. */
 export const bytesMax = 16 * 1_024 * 1_024
-/** A larger answer is not kept. */
+/** A larger answer is not kept, and none to a question that makes it as large. */
 export const answerBytesMax = 512 * 1_024
 /** Tags whose last change is remembered, so that an answer read before it is not kept after it. */
 export const changesMax = 10_000
@@ -22,6 +22,8 @@ export const untoldMillisMax = 5_000
 export class Kept {
   readonly text: string
   readonly bytes: number
+  /** Bytes of the entry without compressed forms. */
+  readonly cost: number
   readonly until: number
   readonly tags: ReadonlySet<string>
   readonly onGrow: (bytes: number) => void
@@ -29,9 +31,10 @@ export class Kept {
   private tag: string | undefined
   used = false
 
-  constructor(text: string, bytes: number, until: number, tags: ReadonlySet<string>, onGrow: (bytes: number) => void) {
+  constructor({ key, tags }: Slot, text: string, until: number, onGrow: (bytes: number) => void) {
     this.text = text
-    this.bytes = bytes
+    this.bytes = Buffer.byteLength(text)
+    this.cost = this.bytes + key.length + overhead + tags.size * tagOverhead
     this.until = until
     this.tags = tags
     this.onGrow = onGrow
@@ -87,8 +90,9 @@ export interface ResponseCache {
   readonly stats: () => { readonly entries: number; readonly bytes: number }
 }
 
-/** What an entry costs beside its text. */
+/** What an entry costs beside its text, and each of its tags: 240 to 480 bytes, the more the fewer answers share it. */
 const overhead = 256
+const tagOverhead = 384
 
 const store = (ttlMillis: number) => {
   const entries = new Map<string, Kept>()
@@ -103,7 +107,7 @@ const store = (ttlMillis: number) => {
 
   const drop = (key: string, kept: Kept): void => {
     entries.delete(key)
-    bytes -= kept.bytes + key.length + overhead + kept.grown
+    bytes -= kept.cost + kept.grown
     for (const tag of kept.tags) {
       const keys = keysOf.get(tag)
       keys?.delete(key)
@@ -147,7 +151,7 @@ const store = (ttlMillis: number) => {
     const before = entries.get(slot.key)
     if (before !== undefined) drop(slot.key, before)
     entries.set(slot.key, kept)
-    bytes += kept.bytes + slot.key.length + overhead
+    bytes += kept.cost
     for (const tag of slot.tags) {
       const keys = keysOf.get(tag)
       if (keys === undefined) keysOf.set(tag, new Set([slot.key]))
@@ -170,16 +174,15 @@ const store = (ttlMillis: number) => {
     },
     begun: () => changeCount,
     keep: (slot: Slot, text: string, nowMillis: number): Kept => {
-      const length = Buffer.byteLength(text)
       const until = nowMillis + Math.min(slot.maxAgeMillis, ttlMillis)
-      const kept: Kept = new Kept(text, length, until, slot.tags, (grown) => {
+      const kept: Kept = new Kept(slot, text, until, (grown) => {
         if (entries.get(slot.key) !== kept) return
         bytes += grown
         makeRoom()
       })
       // What nobody tells the change of is not kept for long: an answer about nobody is true until somebody signs up.
       const isTold = slot.tags.size > 0 || slot.maxAgeMillis <= untoldMillisMax
-      if (length <= answerBytesMax && until > nowMillis && isTold && isFresh(slot)) put(slot, kept)
+      if (kept.cost <= answerBytesMax && until > nowMillis && isTold && isFresh(slot)) put(slot, kept)
       return kept
     },
     invalidate: (tags: ReadonlyArray<string>): void => {

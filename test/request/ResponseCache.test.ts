@@ -284,3 +284,58 @@ it("the cache is bounded in bytes, with what is used most", () =>
     expect(responses.stats().bytes).toBeLessThanOrEqual(ResponseCache.bytesMax)
     expect(responses.find("key 1", 0)).toBeUndefined()
   }).pipe(Effect.provide(layer)))
+
+const slotOf = (key: string, ...tags: ReadonlyArray<string>): ResponseCache.Slot => ({
+  key,
+  maxAgeMillis: 60_000,
+  begun: 0,
+  tags: new Set(tags)
+})
+
+it("what an answer is found and forgotten by counts as well as its text, and goes with it", () =>
+  Effect.gen(function* () {
+    const { responses } = yield* handlers
+    const tags = Array.from({ length: 1_000 }, (_, n) => CacheTags.user(uuid(n % 10) + n))
+    responses.keep(slotOf("k".repeat(10_000), ...tags), "short", 0)
+    expect(responses.stats().bytes).toBeGreaterThan(10_000 + tags.join("").length)
+    yield* (yield* Tags).invalidate(tags[7]!)
+    expect(responses.stats()).toEqual({ entries: 0, bytes: 0 })
+  }).pipe(Effect.provide(layer)))
+
+it("a question of megabytes is not kept, however short its answer", () =>
+  Effect.gen(function* () {
+    const { responses } = yield* handlers
+    responses.keep(slotOf("short"), "x".repeat(ResponseCache.answerBytesMax + 1), 0)
+    responses.keep(slotOf("k".repeat(ResponseCache.answerBytesMax), "user:1"), "short", 0)
+    expect(responses.stats()).toEqual({ entries: 0, bytes: 0 })
+  }).pipe(Effect.provide(layer)))
+
+it("compressed forms count, are made once, and go with their answer", () =>
+  Effect.gen(function* () {
+    const { responses } = yield* handlers
+    const kept = responses.keep(slotOf("key", "user:1"), "x".repeat(10_000), 0)
+    const { bytes } = responses.stats()
+    const gzip = kept.in("gzip")
+    expect(kept.in("gzip")).toBe(gzip)
+    expect(responses.stats().bytes).toBe(bytes + gzip.byteLength)
+    expect(responses.find("key", 60_000)).toBeUndefined()
+    expect(responses.stats()).toEqual({ entries: 0, bytes: 0 })
+  }).pipe(Effect.provide(layer)))
+
+it("an answer read before more changes than are remembered is not kept", () =>
+  Effect.gen(function* () {
+    const { responses } = yield* handlers
+    const tags = yield* Tags
+    const operation = { cachePolicy: { maxAgeSeconds: 60, scope: "PUBLIC" } } as never
+    const before = responses.begin(operation, "before")
+    before.tags.add("user:1")
+    yield* tags.invalidate("user:1")
+    for (let n = 0; n < 10; n++)
+      yield* tags.invalidate(...Array.from({ length: ResponseCache.changesMax / 10 }, (_, m) => `other:${n}:${m}`))
+    responses.keep(before, "as it was", 0)
+    expect(responses.stats().entries).toBe(0)
+    const after = responses.begin(operation, "after")
+    after.tags.add("user:1")
+    responses.keep(after, "as it is", 0)
+    expect(responses.stats().entries).toBe(1)
+  }).pipe(Effect.provide(layer)))
