@@ -45,8 +45,8 @@ export interface Options<K, A, I, E, R> {
     readonly ttl: Duration.DurationInput
   }
   /**
-   * Without `near`: values that are not decoded again while the store gives the very same text, in UTF-16 units of their
-   * texts together; every read asks the store all the same. Callers share such a value. 0: each read decodes.
+   * Without `near`: values that are not decoded again while the store gives the very same text, bytes from Redis or
+   * UTF-16 units in memory together; every read asks the store all the same. Callers share such a value. 0: each read decodes.
    */
   readonly decodedLengthMax?: number
   /** For this long after `ttl` the old value is served when the lookup fails. */

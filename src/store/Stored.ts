@@ -1,6 +1,6 @@
 /**
- * A text as the backend has it: in memory the text itself, from Redis its bytes in UTF-8. Two can be compared without
- * making text of either, which costs ten times as much.
+ * A text as the backend has it: in memory the text itself, in UTF-16 units; from Redis its bytes in UTF-8. Two can be
+ * compared without making text of either, which costs several times as much.
  */
 export type Stored = string | Buffer
 
