@@ -87,6 +87,24 @@ everywhere("a clock that is set back makes nobody wait for longer than a whole b
   })
 )
 
+it.live("on Redis a key is kept for as long as it owes, and goes soon after", () =>
+  Effect.gen(function* () {
+    const server = yield* Redis.shared
+    const store = yield* Redis.patientStore(server)
+    for (const seconds of [1, 7, 50]) {
+      const key = `{rate}:kept:${seconds}`
+      const cost = seconds * 1_000_000
+      for (let owed = cost; owed <= 40 * cost; owed += cost) {
+        const [ahead] = yield* store.run(Gcra.take, [key], Gcra.argsOf([[{ tolerance: 40 * cost, cost }]], now))
+        expect(ahead).toBe(owed - cost)
+        const millisLeft = Number((yield* server.command("PTTL", key)).slice(1))
+        // By Redis's own clock, which goes on meanwhile.
+        expect(millisLeft).toBeWithin(owed / 1_000 - 5_000, owed / 1_000 + 60_001)
+      }
+    }
+  })
+)
+
 test("a denied key waits for as long as each charge costs, until the store must say", () => {
   const denials = new Denials("test")
   const millis = now / 1_000

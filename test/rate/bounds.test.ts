@@ -1,0 +1,133 @@
+import { expect, test } from "bun:test"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import * as TestClock from "effect/TestClock"
+import * as Settings from "../../src/config/Settings.ts"
+import { Denials } from "../../src/rate/Denials.ts"
+import { keyOf, Meter } from "../../src/rate/Meter.ts"
+import * as RateLimiter from "../../src/rate/RateLimiter.ts"
+import { pace } from "../../src/rate/Rule.ts"
+import { Store } from "../../src/store/Store.ts"
+import * as StoreMemory from "../../src/store/StoreMemory.ts"
+import * as Metrics from "../../src/telemetry/Metrics.ts"
+import { it } from "../kit/effect.ts"
+
+const settings = Settings.layerTest((shape) => ({ ...shape, rateLimit: { enabled: true } }))
+const layer = RateLimiter.layer.pipe(Layer.provide([StoreMemory.layer, settings]))
+
+const rule: RateLimiter.Rule = { name: "test", limit: 10, window: "1 second", burst: 5, onStoreLoss: "local" }
+
+/** A limiter on a store elsewhere, as far as it knows, with the keys of each script that it was asked to run. */
+const watched = (run?: (store: typeof Store.Service) => Partial<typeof Store.Service>) => {
+  const asked: Array<number> = []
+  const store = Layer.effect(
+    Store,
+    Effect.map(StoreMemory.make(), (memory) => ({
+      ...memory,
+      backend: "redis" as const,
+      run: ((...args: Parameters<typeof memory.run>) => {
+        asked.push(args[1].length)
+        return memory.run(...args)
+      }) as typeof memory.run,
+      ...run?.(memory)
+    }))
+  )
+  return { asked, layer: RateLimiter.layer.pipe(Layer.provide([store, settings])) }
+}
+
+it("no script has more calls than its bound, and who was answered waits no longer", () => {
+  const { asked, layer } = watched()
+  return Effect.gen(function* () {
+    const limiter = yield* RateLimiter.RateLimiter
+    const wide = { ...rule, name: "wide", burst: 1_000_000, onStoreLoss: "closed" } as const
+    const ask = (count: number) =>
+      Effect.forEach(Array.from({ length: count }), () => limiter.consume({ rule: wide, key: "ada" }), {
+        concurrency: "unbounded",
+        discard: true
+      })
+    yield* ask(RateLimiter.waitingMax)
+    expect(asked.reduce((sum, keys) => sum + keys, 0)).toBe(RateLimiter.waitingMax)
+    expect(Math.max(...asked)).toBeLessThanOrEqual(RateLimiter.callsMax)
+    // A rule that is closed while the store is away lets these through, so the store was asked.
+    yield* ask(RateLimiter.waitingMax)
+  }).pipe(Effect.provide(layer))
+})
+
+it("when too many wait for the store it counts as away", () => {
+  const { layer } = watched(() => ({ run: () => Effect.never }))
+  return Effect.gen(function* () {
+    const limiter = yield* RateLimiter.RateLimiter
+    const asking = limiter.consume({ rule, key: "ada" })
+    yield* Effect.replicateEffect(Effect.fork(asking), RateLimiter.waitingMax, { discard: true })
+    yield* Effect.yieldNow({ priority: 1 })
+    const outcomes = yield* Effect.replicateEffect(Effect.either(asking), 6)
+    expect(outcomes.map(Either.isRight)).toEqual([true, true, true, true, true, false])
+  }).pipe(Effect.provide(layer))
+})
+
+it("of several refusals the longest wait is told, from the store and from memory", () =>
+  Effect.gen(function* () {
+    const limiter = yield* RateLimiter.RateLimiter
+    const charges = [
+      { rule: { ...rule, name: "fast" }, key: "ada", cost: 5 },
+      { rule: { ...rule, name: "slow", limit: 1 }, key: "ada", cost: 5 },
+      { rule: { ...rule, name: "middle", limit: 5 }, key: "ada", cost: 5 }
+    ]
+    yield* limiter.consume(...charges)
+    const told = Effect.map(Effect.flip(limiter.consume(...charges)), (error) => [error.rule, error.retryAfterMillis])
+    expect(yield* told).toEqual(["slow", 5_000])
+    expect(yield* told).toEqual(["slow", 5_000])
+  }).pipe(Effect.provide(layer)))
+
+it("a charge is at least nothing and at most the burst, and what is left is whole", () =>
+  Effect.gen(function* () {
+    const limiter = yield* RateLimiter.RateLimiter
+    const left = (cost: number) =>
+      Effect.map(limiter.consume({ rule, key: "ada", cost }), ([quota]) => quota!.remaining)
+    expect(yield* left(-3)).toBe(5)
+    expect(yield* left(9)).toBe(0)
+    yield* TestClock.adjust("250 millis")
+    expect(yield* left(1)).toBe(1)
+  }).pipe(Effect.provide(layer)))
+
+it("one key has its own count under each rule", () =>
+  Effect.gen(function* () {
+    for (const one of [layer, watched().layer]) {
+      yield* Effect.gen(function* () {
+        const limiter = yield* RateLimiter.RateLimiter
+        yield* limiter.consume({ rule, key: "ada", cost: 5 })
+        const [quota] = yield* limiter.consume({ rule: { ...rule, name: "other" }, key: "ada" })
+        expect(quota!.remaining).toBe(4)
+      }).pipe(Effect.provide(one))
+    }
+  }))
+
+it("each outcome is counted once for its rule, a refusal from memory included", () =>
+  Effect.gen(function* () {
+    const limiter = yield* RateLimiter.RateLimiter
+    const counted = { ...rule, name: "counted" }
+    for (let n = 0; n < 8; n++) yield* Effect.either(limiter.consume({ rule: counted, key: "ada" }))
+    const count = (outcome: string) =>
+      Effect.map(Metric.value(Metrics.series(Metrics.rateLimitChecks, "counted", outcome)), (state) => state.count)
+    expect([yield* count("allowed"), yield* count("limited")]).toEqual([5, 3])
+  }).pipe(Effect.provide(layer)))
+
+test("a pace is rounded up, so that never more goes through than the rule says", () => {
+  expect(pace({ limit: 7, window: "1 second", burst: 3 })).toEqual({ interval: 142_858, tolerance: 428_574 })
+})
+
+test("a key from outside is no longer than a hash of it, and another one for each", () => {
+  expect(keyOf("a".repeat(64))).toBe("a".repeat(64))
+  const long = [keyOf("a".repeat(65)), keyOf("a".repeat(10_000)), keyOf(`${"a".repeat(64)}b`)]
+  expect(new Set(long).size).toBe(3)
+  for (const key of long) expect(key.length).toBeLessThanOrEqual(64)
+  expect(new Meter(rule).storeKey("ada")).toBe("{rate}:test:ada")
+})
+
+test("a wait of less than a millisecond is one", () => {
+  const denials = new Denials("test")
+  denials.note("ada", 0)
+  expect([1, 1_000, 1_001, 1_999].map((cost) => denials.wait("ada", cost, 0))).toEqual([1, 1, 2, 2])
+})
