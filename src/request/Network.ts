@@ -19,13 +19,13 @@ const v4 = (text: string): Bytes | undefined => {
   return bytes.every((byte) => byte < 256) ? bytes : undefined
 }
 
-/** The groups between colons; the last may be an IPv4. */
-const groups = (text: string): Bytes | undefined => {
+/** The groups between colons; the last may be an IPv4 where the address ends with it. */
+const groups = (text: string, isEnd: boolean): Bytes | undefined => {
   if (text === "") return []
   const bytes: Array<number> = []
   const parts = text.split(":")
   for (const [n, part] of parts.entries()) {
-    const last = n === parts.length - 1 && part.includes(".") ? v4(part) : undefined
+    const last = isEnd && n === parts.length - 1 && part.includes(".") ? v4(part) : undefined
     if (last !== undefined) bytes.push(...last)
     else if (/^[\da-f]{1,4}$/i.test(part)) bytes.push(Number.parseInt(part, 16) >> 8, Number.parseInt(part, 16) & 0xff)
     else return undefined
@@ -34,7 +34,8 @@ const groups = (text: string): Bytes | undefined => {
 }
 
 const v6 = (text: string): Bytes | undefined => {
-  const halves = text.split("::").map(groups)
+  const parts = text.split("::")
+  const halves = parts.map((part, n) => groups(part, n === parts.length - 1))
   const [head, tail] = halves
   if (halves.length > 2 || head === undefined || (halves.length === 2 && tail === undefined)) return undefined
   if (tail === undefined) return head.length === 16 ? head : undefined

@@ -4,10 +4,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import * as Metric from "effect/Metric"
 import * as TestClock from "effect/TestClock"
 import type { Priority } from "../../src/graphql/Priority.ts"
 import * as Admission from "../../src/request/Admission.ts"
 import { reserve, samplesMin } from "../../src/request/Limit.ts"
+import * as Yielding from "../../src/request/Yielding.ts"
+import * as Metrics from "../../src/telemetry/Metrics.ts"
 import { it } from "../kit/effect.ts"
 
 const overload = { placesMin: 4, placesMax: 8, delay: Duration.millis(25) }
@@ -184,3 +188,58 @@ it("what runs without a fiber is measured as what has one: the places become few
       expect(yield* placesAfter(60, warm)).toBe(overload.placesMin)
     }
   }))
+
+it("who was refused after waiting is counted by class", () =>
+  Effect.gen(function* () {
+    const waited = Effect.map(
+      Metric.value(Metrics.series(Metrics.requestsShed, "read", "waited")),
+      (state) => (state as { readonly count: number }).count
+    )
+    const before = yield* waited
+    const admission = yield* Admission.make(overload)
+    yield* filled(admission)
+    const waiting = yield* Effect.fork(Effect.either(admission.run(read, Effect.void)))
+    yield* settle
+    yield* TestClock.adjust("1 second")
+    yield* Fiber.join(waiting)
+    expect((yield* waited) - before).toBe(1)
+  }).pipe(Effect.scoped))
+
+it("reads and bulk let others go first at what is short", () =>
+  Effect.gen(function* () {
+    const admission = yield* Admission.make(overload)
+    const yields = yield* Effect.forEach(operations, (one) => admission.run(one, FiberRef.get(Yielding.current)))
+    expect(yields).toEqual([false, false, true, true])
+  }).pipe(Effect.scoped))
+
+it("unknown documents are looked at again after a while", () =>
+  Effect.gen(function* () {
+    const admission = yield* Admission.make(overload)
+    yield* filled(admission)
+    const learned = Effect.gen(function* () {
+      yield* Effect.fork(Effect.ignore(admission.run(bulk, Effect.void)))
+      yield* settle
+      return Array.from({ length: 50 }, () => admission.refusal(undefined)).filter((one) => one === undefined).length
+    })
+    expect(yield* learned).toBe(Admission.learnedPerSecond)
+    yield* TestClock.adjust("500 millis")
+    expect(yield* learned).toBe(Admission.learnedPerSecond / 2)
+  }).pipe(Effect.scoped))
+
+it("the places become fewer and work is put off while the event loop is late, though nothing takes long", () =>
+  Effect.gen(function* () {
+    let late = 0
+    const clock = yield* Effect.clock
+    const slow = Object.assign(Object.create(clock) as Clock.Clock, {
+      unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + late
+    })
+    const admission = yield* Effect.withClock(Admission.make(overload), slow)
+    expect(admission.isBusy()).toBe(false)
+    for (let turn = 0; turn < 50; turn++) {
+      late += 60
+      expect(admission.isBusy()).toBe(true)
+      for (let n = 0; n < samplesMin; n++) admission.enter(read)?.()
+      yield* TestClock.adjust(Admission.watchMillis)
+    }
+    expect(admission.figures().places).toBe(overload.placesMin)
+  }).pipe(Effect.scoped))

@@ -159,3 +159,16 @@ it("places with and without a fiber are the same places, and none is lost", () =
       { numRuns: 200 }
     )
   ))
+
+it("a place that is new goes to who waits, not to who comes", () =>
+  Effect.gen(function* () {
+    let free = 0
+    const places = { isFree: () => free > 0, take: () => void free--, give: () => void free++ }
+    const bulkhead = Bulkhead.make({ places, waitingMax: 5, refusal })
+    const waiting = yield* begun(bulkhead.run(Effect.succeed("first")))
+    free = 1
+    expect(bulkhead.enter(0)).toBe(false)
+    bulkhead.sweep()
+    expect(yield* Fiber.join(waiting)).toBe("first")
+    expect(bulkhead.enter(0)).toBe(true)
+  }))

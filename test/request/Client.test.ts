@@ -47,6 +47,14 @@ test("a trusted proxy may be any address of a network, of IPv4 and of IPv6", () 
   expect(Client.isSecure(incoming({ "x-forwarded-proto": "https" }, "fd00:0:0:2a::7"), networks)).toBe(false)
 })
 
+test("an IPv6 that begins with the bytes of a trusted IPv4 is not that", () => {
+  const networks = { ...trust, trustedProxies: ["10.0.0.1", "192.0.2.0/24", "0.0.0.0/0"] }
+  for (const peer of ["a00:1::", "c000:200::1", "::1"]) {
+    const told = Client.addressOf(incoming({ "x-forwarded-for": "203.0.113.1" }, peer), networks)
+    expect([peer, told]).not.toEqual([peer, "203.0.113.1"])
+  }
+})
+
 test("a client of IPv6 is its /64, a port that a proxy adds is no part of it", () => {
   const addressOf = (forwarded: string) =>
     Client.addressOf(incoming({ "x-forwarded-for": forwarded }, "10.0.0.1"), trust)
@@ -71,6 +79,9 @@ test("what is no address is none, and ends the way back through the proxies", ()
     ":::",
     "1::2::3",
     "1:2:3:4:5:6:7:8:9",
+    "1:2:3:4::5:6:7:8",
+    "1.2.3.4::",
+    "::1.2.3.4:5",
     "12345::",
     "_x"
   ])

@@ -93,3 +93,53 @@ test("however people come, no more than the ceiling run, bulk has half of them a
     })
   )
 })
+
+test("one operation that waits for something else says no more than a few targets", () => {
+  const limit = new Limit(options, 0)
+  const start = limit.places
+  for (let turn = 1; turn <= 10; turn++) {
+    limit.ended(60_000)
+    for (let n = 1; n < samplesMin; n++) limit.ended(0)
+    limit.turn(turn * turnMillis)
+  }
+  expect(limit.places).toBe(start)
+})
+
+test("too few operations say nothing: their turn goes on", () => {
+  const limit = new Limit(options, 0)
+  const start = limit.places
+  for (let turn = 1; turn <= 3; turn++) {
+    for (let n = 1; n < samplesMin; n++) limit.ended(60)
+    limit.turn(turn * turnMillis)
+  }
+  expect(limit.places).toBe(start)
+})
+
+test("with one place left bulk may still have it", () => {
+  const limit = new Limit({ ...options, placesMin: 1 }, 0)
+  turns(limit, 0, 50, 60)
+  expect(limit.places).toBe(1)
+  expect(limit.isFree(bulk)).toBe(true)
+  limit.take(bulk)
+  expect(limit.isFree(bulk)).toBe(false)
+})
+
+test("a wait is told by how many of the class have got a place of late", () => {
+  const limit = new Limit(options, 0)
+  expect([limit.waitMillis(1, 0), limit.waitMillis(1, 1)]).toEqual([0, Infinity])
+  const served = (from: number, count: number, each: number): number => {
+    for (let turn = 1; turn <= count; turn++) {
+      for (let n = 0; n < each; n++) limit.take(1)
+      for (let n = 0; n < Math.max(each, samplesMin); n++) limit.ended(0)
+      for (let n = 0; n < each; n++) limit.give(1)
+      limit.turn(from + turn * turnMillis)
+    }
+    return from + count * turnMillis
+  }
+  const later = served(0, 20, 50)
+  // Fifty in a turn of 100 ms: two milliseconds each.
+  expect(limit.waitMillis(1, 10)).toBeCloseTo(20, 2)
+  expect(limit.waitMillis(2, 1)).toBe(Infinity)
+  served(later, 20, 10)
+  expect(limit.waitMillis(1, 10)).toBeCloseTo(100, 1)
+})

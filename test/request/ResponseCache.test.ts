@@ -1,6 +1,7 @@
 import { expect } from "bun:test"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
@@ -23,6 +24,7 @@ import { WithBody } from "../../src/request/Incoming.ts"
 import * as ResponseCache from "../../src/request/ResponseCache.ts"
 import type { Session } from "../../src/session/Session.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
+import * as Metrics from "../../src/telemetry/Metrics.ts"
 import { it } from "../kit/effect.ts"
 
 const uuid = (n: number) => `00000000-0000-7000-8000-00000000000${n}`
@@ -276,6 +278,11 @@ it("the cache is bounded in bytes, with what is used most", () =>
   Effect.gen(function* () {
     const { responses } = yield* handlers
     const text = "x".repeat(100_000)
+    const evictions = Effect.map(
+      Metric.value(Metrics.series(Metrics.cacheEvictions, "response")),
+      (state) => (state as { readonly count: number }).count
+    )
+    const before = yield* evictions
     for (let n = 0; n < 1_000; n++) {
       const slot = { key: `key ${n}`, maxAgeMillis: 60_000, begun: 0, tags: new Set([`user:${n}`]) }
       responses.keep(slot, text, 0)
@@ -283,6 +290,7 @@ it("the cache is bounded in bytes, with what is used most", () =>
     }
     expect(responses.stats().bytes).toBeLessThanOrEqual(ResponseCache.bytesMax)
     expect(responses.find("key 1", 0)).toBeUndefined()
+    expect((yield* evictions) - before).toBe(1_000 - responses.stats().entries)
   }).pipe(Effect.provide(layer)))
 
 const slotOf = (key: string, ...tags: ReadonlyArray<string>): ResponseCache.Slot => ({
@@ -329,13 +337,47 @@ it("an answer read before more changes than are remembered is not kept", () =>
     const operation = { cachePolicy: { maxAgeSeconds: 60, scope: "PUBLIC" } } as never
     const before = responses.begin(operation, "before")
     before.tags.add("user:1")
+    const unchanged = responses.begin(operation, "unchanged")
+    unchanged.tags.add("user:2")
     yield* tags.invalidate("user:1")
     for (let n = 0; n < 10; n++)
       yield* tags.invalidate(...Array.from({ length: ResponseCache.changesMax / 10 }, (_, m) => `other:${n}:${m}`))
     responses.keep(before, "as it was", 0)
+    // Nobody knows any more whether this one has changed.
+    responses.keep(unchanged, "as it was", 0)
     expect(responses.stats().entries).toBe(0)
     const after = responses.begin(operation, "after")
     after.tags.add("user:1")
     responses.keep(after, "as it is", 0)
     expect(responses.stats().entries).toBe(1)
+  }).pipe(Effect.provide(layer)))
+
+it("an answer lives as long as it says, at most as long as all do, and shortly when nobody tells of its change", () =>
+  Effect.gen(function* () {
+    const responses = yield* ResponseCache.make({ ttlMillis: 1_000 })
+    responses.keep(slotOf("told", "user:1"), "text", 0)
+    expect(responses.find("told", 999)).toBeDefined()
+    expect(responses.find("told", 1_000)).toBeUndefined()
+    const { responses: longer } = yield* handlers
+    longer.keep(slotOf("untold, for long"), "text", 0)
+    longer.keep({ ...slotOf("untold"), maxAgeMillis: ResponseCache.untoldMillisMax }, "text", 0)
+    expect(longer.find("untold, for long", 0)).toBeUndefined()
+    expect(longer.find("untold", ResponseCache.untoldMillisMax - 1)).toBeDefined()
+  }).pipe(Effect.provide(layer)))
+
+it("when anything may have changed nothing is kept, and what was begun before is not either", () =>
+  Effect.gen(function* () {
+    let told: TagsModule.OnInvalidated = () => undefined
+    const tags = {
+      ...(yield* Tags),
+      follow: (follower: TagsModule.OnInvalidated) => Effect.sync(() => void (told = follower))
+    }
+    const responses = yield* Effect.provideService(ResponseCache.make({ ttlMillis: 60_000 }), Tags, tags)
+    const operation = { cachePolicy: { maxAgeSeconds: 60, scope: "PUBLIC" } } as never
+    responses.keep(slotOf("kept", "user:1"), "text", 0)
+    const begun = responses.begin(operation, "begun")
+    begun.tags.add("user:1")
+    told(undefined)
+    responses.keep(begun, "text", 0)
+    expect(responses.stats()).toEqual({ entries: 0, bytes: 0 })
   }).pipe(Effect.provide(layer)))
