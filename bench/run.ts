@@ -7,7 +7,7 @@ import { existsSync, readdirSync, statSync } from "node:fs"
 const folder = import.meta.dir
 const programs = new Set(["run", "kit"])
 const names = readdirSync(folder)
-  .filter((file) => file.endsWith(".ts"))
+  .filter((file) => file.endsWith(".ts") && !file.endsWith(".d.ts"))
   .map((file) => file.slice(0, -3))
   .filter((name) => !programs.has(name))
 

@@ -23,6 +23,7 @@ export const drain = async (folder: string): Promise<Record<string, number>> => 
     const [code] = (await gone) as [number | null]
     const stoppedMillis = performance.now() - began
     const outcome = await running
+    if (sum(outcome.seen, "good") === 0) throw new Error(`Nobody was served before the signal: ${outcome.firstError}`)
     const unanswered = sum(outcome.seen, "unanswered")
     failed += unanswered + (code === 0 || code === 130 || code === 143 ? 0 : 1)
     rows.push({

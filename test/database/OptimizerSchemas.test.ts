@@ -32,6 +32,7 @@ const tables = [
   `create table logs (id int not null, at int not null) partition by range (at)`,
   `create table logs_1 partition of logs for values from (0) to (100)`,
   `create index logs_id on logs (id)`,
+  `create unique index logs_1_only on logs_1 (id)`,
 
   `create table parents (id int not null)`,
   `create unique index parents_z on parents (id)`,
