@@ -109,16 +109,6 @@ const tablesOf = (plan: Plans.PlanNode, { tables }: Catalog.Catalog): ReadonlyAr
   return tables.filter((table) => keys.has(keyOf(table)))
 }
 
-const verdict = ({ after, before, isServed, usesIndex }: Trial.Outcome): string | undefined => {
-  if (isServed) return "a partial index serves it already, if the value that this one is made for is a constant"
-  if (!usesIndex) return "the planner does not use it"
-  const cheaper = before.cost / after.cost
-  if (cheaper < Trial.gainMin) return `it makes the statement ${cheaper.toFixed(1)} times cheaper only`
-  if (before.millis === null || after.millis === null) return undefined
-  const faster = before.millis / after.millis
-  return faster < Trial.gainMin ? `it makes the statement ${faster.toFixed(1)} times faster only` : undefined
-}
-
 const createSql = (proposal: Proposals.Proposal): string =>
   `create index concurrently ${Proposals.definitionOf(proposal)}`
 
@@ -136,7 +126,7 @@ const tryOne = (copy: Trial.Copy, proposal: Proposals.Proposal): Effect.Effect<T
   copy.build(proposal).pipe(
     Effect.map((outcome) => {
       const { reason, statement, table } = proposal
-      const why = verdict(outcome)
+      const why = Trial.objection(outcome)
       return why === undefined
         ? { proposal, advised: { sql: createSql(proposal), reason, statement, outcome, tableRows: table.rows } }
         : rejected(proposal, why)

@@ -38,6 +38,17 @@ export interface Outcome {
   readonly sampleRows: number
 }
 
+/** Why the index is not advised; undefined when it is. */
+export const objection = ({ after, before, isServed, usesIndex }: Outcome): string | undefined => {
+  if (isServed) return "a partial index serves it already, if the value that this one is made for is a constant"
+  if (!usesIndex) return "the planner does not use it"
+  const cheaper = before.cost / after.cost
+  if (cheaper < gainMin) return `it makes the statement ${cheaper.toFixed(1)} times cheaper only`
+  if (before.millis === null || after.millis === null) return undefined
+  const faster = before.millis / after.millis
+  return faster < gainMin ? `it makes the statement ${faster.toFixed(1)} times faster only` : undefined
+}
+
 /** The copy of some tables; it is gone when the effect that `on` runs is over, however it ends. */
 export interface Copy {
   /** Builds the index, plans and runs its statement with and without it, and takes it away again. */
