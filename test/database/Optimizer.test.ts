@@ -32,6 +32,8 @@ const tables = [
   `create table tasks (like jobs including all)`,
   `insert into tasks select * from jobs`,
   `create index tasks_waiting on tasks (due_at) where state = 0`,
+  `create table parcels (id int primary key, code text not null, depot int not null)`,
+  `insert into parcels select n, md5(n::text), n % 50 from generate_series(1, 20000) n`,
   `create extension if not exists pg_stat_statements`,
   `analyze`
 ]
@@ -44,6 +46,8 @@ const shop = Layer.effectDiscard(
     yield* sql`select id from orders where note like ${"%te777%"}`
     yield* sql`select count(*) from orders where paid = ${true}`
     yield* sql`select id from orders where city = ${"city1"} order by placed_at desc limit ${5}`
+    yield* sql`select id from parcels where code = ${"abc"}`
+    yield* sql`select id from parcels where code = ${"abc"} and depot = ${7}`
     const soon = new Date("2026-01-02")
     yield* sql`select id from jobs where state = 0 and due_at < ${soon} order by due_at limit ${10}`
     yield* sql`select id from tasks where state = 0 and due_at < ${soon} order by due_at limit ${10}`
@@ -72,6 +76,13 @@ withLayer("indexes of a shop", layer, (it) => {
         expect(outcome.sampleRows).toBeGreaterThan(1_000)
       }
       expect(made.get("on public.orders using btree (lower(code))")?.outcome.before.millis).toBeGreaterThan(0)
+    }))
+
+  it("of two indexes of which one does the work of both only that one is advised", () =>
+    Effect.gen(function* () {
+      const { create } = yield* advice
+      const parcels = create.map(({ sql }) => sql).filter((sql) => sql.includes("parcels"))
+      expect(parcels).toEqual(["create index concurrently on public.parcels using btree (code, depot)"])
     }))
 
   it("an index that looks right and helps nobody is tried and not advised", () =>
