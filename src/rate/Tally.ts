@@ -39,7 +39,8 @@ export class Tally {
       if (before + charge.cost - nowMicros > charge.tolerance) refused = true
     }
     if (!refused)
-      for (let index = 0; index < charges.length; index++) this.keep(charges[index]!, nowMicros + ahead[index]! + charges[index]!.cost)
+      for (let index = 0; index < charges.length; index++)
+        this.keep(charges[index]!, nowMicros + ahead[index]! + charges[index]!.cost)
     return ahead
   }
 
