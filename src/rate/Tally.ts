@@ -38,9 +38,11 @@ export class Tally {
       ahead.push(before - nowMicros)
       if (before + charge.cost - nowMicros > charge.tolerance) refused = true
     }
-    if (!refused)
-      for (let index = 0; index < charges.length; index++)
-        this.keep(charges[index]!, nowMicros + ahead[index]! + charges[index]!.cost)
+    if (refused) return ahead
+    for (let index = 0; index < charges.length; index++) {
+      const owes = ahead[index]! + charges[index]!.cost
+      if (owes > 0) this.keep(charges[index]!, nowMicros + owes)
+    }
     return ahead
   }
 

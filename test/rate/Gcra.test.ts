@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test"
 import * as Effect from "effect/Effect"
+import fc from "fast-check"
 import { Denials } from "../../src/rate/Denials.ts"
 import * as Gcra from "../../src/rate/Gcra.ts"
 import { Meter } from "../../src/rate/Meter.ts"
@@ -86,6 +87,30 @@ everywhere("a clock that is set back makes nobody wait for longer than a whole b
     expect(yield* take([[0]], back + tolerance + interval)).toEqual([0])
   })
 )
+
+it("this process counts as the script does, whatever is asked and however the clock goes", () =>
+  Effect.promise(() => {
+    const units = fc.array(fc.nat({ max: 6 }), { minLength: 1, maxLength: 3 })
+    const turn = fc.record({
+      micros: fc.integer({ min: -300_000, max: 600_000 }),
+      calls: fc.array(units, { minLength: 1, maxLength: 4 })
+    })
+    return fc.assert(
+      fc.asyncProperty(fc.array(turn, { maxLength: 30 }), (turns) =>
+        Effect.runPromise(
+          Effect.gen(function* () {
+            const [here, there] = [inProcess(), inStore(yield* StoreMemory.make(), "ada")]
+            let at = now
+            for (const { calls, micros } of turns) {
+              at += micros
+              expect(yield* here(calls, at)).toEqual(yield* there(calls, at))
+            }
+          })
+        )
+      ),
+      { numRuns: 200 }
+    )
+  }))
 
 it.live("on Redis a key is kept for as long as it owes, and goes soon after", () =>
   Effect.gen(function* () {
