@@ -34,6 +34,8 @@ const tables = [
   `create index tasks_waiting on tasks (due_at) where state = 0`,
   `create table parcels (id int primary key, code text not null, depot int not null)`,
   `insert into parcels select n, md5(n::text), n % 50 from generate_series(1, 20000) n`,
+  `create table readings (id int primary key, place text not null)`,
+  `insert into readings select n, case when n <= 60000 then 'here' else md5(n::text) end from generate_series(1, 120000) n`,
   `create extension if not exists pg_stat_statements`,
   `analyze`
 ]
@@ -48,6 +50,7 @@ const shop = Layer.effectDiscard(
     yield* sql`select id from orders where city = ${"city1"} order by placed_at desc limit ${5}`
     yield* sql`select id from parcels where code = ${"abc"}`
     yield* sql`select id from parcels where code = ${"abc"} and depot = ${7}`
+    yield* sql`select id from readings where place = ${"there"}`
     const soon = new Date("2026-01-02")
     yield* sql`select id from jobs where state = 0 and due_at < ${soon} order by due_at limit ${10}`
     yield* sql`select id from tasks where state = 0 and due_at < ${soon} order by due_at limit ${10}`
@@ -83,6 +86,13 @@ withLayer("indexes of a shop", layer, (it) => {
       const { create } = yield* advice
       const parcels = create.map(({ sql }) => sql).filter((sql) => sql.includes("parcels"))
       expect(parcels).toEqual(["create index concurrently on public.parcels using btree (code, depot)"])
+    }))
+
+  it("a large table is tried by rows of all of it", () =>
+    Effect.gen(function* () {
+      const { create } = yield* advice
+      const found = create.find(({ sql }) => sql.endsWith("on public.readings using btree (place)"))
+      expect(found?.outcome.sampleRows).toBeWithin(Trial.sampleRowsMax / 2, Trial.sampleRowsMax + 1)
     }))
 
   it("an index that looks right and helps nobody is tried and not advised", () =>
@@ -148,6 +158,20 @@ withLayer("indexes of a shop", layer, (it) => {
       }>`select count(*)::int as n from pg_indexes where tablename = 'orders'`
       expect(count?.n).toBe(6)
       expect(yield* sql`select name from pg_prepared_statements where name like 'connect\\_plan%'`).toEqual([])
+    }))
+
+  it("the report names a transaction that is open for more than a second, and what it waits for", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const { report } = yield* Optimizer.Optimizer
+      yield* Effect.forkScoped(sql.withTransaction(sql`select pg_sleep(20)`))
+      const { activity } = yield* Effect.repeat(Effect.delay(report, "20 millis"), {
+        until: (found) => found.activity.transactions.length > 0
+      })
+      expect(activity.transactions).toEqual([
+        expect.objectContaining({ fingerprint: "select pg_sleep(?)", state: "active", waits: "Timeout: PgSleep" })
+      ])
+      expect(activity.transactions[0]?.seconds).toBeGreaterThanOrEqual(1)
     }))
 
   it("the report has the statements that took the most time, the tables and who is connected", () =>
