@@ -5,7 +5,8 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as TestClock from "effect/TestClock"
 import * as Settings from "../../src/config/Settings.ts"
-import { Denials } from "../../src/rate/Denials.ts"
+import { RateLimited, StoreUnavailable } from "../../src/errors.ts"
+import { Denials, refusalsMax } from "../../src/rate/Denials.ts"
 import { keyOf, Meter } from "../../src/rate/Meter.ts"
 import * as RateLimiter from "../../src/rate/RateLimiter.ts"
 import { pace } from "../../src/rate/Rule.ts"
@@ -113,6 +114,29 @@ it("each outcome is counted once for its rule, a refusal from memory included", 
       Effect.map(Metric.value(Metrics.series(Metrics.rateLimitChecks, "counted", outcome)), (state) => state.count)
     expect([yield* count("allowed"), yield* count("limited")]).toEqual([5, 3])
   }).pipe(Effect.provide(layer)))
+
+it("while the store is away outcomes are counted as degraded, and a closed rule says when to come back", () => {
+  const { layer } = watched(() => ({ run: () => new StoreUnavailable({ operation: "run", cause: new Error("away") }) }))
+  return Effect.gen(function* () {
+    const limiter = yield* RateLimiter.RateLimiter
+    const closed = { ...rule, name: "closed_degraded", onStoreLoss: "closed" } as const
+    const refused = yield* Effect.flip(limiter.consume({ rule: closed, key: "ada" }))
+    expect(refused).toEqual(
+      new RateLimited({ retryAfterMillis: RateLimiter.closedRetryMillis, rule: "closed_degraded" })
+    )
+    const counted = yield* Metric.value(Metrics.series(Metrics.rateLimitChecks, "closed_degraded", "degraded"))
+    expect(counted.count).toBe(1)
+  }).pipe(Effect.provide(layer))
+})
+
+test("a refusal is made once for each wait, and no more are kept than the bound", () => {
+  const denials = new Denials("test")
+  const first = denials.refusal(1)
+  for (let wait = 2; wait <= refusalsMax; wait++) denials.refusal(wait)
+  expect(denials.refusal(1)).toBe(first)
+  denials.refusal(refusalsMax + 1)
+  expect(denials.refusal(1)).not.toBe(first)
+})
 
 test("a pace is rounded up, so that never more goes through than the rule says", () => {
   expect(pace({ limit: 7, window: "1 second", burst: 3 })).toEqual({ interval: 142_858, tolerance: 428_574 })
