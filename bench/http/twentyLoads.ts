@@ -25,7 +25,7 @@ const once = (): void => {
       throw new Error("A load failed", { cause })
     }
   }
-  for (const id of ids) batcher.load(id).join(caller)
+  for (const id of ids) batcher.load(id).join(caller, id)
   opened?.begin()
   if (left > 0) throw new Error(`${left} of the loads are not there`)
 }

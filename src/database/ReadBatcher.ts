@@ -57,15 +57,16 @@ const joinMany = <K, Row, E>(
     const found = new Map<K, Row>()
     let missing = keys.length
     const joined: Array<Batcher.Joined> = []
+    const succeeded = (row: Row | null, key: K): void => {
+      if (row !== null) found.set(key, row)
+      if (--missing === 0) resume(Exit.succeed(found))
+    }
+    const failed = (cause: Cause.Cause<E>): void => resume(Exit.failCause(cause))
+    const caller = { runtime: () => runtime, succeeded, failed }
     for (const key of keys) {
-      const succeeded = (row: Row | null): void => {
-        if (row !== null) found.set(key, row)
-        if (--missing === 0) resume(Exit.succeed(found))
-      }
-      const failed = (cause: Cause.Cause<E>): void => resume(Exit.failCause(cause))
-      const load = batcher.find(key).join({ runtime: () => runtime, succeeded, failed })
+      const load = batcher.find(key).join(caller, key)
       if ("leave" in load) joined.push(load)
-      else Exit.match(load, { onSuccess: succeeded, onFailure: failed })
+      else Exit.match(load, { onSuccess: (row) => succeeded(row, key), onFailure: failed })
     }
     return Effect.forEach(joined, ({ leave }) => leave, { discard: true })
   })

@@ -52,14 +52,16 @@ export const make = <B extends string>(schema: Schema.brand<typeof Schema.String
 /** Global ids of one type that are remembered; when there are more, all are forgotten. */
 export const rememberedMax = 4_096
 
-const remembered = new Map(Object.keys(prefixes).map((type) => [type as NodeType, new Map<string, string>()]))
+const remembered = Object.fromEntries(Object.keys(prefixes).map((type) => [type, new Map()])) as Readonly<
+  Record<NodeType, Map<string, string>>
+>
 
 /**
  * What GraphQL shows for a UUID of this type. A page has dozens, mostly of the same few people, and a text put together
  * of pieces costs its reader more than all else of a row: so it is remembered.
  */
 export const toGlobal = (type: NodeType, uuid: string): string => {
-  const known = remembered.get(type)!
+  const known = remembered[type]
   const found = known.get(uuid)
   if (found !== undefined) return found
   const [a, b, c, d, e] = [uuid.slice(0, 8), uuid.slice(9, 13), uuid.slice(14, 18), uuid.slice(19, 23), uuid.slice(24)]

@@ -7,21 +7,9 @@ import { locatedError } from "graphql"
 import type { Caller, Opened } from "../request/Batcher.ts"
 import * as Batcher from "../request/Batcher.ts"
 import * as Failures from "./Failures.ts"
-import { type FieldPlan, type ObjectPlan, shown } from "./Plan.ts"
+import { type Container, Places } from "./Places.ts"
+import { type FieldPlan, ObjectPlan } from "./Plan.ts"
 import * as Run from "./Run.ts"
-
-/** An object of the answer by key, or a list by index. */
-export type Container = Record<string | number, unknown>
-
-/** Where an object or a list of the answer stands. */
-export interface Place {
-  readonly owner: Place | undefined
-  readonly into: Container
-  readonly key: string | number
-  readonly isNullable: boolean
-  /** Something in it that may not be null failed, so that it is null itself or gone. */
-  isGone: boolean
-}
 
 /**
  * One run of a plan. It builds the answer from plain objects, which JSON.stringify writes fastest; a value that is waited
@@ -35,10 +23,13 @@ export class Execution {
   args: Map<FieldPlan, unknown> | undefined
   result: ExecutionResult | undefined
   private readonly holder: Container = { data: null }
+  /** Where everything stands, once something has failed. */
+  places: Places | undefined
   private readonly errors: Array<GraphQLError> = []
   private waiting = 0
   /** Batches that this execution opened. */
   opened: Array<Opened> = []
+  private latestWaiting: Waiting | undefined
   private next: (() => void) | undefined
   private done: ((result: ExecutionResult) => void) | undefined
 
@@ -49,25 +40,18 @@ export class Execution {
 
   /** `isSerial`: each field of the root begins when the one before it is complete, as mutations do. */
   start(plan: ObjectPlan, root: unknown, isSerial: boolean): ExecutionResult | Run.Late<ExecutionResult> {
-    const { fields } = plan
     const data = plan.object()
     this.holder["data"] = data
-    const place: Place = { owner: undefined, into: this.holder, key: "data", isNullable: true, isGone: false }
-    let index = 0
+    const steps = isSerial ? plan.fields.map((field) => new ObjectPlan([field])) : [plan]
+    let step = 0
     const goOn = (): void => {
-      while (index < fields.length && !place.isGone) {
-        const field = fields[index++]!
-        const value = field.value(this, root, data)
-        if (value !== shown) field.settle(this, value, data, place)
-        if (isSerial && this.isWaiting()) {
+      while (step < steps.length && this.holder["data"] !== null) {
+        steps[step++]!.fill(this, root, data)
+        if (this.isWaiting()) {
           this.next = goOn
           return
         }
       }
-      if (this.isWaiting()) this.next = finish
-      else finish()
-    }
-    const finish = (): void => {
       const made = this.holder as { readonly data: Record<string, unknown> | null }
       this.result = this.errors.length === 0 ? made : { errors: this.errors, data: made.data }
       this.done?.(this.result)
@@ -81,27 +65,37 @@ export class Execution {
   }
 
   /** Waits for the Effect that a resolver returned. It needs no fiber where it is done or a load. */
-  wait(field: FieldPlan, effect: Effect.Effect<unknown, unknown>, into: Container, owner: Place): void {
-    const begun = this.begin(new Waiting(this, field, into, owner), effect)
+  wait(field: FieldPlan, effect: Effect.Effect<unknown, unknown>, into: Container): void {
+    const begun = this.begin(this.waitingFor(field), effect, into)
     if (begun === undefined) {
       this.waiting++
       // Its place among the keys of the object.
       into[field.key] = null
-    } else if (Exit.isSuccess(begun)) field.deliver(this, begun.value, into, owner)
-    else this.failed(field, begun.cause, into, owner)
+    } else if (Exit.isSuccess(begun)) field.deliver(this, begun.value, into)
+    else this.failed(field, begun.cause, into)
   }
 
-  private begin(waiting: Waiting, effect: Effect.Effect<unknown, unknown>): Exit.Exit<unknown, unknown> | undefined {
+  private begin(
+    waiting: Waiting,
+    effect: Effect.Effect<unknown, unknown>,
+    into: Container
+  ): Exit.Exit<unknown, unknown> | undefined {
     if (!Batcher.isLoad(effect)) {
       return Run.begin(this.run, waiting.field.bound!.name, effect, (exit) => {
-        if (Exit.isSuccess(exit)) waiting.succeeded(exit.value)
-        else waiting.failed(exit.cause)
+        if (Exit.isSuccess(exit)) waiting.succeeded(exit.value, into)
+        else waiting.failed(exit.cause, into)
       })
     }
-    const load = effect.join(waiting)
+    const load = effect.join(waiting, into)
     if (!("leave" in load)) return load
     this.run.pending.push(load)
     return undefined
+  }
+
+  /** One object for all rows of a field, which come one after the other. */
+  private waitingFor(field: FieldPlan): Waiting {
+    if (this.latestWaiting?.field !== field) this.latestWaiting = new Waiting(this, field)
+    return this.latestWaiting
   }
 
   /** One that was waited for is there. */
@@ -131,53 +125,29 @@ export class Execution {
     return this.waiting > 0
   }
 
-  failed(field: FieldPlan, cause: Cause.Cause<unknown>, into: Container, owner: Place): void {
-    this.fail(Failures.fromCause(cause), field, into, field.key, owner, field.isNullable)
-  }
-
-  list(into: Container, key: string | number, owner: Place, isNullable: boolean) {
-    const list = [] as unknown as Container
-    into[key] = list
-    return { list, place: { owner, into, key, isNullable, isGone: false } satisfies Place }
+  failed(field: FieldPlan, cause: Cause.Cause<unknown>, into: Container): void {
+    this.fail(Failures.fromCause(cause), field, into, field.key, field.isNullable)
   }
 
   /** Null where that may be, or around it, where the nearest may; told once for all that goes with it. */
-  fail(
-    error: unknown,
-    field: FieldPlan,
-    into: Container,
-    key: string | number,
-    owner: Place,
-    isNullable: boolean
-  ): void {
-    for (let place: Place | undefined = owner; place !== undefined; place = place.owner) if (place.isGone) return
-    this.errors.push(locatedError(error, field.nodes, pathOf(key, owner)))
-    if (isNullable) {
-      into[key] = null
-      return
-    }
-    let place: Place = owner
-    place.isGone = true
-    while (!place.isNullable && place.owner !== undefined) {
-      place = place.owner
-      place.isGone = true
-    }
-    place.into[place.key] = null
+  fail(error: unknown, field: FieldPlan, into: Container, key: string | number, isNullable: boolean): void {
+    this.places ??= new Places(this.holder)
+    const path = this.places.pathOf(into)
+    if (path === undefined) return
+    this.errors.push(locatedError(error, field.nodes, [...path, key]))
+    if (isNullable) into[key] = null
+    else this.places.remove(into, field)
   }
 }
 
-/** A place that is empty until the load or the fiber of its resolver is done. */
-class Waiting implements Caller<unknown, unknown> {
+/** Who waits for the loads and the fibers of one field, each of which is for an object. */
+class Waiting implements Caller<unknown, unknown, Container> {
   readonly field: FieldPlan
   private readonly execution: Execution
-  private readonly into: Container
-  private readonly owner: Place
 
-  constructor(execution: Execution, field: FieldPlan, into: Container, owner: Place) {
+  constructor(execution: Execution, field: FieldPlan) {
     this.execution = execution
     this.field = field
-    this.into = into
-    this.owner = owner
   }
 
   runtime(): Runtime.Runtime<never> {
@@ -188,19 +158,14 @@ class Waiting implements Caller<unknown, unknown> {
     this.execution.opened.push(batch)
   }
 
-  succeeded(value: unknown): void {
-    this.field.deliver(this.execution, value, this.into, this.owner)
-    this.execution.arrived()
+  succeeded(value: unknown, into: Container): void {
+    const { execution, field } = this
+    if (execution.places?.isGone(into) !== true) field.deliver(execution, value, into)
+    execution.arrived()
   }
 
-  failed(cause: Cause.Cause<unknown>): void {
-    this.execution.failed(this.field, cause, this.into, this.owner)
+  failed(cause: Cause.Cause<unknown>, into: Container): void {
+    this.execution.failed(this.field, cause, into)
     this.execution.arrived()
   }
-}
-
-const pathOf = (key: string | number, owner: Place): Array<string | number> => {
-  const path = [key]
-  for (let place = owner; place.owner !== undefined; place = place.owner) path.push(place.key)
-  return path.reverse()
 }

@@ -107,7 +107,10 @@ export const forViewer = <A, E>(
   request.session._tag === "Some" ? use(request.session.value) : Effect.flatMap(viewer(request), use)
 
 /** A value of this request made once: `memo(request, key, () => …)`. */
-export const memo = <A>(request: RequestContext, key: unknown, make: () => A): A => {
-  if (!request.memo.has(key)) request.memo.set(key, make())
-  return request.memo.get(key) as A
+export const memo = <A>({ memo: made }: RequestContext, key: unknown, make: () => A): A => {
+  const known = made.get(key)
+  if (known !== undefined || made.has(key)) return known as A
+  const value = make()
+  made.set(key, value)
+  return value
 }

@@ -1,8 +1,16 @@
 import * as Effect from "effect/Effect"
-import type { FieldNode, GraphQLField, GraphQLLeafType, GraphQLObjectType, GraphQLResolveInfo } from "graphql"
-import { GraphQLBoolean, GraphQLID, GraphQLInt, GraphQLString, isLeafType, isNonNullType } from "graphql"
-import type { Container, Execution, Place } from "./Execution.ts"
+import type {
+  FieldNode,
+  GraphQLField,
+  GraphQLLeafType,
+  GraphQLObjectType,
+  GraphQLOutputType,
+  GraphQLResolveInfo
+} from "graphql"
+import { GraphQLBoolean, GraphQLID, GraphQLInt, GraphQLString, isLeafType, isListType, isNonNullType } from "graphql"
+import type { Execution } from "./Execution.ts"
 import type { Field } from "./Part.ts"
+import type { Container } from "./Places.ts"
 import type { Planner } from "./Planner.ts"
 import { reader } from "./variables.ts"
 
@@ -23,14 +31,13 @@ export const bounds = new WeakMap<object, Bound>()
 type AnyField = GraphQLField<unknown, unknown>
 type Resolving = Effect.Effect<unknown, unknown>
 
-/** Puts a value where it belongs. `owner` is the place of the container. */
+/** Puts a value where it belongs. */
 export type Complete = (
   execution: Execution,
   field: FieldPlan,
   value: unknown,
   into: Container,
-  key: string | number,
-  owner: Place
+  key: string | number
 ) => void
 
 /** One field of an object: all that the selections under its key say together. */
@@ -38,20 +45,32 @@ export class FieldPlan {
   readonly key: string
   readonly nodes: ReadonlyArray<FieldNode>
   readonly isNullable: boolean
+  /** The field whose objects this one is of; undefined at the root. */
+  readonly parent: FieldPlan | undefined
   readonly bound: Bound | undefined
+  private readonly type: GraphQLOutputType
   private readonly info: GraphQLResolveInfo
   private readonly complete: Complete
   private readonly read: ReturnType<typeof reader>
   private readonly usesVariables: boolean
   private readonly resolve: AnyField["resolve"]
+  private readonly isSimple: boolean
   private readonly property: string
   /** Where it is a scalar or an enum, and what `typeof` says of its values that are shown as they are. */
   private readonly leaf: GraphQLLeafType | undefined
   private readonly plain: string | undefined
   private constant: { readonly args: unknown } | undefined
 
-  constructor(planner: Planner, parentType: GraphQLObjectType, definition: AnyField, nodes: ReadonlyArray<FieldNode>) {
+  constructor(
+    planner: Planner,
+    parentType: GraphQLObjectType,
+    definition: AnyField,
+    nodes: ReadonlyArray<FieldNode>,
+    parent: FieldPlan | undefined
+  ) {
     const [node] = nodes
+    this.parent = parent
+    this.type = definition.type
     this.key = node!.alias?.value ?? definition.name
     this.nodes = nodes
     this.bound = bounds.get(definition)
@@ -61,57 +80,75 @@ export class FieldPlan {
     const type = isNonNullType(definition.type) ? definition.type.ofType : definition.type
     this.leaf = isLeafType(type) ? type : undefined
     this.plain = plainOf.get(type)
+    this.isSimple = this.bound === undefined && this.resolve === undefined && this.plain !== undefined
     // All that graphql's own resolvers, those of introspection, read of it.
     this.info = { schema: planner.schema, parentType } as GraphQLResolveInfo
     this.complete = planner.complete(
       definition.type,
-      nodes.flatMap(({ selectionSet }) => selectionSet ?? [])
+      nodes.flatMap(({ selectionSet }) => selectionSet ?? []),
+      this
     )
     this.read = reader(definition, node!)
     this.usesVariables = node!.arguments?.some(({ value }) => planner.hasVariable(value)) ?? false
   }
 
-  /** The field of `parent`: `shown` where it is in the object already, as most are, otherwise what `settle` takes. */
-  value(execution: Execution, parent: unknown, object: Container): unknown {
-    const { bound, leaf, resolve } = this
-    try {
-      const value =
-        bound !== undefined
-          ? bound.resolve(parent as never, this.argsOf(execution) as never, execution.run.request)
-          : resolve === undefined
-            ? (parent as Container | null | undefined)?.[this.property]
-            : resolve(parent, this.argsOf(execution) as never, execution.run, this.info)
-      if (typeof value === this.plain && isPlain(value)) {
-        object[this.key] = value
-        return shown
-      }
-      if (leaf === undefined || value === null || value === undefined || Effect.isEffect(value)) return value
-      object[this.key] = written(leaf, value)
-      return shown
-    } catch (error) {
-      return new Thrown(error)
-    }
+  /** Shows a property that is shown as it is, which most are; false: it is something else. */
+  shows(parent: unknown, into: Container): boolean {
+    if (!this.isSimple) return false
+    const value = (parent as Container | null | undefined)?.[this.property]
+    if (typeof value !== this.plain || !isPlain(value)) return false
+    into[this.key] = value
+    return true
   }
 
-  /** Puts the value into its object, now or when it is there. */
-  settle(execution: Execution, value: unknown, into: Container, owner: Place): void {
-    if (value instanceof Thrown) execution.fail(value.error, this, into, this.key, owner, this.isNullable)
-    else if (this.bound !== undefined && Effect.isEffect(value)) execution.wait(this, value as Resolving, into, owner)
-    else this.deliver(execution, value, into, owner)
+  /** Resolves the field of `parent` and puts it into its object, now or when it is there. */
+  resolveInto(execution: Execution, parent: unknown, into: Container): void {
+    const value = this.resolved(execution, parent)
+    if (typeof value === this.plain && isPlain(value)) into[this.key] = value
+    else this.put(execution, value, into)
+  }
+
+  private put(execution: Execution, value: unknown, into: Container): void {
+    if (value !== null && value !== undefined) {
+      if (this.bound !== undefined && isEffect(value)) execution.wait(this, value, into)
+      else if (this.leaf !== undefined) into[this.key] = written(this.leaf, value)
+      else this.deliver(execution, value, into)
+    } else if (this.isNullable) into[this.key] = null
+    else throw this.missing()
+  }
+
+  private resolved(execution: Execution, parent: unknown): unknown {
+    const { bound, resolve } = this
+    if (bound !== undefined) {
+      return bound.resolve(parent as never, this.argsOf(execution) as never, execution.run.request)
+    }
+    return resolve === undefined
+      ? (parent as Container | null | undefined)?.[this.property]
+      : resolve(parent, this.argsOf(execution) as never, execution.run, this.info)
   }
 
   /** A value that is there. */
-  deliver(execution: Execution, value: unknown, into: Container, owner: Place): void {
+  deliver(execution: Execution, value: unknown, into: Container): void {
     try {
       const note = this.bound?.note
       if (note !== undefined) {
         const { tags } = execution.run.request
         if (tags !== undefined) note(value, tags)
       }
-      this.complete(execution, this, value, into, this.key, owner)
+      this.complete(execution, this, value, into, this.key)
     } catch (error) {
-      execution.fail(error, this, into, this.key, owner, this.isNullable)
+      execution.fail(error, this, into, this.key, this.isNullable)
     }
+  }
+
+  /** Whether a value may be null that stands in so many lists of this field. */
+  isNullableAt(depth: number): boolean {
+    let { type } = this
+    for (let left = depth; left > 0; left--) {
+      const list = isNonNullType(type) ? type.ofType : type
+      if (isListType(list)) type = list.ofType as GraphQLOutputType
+    }
+    return !isNonNullType(type)
   }
 
   /** What graphql says where there is no value and has to be one. */
@@ -147,38 +184,29 @@ export class ObjectPlan {
     return this.isPlain ? {} : (Object.create(null) as Container)
   }
 
-  /** Completes an object. It has a place only where something in it needs one. */
-  complete(
-    execution: Execution,
-    parent: unknown,
-    into: Container,
-    key: string | number,
-    owner: Place,
-    isNullable: boolean
-  ): void {
+  /** Completes an object where it belongs. */
+  complete(execution: Execution, parent: unknown, into: Container, key: string | number): void {
     const object = this.object()
     into[key] = object
-    let place: Place | undefined
+    execution.places?.add(object, into, key)
+    this.fill(execution, parent, object)
+  }
+
+  /** Resolves the fields into the object, until it is gone. */
+  fill(execution: Execution, parent: unknown, object: Container): void {
     for (const field of this.fields) {
-      const value = field.value(execution, parent, object)
-      if (value === shown) continue
-      place ??= { owner, into, key, isNullable, isGone: false }
-      field.settle(execution, value, object, place)
-      if (place.isGone) return
+      try {
+        if (!field.shows(parent, object)) field.resolveInto(execution, parent, object)
+      } catch (error) {
+        execution.fail(error, field, object, field.key, field.isNullable)
+      }
+      if (execution.places?.isGone(object) === true) return
     }
   }
 }
 
-/** Said of a value that is in its object already. */
-export const shown = Symbol("shown")
-
-/** What a resolver threw. */
-class Thrown {
-  readonly error: unknown
-  constructor(error: unknown) {
-    this.error = error
-  }
-}
+const isEffect = (value: unknown): value is Resolving =>
+  typeof value === "object" && value !== null && Effect.EffectTypeId in value
 
 /** What `typeof` says of a value that a built-in scalar shows as it is; everything else goes through `serialize`. */
 export const plainOf: ReadonlyMap<unknown, string> = new Map<unknown, string>([

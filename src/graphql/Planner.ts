@@ -25,6 +25,7 @@ import {
   TypeMetaFieldDef,
   TypeNameMetaFieldDef
 } from "graphql"
+import type { Container } from "./Places.ts"
 import { type Complete, FieldPlan, isPlain, ObjectPlan, plainOf, written } from "./Plan.ts"
 
 type AnyField = GraphQLField<unknown, unknown>
@@ -46,17 +47,21 @@ export class Planner {
   }
 
   operation({ operation, selectionSet }: OperationDefinitionNode): ObjectPlan {
-    return this.object(this.schema.getRootType(operation)!, [selectionSet])
+    return this.object(this.schema.getRootType(operation)!, [selectionSet], undefined)
   }
 
-  private object(type: GraphQLObjectType, sets: ReadonlyArray<SelectionSetNode>): ObjectPlan {
+  private object(
+    type: GraphQLObjectType,
+    sets: ReadonlyArray<SelectionSetNode>,
+    parent: FieldPlan | undefined
+  ): ObjectPlan {
     const byKey = new Map<string, Array<FieldNode>>()
     const spread = new Set<string>()
     for (const set of sets) this.collect(type, set, byKey, spread)
     const fields: Array<FieldPlan> = []
     for (const nodes of byKey.values()) {
       const definition = this.definition(type, nodes[0]!.name.value)
-      if (definition !== undefined) fields.push(new FieldPlan(this, type, definition, nodes))
+      if (definition !== undefined) fields.push(new FieldPlan(this, type, definition, nodes, parent))
     }
     return new ObjectPlan(fields)
   }
@@ -119,65 +124,69 @@ export class Planner {
       : false
   }
 
-  complete(type: GraphQLOutputType, sets: ReadonlyArray<SelectionSetNode>): Complete {
-    if (isNonNullType(type)) {
-      const inner = this.present(type.ofType, sets, false)
-      return (execution, field, value, into, key, owner) => {
-        if (value !== null && value !== undefined) return inner(execution, field, value, into, key, owner)
-        execution.fail(field.missing(), field, into, key, owner, false)
-      }
-    }
-    const inner = this.present(type, sets, true)
-    return (execution, field, value, into, key, owner) => {
-      if (value === null || value === undefined) into[key] = null
-      else inner(execution, field, value, into, key, owner)
+  complete(type: GraphQLOutputType, sets: ReadonlyArray<SelectionSetNode>, field: FieldPlan): Complete {
+    const isNullable = !isNonNullType(type)
+    const present = this.present(isNonNullType(type) ? type.ofType : type, sets, field)
+    return (execution, field, value, into, key) => {
+      if (value !== null && value !== undefined) present(execution, field, value, into, key)
+      else if (isNullable) into[key] = null
+      else execution.fail(field.missing(), field, into, key, false)
     }
   }
 
   /** Of a value that is there. */
-  private present(type: GraphQLOutputType, sets: ReadonlyArray<SelectionSetNode>, isNullable: boolean): Complete {
-    if (isListType(type)) return this.list(type.ofType as GraphQLOutputType, sets, isNullable)
+  private present(type: GraphQLOutputType, sets: ReadonlyArray<SelectionSetNode>, field: FieldPlan): Complete {
+    if (isListType(type)) return this.list(type.ofType as GraphQLOutputType, sets, field)
     if (isObjectType(type)) {
-      const plan = this.object(type, sets)
-      return (execution, _, value, into, key, owner) => plan.complete(execution, value, into, key, owner, isNullable)
+      const plan = this.object(type, sets, field)
+      return (execution, _, value, into, key) => plan.complete(execution, value, into, key)
     }
-    if (isAbstractType(type)) return this.abstract(type, sets, isNullable)
+    if (isAbstractType(type)) return this.abstract(type, sets, field)
     return leaf(type as GraphQLLeafType)
   }
 
-  private list(of: GraphQLOutputType, sets: ReadonlyArray<SelectionSetNode>, isNullable: boolean): Complete {
-    const item = this.complete(of, sets)
+  private list(of: GraphQLOutputType, sets: ReadonlyArray<SelectionSetNode>, field: FieldPlan): Complete {
+    const item = this.complete(of, sets, field)
     const isItemNullable = !isNonNullType(of)
-    return (execution, field, value, into, key, owner) => {
+    return (execution, field, value, into, key) => {
       if (!Array.isArray(value)) throw new Error("A list is not an array")
-      const { list, place } = execution.list(into, key, owner, isNullable)
+      const list = listOf(value.length)
+      into[key] = list
+      execution.places?.add(list, into, key)
       for (let index = 0; index < value.length; index++) {
         try {
-          item(execution, field, value[index], list, index, place)
+          item(execution, field, value[index], list, index)
         } catch (error) {
-          execution.fail(error, field, list, index, place, isItemNullable)
+          execution.fail(error, field, list, index, isItemNullable)
         }
-        if (place.isGone) return
+        if (execution.places?.isGone(list) === true) return
       }
     }
   }
 
-  private abstract(type: GraphQLAbstractType, sets: ReadonlyArray<SelectionSetNode>, isNullable: boolean): Complete {
+  private abstract(type: GraphQLAbstractType, sets: ReadonlyArray<SelectionSetNode>, field: FieldPlan): Complete {
     const plans = new Map<string, ObjectPlan>()
     const planOf = (name: string): ObjectPlan => {
       const known = plans.get(name)
       if (known !== undefined) return known
       const object = this.schema.getType(name)
       if (!isObjectType(object) || !this.schema.isSubType(type, object)) throw new Error(`${name} is no ${type.name}`)
-      const plan = this.object(object, sets)
+      const plan = this.object(object, sets, field)
       plans.set(name, plan)
       return plan
     }
-    return (execution, field, value, into, key, owner) => {
+    return (execution, _, value, into, key) => {
       const name = type.resolveType?.(value, execution.run, undefined as never, type)
-      planOf(String(name)).complete(execution, value, into, key, owner, isNullable)
+      planOf(String(name)).complete(execution, value, into, key)
     }
   }
+}
+
+/** An empty list for the answer, as long as it will be. */
+const listOf = (length: number): Container => {
+  const list: Array<unknown> = []
+  list.length = length
+  return list as unknown as Container
 }
 
 const leaf = (type: GraphQLLeafType): Complete => {

@@ -50,32 +50,14 @@ type Run<K, A, E> = (keys: ReadonlyArray<K>) => Effect.Effect<ReadonlyMap<K, A>,
 /** What a load makes of what its batch has found. */
 type Finish<A, B, E> = (found: A | null) => Exit.Exit<B, E>
 
-/** What is known of a key: the batch that looks for it, and what was found. */
-class Entry<K, A, E> {
-  readonly key: K
-  readonly batch: Batch<K, A, E>
-  /** Null where there is none. */
-  found: A | null | undefined = undefined
-
-  constructor(key: K, batch: Batch<K, A, E>) {
-    this.key = key
-    this.batch = batch
-  }
-}
-
-/** A load as its batch sees it. */
-interface Waiting<E> {
-  readonly settle: () => void
-  readonly fail: (cause: Cause.Cause<E>) => void
-}
-
 /** What one run of the batch is to find, and who waits for it. */
 class Batch<K, A, E> implements Opened {
-  readonly entries: Array<Entry<K, A, E>> = []
-  private readonly waiters: Array<Waiting<E>> = []
+  private readonly loads: Array<Waiting<K, A, E>> = []
   waiting = 0
   private readonly core: Core<K, A, E>
   private readonly opener: Opener
+  /** Made when somebody asks what is among them. */
+  private keys: Set<K> | undefined
   private fiber: Fiber.RuntimeFiber<ReadonlyMap<K, A>, E> | undefined
   private isScheduled = false
   isOpen = true
@@ -91,14 +73,14 @@ class Batch<K, A, E> implements Opened {
     this.isScheduled = true
     const runtime = this.opener.runtime()
     const scheduler = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentScheduler)
-    let keys = 0
+    let loads = 0
     let quiet = 0
     let turns = 0
     const turn = (): void => {
-      const { length } = this.entries
-      quiet = length === keys ? quiet + 1 : 0
-      if (quiet === quietTurns || ++turns === turnsMax || length >= batchKeysMax) return this.begin(runtime)
-      keys = length
+      const { length } = this.loads
+      quiet = length === loads ? quiet + 1 : 0
+      if (quiet === quietTurns || ++turns === turnsMax || this.isFull()) return this.begin(runtime)
+      loads = length
       if (this.isOpen) scheduler.scheduleTask(turn, 0)
     }
     scheduler.scheduleTask(turn, 0)
@@ -107,9 +89,9 @@ class Batch<K, A, E> implements Opened {
   begin(runtime?: Runtime.Runtime<never>): void {
     if (!this.isOpen) return
     this.isOpen = false
-    this.core.close(this)
     if (this.waiting === 0) return
-    const found = this.core.find(this.entries.map(({ key }) => key))
+    this.core.began(this)
+    const found = this.core.find(this.keys === undefined ? unique(this.loads) : [...this.keys])
     const known = immediate.exitOf(found)
     if (known !== undefined) return this.settle(known)
     const opener = runtime ?? this.opener.runtime()
@@ -121,34 +103,66 @@ class Batch<K, A, E> implements Opened {
   }
 
   private settle(exit: Exit.Exit<ReadonlyMap<K, A>, E>): void {
+    const { core, loads } = this
+    core.ended(this)
     if (Exit.isFailure(exit)) {
-      this.core.forget(this)
-      for (const waiter of this.waiters) waiter.fail(exit.cause)
+      for (const load of loads) load.fail(exit.cause)
       return
     }
-    for (const entry of this.entries) entry.found = exit.value.get(entry.key) ?? null
-    for (const waiter of this.waiters) waiter.settle()
+    for (const load of loads) load.found = exit.value.get(load.key) ?? null
+    core.learn(exit.value, loads)
+    for (const load of loads) load.settle()
   }
 
-  join(waiter: Waiting<E>): void {
-    this.waiters.push(waiter)
+  /** Whether it asks for the key. */
+  has(key: K): boolean {
+    return this.asked().has(key)
+  }
+
+  /** Whether it takes no more keys than it asks for now. */
+  isFull(): boolean {
+    return this.loads.length >= batchKeysMax && this.asked().size >= batchKeysMax
+  }
+
+  private asked(): Set<K> {
+    return (this.keys ??= new Set(this.loads.map(({ key }) => key)))
+  }
+
+  join(load: Waiting<K, A, E>): void {
+    this.loads.push(load)
+    this.keys?.add(load.key)
     this.waiting++
   }
 
   /** One of them waits no more. */
   leave(): Effect.Effect<void> {
     if (--this.waiting > 0) return Effect.void
-    this.core.close(this)
-    this.core.forget(this)
+    this.core.ended(this)
     return this.fiber === undefined ? Effect.void : Effect.asVoid(this.fiber.interruptAsFork(this.fiber.id()))
   }
+}
+
+/** So few are compared with each other: a Set of them takes as long and leaves five times as much garbage. */
+const fewLoads = 32
+
+/** The key of each, once. */
+const unique = <K>(loads: ReadonlyArray<{ readonly key: K }>): Array<K> => {
+  if (loads.length > fewLoads) return [...new Set(loads.map(({ key }) => key))]
+  const keys: Array<K> = []
+  for (const { key } of loads) if (!keys.includes(key)) keys.push(key)
+  return keys
 }
 
 class Core<K, A, E> {
   readonly options: Options
   private readonly run: Run<K, A, E>
-  private entries = new Map<K, Entry<K, A, E>>()
   private open: Batch<K, A, E> | undefined
+  /** Those that take no more keys, and do not yet have what they ask for. */
+  private closed: Array<Batch<K, A, E>> = []
+  /** What the first batch found, which is mostly the only one, as it came. */
+  private first: ReadonlyMap<K, A> | undefined
+  /** What else is known; null of a key that has nothing. */
+  private others: Map<K, A | null> | undefined
 
   constructor(run: Run<K, A, E>, options: Options) {
     this.run = run
@@ -165,18 +179,18 @@ class Core<K, A, E> {
   }
 
   known(key: K): A | null | undefined {
-    return this.entries.get(key)?.found
+    return this.first?.get(key) ?? this.others?.get(key)
   }
 
-  /** The entry of the key, which the batch that is open takes now if there is none. */
-  entryOf(key: K, opener: Opener): Entry<K, A, E> {
-    const known = this.entries.get(key)
-    if (known !== undefined) return known
-    if (this.open === undefined || this.open.entries.length >= batchKeysMax) this.open = this.opened(opener)
-    const entry = new Entry(key, this.open)
-    this.open.entries.push(entry)
-    this.entries.set(key, entry)
-    return entry
+  /** The batch that asks for the key already, or the one that is open. */
+  batchOf(key: K, opener: Opener): Batch<K, A, E> {
+    for (const batch of this.closed) if (batch.has(key)) return batch
+    if (this.open?.isFull() === true) {
+      if (this.open.has(key)) return this.open
+      this.closed.push(this.open)
+      this.open = undefined
+    }
+    return (this.open ??= this.opened(opener))
   }
 
   private opened(opener: Opener): Batch<K, A, E> {
@@ -186,28 +200,47 @@ class Core<K, A, E> {
     return batch
   }
 
-  close(batch: Batch<K, A, E>): void {
-    const isOpen = this.open === batch
-    if (isOpen) this.open = undefined
-    if (this.options.keep) return
-    // A batch that was full before this one opened may still wait for its turn; else this one is all there is.
-    if (isOpen && this.entries.size === batch.entries.length) this.entries = new Map()
-    else this.forget(batch)
+  /** It takes no more keys. */
+  began(batch: Batch<K, A, E>): void {
+    this.ended(batch)
+    if (this.options.keep) this.closed.push(batch)
   }
 
-  forget({ entries }: Batch<K, A, E>): void {
-    for (const entry of entries) if (this.entries.get(entry.key) === entry) this.entries.delete(entry.key)
+  /** It has what it asks for, or never will. */
+  ended(batch: Batch<K, A, E>): void {
+    if (this.open === batch) this.open = undefined
+    const at = this.closed.indexOf(batch)
+    if (at !== -1) this.closed.splice(at, 1)
+  }
+
+  learn(found: ReadonlyMap<K, A>, loads: ReadonlyArray<Waiting<K, A, E>>): void {
+    if (!this.options.keep) return
+    this.first ??= found
+    for (const load of loads) {
+      if (load.found === null || this.first !== found) (this.others ??= new Map()).set(load.key, load.found!)
+    }
   }
 }
 
+/** A load as its batch sees it. */
+interface Waiting<K, A, E> {
+  readonly key: K
+  /** Null where there is none. */
+  found: A | null | undefined
+  readonly settle: () => void
+  readonly fail: (cause: Cause.Cause<E>) => void
+}
+
 /** A load, and once it has joined its batch, who waits for it. */
-class Pending<K, A, E, B, E2> extends Effectable.Class<B, E | E2> implements Load<B, E | E2>, Joined, Waiting<E> {
+class Pending<K, A, E, B, E2> extends Effectable.Class<B, E | E2> implements Load<B, E | E2>, Joined, Waiting<K, A, E> {
   private readonly core: Core<K, A, E>
-  private readonly key: K
+  readonly key: K
   /** Undefined: it gives what was found as it is. */
   private readonly finish: Finish<A, B, E2> | undefined
-  private entry: Entry<K, A, E> | undefined = undefined
-  private caller: Caller<B, E | E2> | undefined = undefined
+  private batch: Batch<K, A, E> | undefined = undefined
+  private caller: Caller<B, E | E2, unknown> | undefined = undefined
+  private at: unknown = undefined
+  found: A | null | undefined = undefined
 
   constructor(core: Core<K, A, E>, key: K, finish: Finish<A, B, E2> | undefined) {
     super()
@@ -216,39 +249,40 @@ class Pending<K, A, E, B, E2> extends Effectable.Class<B, E | E2> implements Loa
     this.finish = finish
   }
 
-  join(caller: Caller<B, E | E2>): Exit.Exit<B, E2> | Joined {
+  join<At>(caller: Caller<B, E | E2, At>, at: At): Exit.Exit<B, E2> | Joined {
     // One that waits already is as good as a new one for whoever runs it again.
-    if (this.entry !== undefined) return new Pending(this.core, this.key, this.finish).join(caller)
-    const entry = this.core.entryOf(this.key, caller)
-    if (entry.found !== undefined) return this.exitOf(entry.found)
-    this.entry = entry
-    this.caller = caller
-    entry.batch.join(this)
+    if (this.batch !== undefined) return new Pending(this.core, this.key, this.finish).join(caller, at)
+    const known = this.core.known(this.key)
+    if (known !== undefined) return this.exitOf(known)
+    this.batch = this.core.batchOf(this.key, caller)
+    this.caller = caller as Caller<B, E | E2, unknown>
+    this.at = at
+    this.batch.join(this)
     return this
   }
 
   /** Called when the batch has found what it looked for. */
   settle(): void {
-    const { caller, entry, finish } = this
+    const { at, caller, finish, found } = this
     if (caller === undefined) return
     this.caller = undefined
-    if (finish === undefined) return caller.succeeded(entry!.found as B)
-    const exit = finish(entry!.found!)
-    if (Exit.isSuccess(exit)) caller.succeeded(exit.value)
-    else caller.failed(exit.cause)
+    if (finish === undefined) return caller.succeeded(found as B, at)
+    const exit = finish(found!)
+    if (Exit.isSuccess(exit)) caller.succeeded(exit.value, at)
+    else caller.failed(exit.cause, at)
   }
 
   fail(cause: Cause.Cause<E>): void {
-    const { caller } = this
+    const { at, caller } = this
     this.caller = undefined
-    caller?.failed(cause)
+    caller?.failed(cause, at)
   }
 
   get leave(): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.caller === undefined) return Effect.void
       this.caller = undefined
-      return this.entry!.batch.leave()
+      return this.batch!.leave()
     })
   }
 
@@ -260,11 +294,14 @@ class Pending<K, A, E, B, E2> extends Effectable.Class<B, E | E2> implements Loa
       const runtime = () =>
         Runtime.make({ context: fiber.currentContext as never, runtimeFlags, fiberRefs: fiber.getFiberRefs() })
       return Effect.async((resume) => {
-        const joined = this.join({
-          runtime,
-          succeeded: (value) => resume(Exit.succeed(value)),
-          failed: (cause) => resume(Exit.failCause(cause))
-        })
+        const joined = this.join(
+          {
+            runtime,
+            succeeded: (value) => resume(Exit.succeed(value)),
+            failed: (cause) => resume(Exit.failCause(cause))
+          },
+          undefined
+        )
         if ("leave" in joined) return joined.leave
         resume(joined)
       })
@@ -284,14 +321,18 @@ class Pending<K, A, E, B, E2> extends Effectable.Class<B, E | E2> implements Loa
 export const isLoad = (effect: Effect.Effect<unknown, unknown>): effect is Load<unknown, unknown> =>
   effect instanceof Pending
 
+const asOption = <A>(found: A | null): Exit.Exit<Option.Option<A>> =>
+  Exit.succeed(Option.fromNullable(found) as Option.Option<A>)
+
 /**
- * A batcher over one Effect per batch: keys are unique and at most `batchKeysMax`; keys absent from the map are None.
+ * A batcher over one Effect per batch: keys are unique and at most `batchKeysMax`; keys absent from the map are None. The
+ * map may have more: where what was loaded is kept, that may be known then without being asked for.
  * The batch runs with the context of the load that opened it and is interrupted when nobody waits for it any more.
  */
 export const make = <K, A, E = never>(run: Run<K, A, E>, options: Options = { keep: true }): Batcher<K, A, E> => {
   const core = new Core(run, options)
   return {
-    load: (key) => new Pending(core, key, (found) => Exit.succeed(Option.fromNullable(found))),
+    load: (key) => new Pending(core, key, asOption),
     find: (key) => new Pending(core, key, undefined),
     read: (key, finish) => new Pending(core, key, (found) => finish(Option.fromNullable(found)))
   }

@@ -29,14 +29,14 @@ export interface Opener {
   readonly opened?: (batch: Opened) => void
 }
 
-/** Who waits for a load without a fiber. Told once, of one of both. */
-export interface Caller<A, E> extends Opener {
-  readonly succeeded: (value: A) => void
-  readonly failed: (cause: Cause.Cause<E>) => void
+/** Who waits for loads without a fiber. Told once of each, of one of both, with the `at` of its `join`. */
+export interface Caller<A, E, At = unknown> extends Opener {
+  readonly succeeded: (value: A, at: At) => void
+  readonly failed: (cause: Cause.Cause<E>, at: At) => void
 }
 
 /** A load by key: an Effect as any other. Who has no fiber need not make one: `join` waits without. */
 export interface Load<A, E = never> extends Effect.Effect<A, E> {
   /** What it gives where that is known; otherwise the caller is told once its batch has run. */
-  readonly join: (caller: Caller<A, E>) => Exit.Exit<A, E> | Joined
+  readonly join: <At>(caller: Caller<A, E, At>, at: At) => Exit.Exit<A, E> | Joined
 }

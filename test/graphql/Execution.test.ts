@@ -12,7 +12,8 @@ import * as Prepared from "../../src/graphql/Prepared.ts"
 import * as Run from "../../src/graphql/Run.ts"
 import * as Batcher from "../../src/request/Batcher.ts"
 
-const sdl = `type Query { a: Int, b: Int!, self: Query, sure: Query!, many: [Query!]!, some: [Query], tags: [String!] }`
+const sdl = `type Query { a: Int, b: Int!, self: Query, sure: Query!, many: [Query!]!, some: [Query], tags: [String!],
+  grid: [[Query!]]! }`
 
 /** What each resolver gives, in the order in which they are asked, how many turns of the scheduler later, and as what. */
 interface Given {
@@ -28,6 +29,7 @@ const fields: Readonly<Record<string, unknown>> = {
   sure: {},
   many: [{}, {}],
   some: [{}, null, {}],
+  grid: [[{}, {}], [{}]],
   tags: ["x", "y"]
 }
 
@@ -35,7 +37,12 @@ const fields: Readonly<Record<string, unknown>> = {
 const valueOf = (plan: ReadonlyArray<Given>, field: string, seed: number): Given & { readonly value: unknown } => {
   const given = plan[(seed * 31 + field.length * 7 + field.charCodeAt(0)) % plan.length]!
   const value = fields[field]
-  const numbered = (one: unknown, index: number) => (one === null ? null : { seed: seed * 5 + index + 1 })
+  const numbered = (one: unknown, index: number): unknown =>
+    one === null
+      ? null
+      : Array.isArray(one)
+        ? one.map((inner, at) => numbered(inner, index * 2 + at))
+        : { seed: seed * 5 + index + 1 }
   const shown =
     field === "tags"
       ? value
@@ -116,7 +123,7 @@ const selection = fc.letrec<{ field: string; set: string }>((tie) => ({
   field: fc.oneof(
     { depthSize: "small" },
     fc.constantFrom("a", "b", "tags"),
-    fc.tuple(fc.constantFrom("self", "sure", "many", "some"), tie("set")).map(([name, set]) => `${name} ${set}`)
+    fc.tuple(fc.constantFrom("self", "sure", "many", "some", "grid"), tie("set")).map(([name, set]) => `${name} ${set}`)
   ),
   set: fc
     .uniqueArray(tie("field"), { minLength: 1, maxLength: 3, selector: (field) => field.split(" ")[0] })

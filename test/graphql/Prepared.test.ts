@@ -7,7 +7,7 @@ import type { Run } from "../../src/graphql/Run.ts"
 const schema = buildSchema(`
   type Query {
     n(add: Int = 0): Int!, self: Query, list(of: [ID!]!): [ID!]!, none: Int!, bad: Int, holes: [Int!]
-    some: Some!, many: [Some!]!
+    some: Some!, many: [Some!]!, grid: [[Int!]], rows: [[Query!]]!, table: [[Query!]!]
   }
   interface Some { of: Int! }
   type One implements Some { of: Int! }
@@ -24,9 +24,11 @@ const root: Record<string, unknown> = {
   bad: 2 ** 40,
   holes: [1, null, 3],
   some: one,
-  many: [one, nobody, one]
+  many: [one, nobody, one],
+  grid: [[1], null, [2, null, 3]]
 }
 root["self"] = root
+root["rows"] = root["table"] = [[root, root], [{ n: 2 }]]
 const run = {} as Run
 
 const prepared = () => Prepared.make(schema, { explorer: true })
@@ -49,9 +51,9 @@ describe("prepared documents", () => {
       field: fc.oneof(
         { depthSize: "small" },
         fc.constantFrom("n", "none", "bad", "__typename", "a: n(add: 2)", "list(of: [1, 2])"),
-        fc.constantFrom("__proto__: n", "holes", "some { of }", "many { of }", "none @include(if: $yes)"),
+        fc.constantFrom("__proto__: n", "holes", "some { of }", "many { of }", "grid", "none @include(if: $yes)"),
         fc.constantFrom("n @skip(if: $yes)", "n @include(if: $yes)", "...F", "... on Query { n }"),
-        tie("set").map((set) => `self ${set}`)
+        fc.tuple(fc.constantFrom("self", "rows", "table"), tie("set")).map((pair) => pair.join(" "))
       ),
       set: fc.array(tie("field"), { minLength: 1, maxLength: 3 }).map((fields) => `{ ${fields.join(" ")} }`)
     }))
