@@ -84,25 +84,27 @@ const requests: Readonly<Record<string, readonly [text: string, statuses: Readon
 
 /** A server of ours, and one that has less patience. */
 interface Running {
-  readonly child: ChildProcess
   readonly port: number
   readonly slowPort: number
 }
 
 const running = new Map<string, Running>()
+/** Also those of which nothing is heard, because another one fails. */
+const children: Array<ChildProcess> = []
 
 beforeAll(async () => {
   const start = async (runtime: string): Promise<void> => {
     const [program = "", ...args] = await commands[runtime]!()
     const child = spawn(program, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"] })
+    children.push(child)
     const [line] = (await once(createInterface({ input: child.stdout! }), "line")) as [string]
     const [port = 0, slowPort = 0] = line.split(" ").map(Number)
-    running.set(runtime, { child, port, slowPort })
+    running.set(runtime, { port, slowPort })
   }
   await Promise.all(Object.keys(commands).map(start))
 }, 60_000)
 afterAll(() => {
-  for (const { child } of running.values()) child.kill("SIGKILL")
+  for (const child of children) child.kill("SIGKILL")
 })
 
 describe.each(Object.keys(commands))("raw requests to the server on %s", (runtime) => {
