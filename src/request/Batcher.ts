@@ -7,6 +7,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
+import type * as RuntimeFlags from "effect/RuntimeFlags"
 import * as immediate from "./immediate.ts"
 import type { Caller, Joined, Load, Opened, Opener } from "./Load.ts"
 
@@ -135,10 +136,10 @@ class Batch<K, A, E> implements Opened {
   }
 
   /** One of them waits no more. */
-  leave(): Effect.Effect<void> {
-    if (--this.waiting > 0) return Effect.void
+  leave(): void {
+    if (--this.waiting > 0) return
     this.core.ended(this)
-    return this.fiber === undefined ? Effect.void : Effect.asVoid(this.fiber.interruptAsFork(this.fiber.id()))
+    this.fiber?.unsafeInterruptAsFork(this.fiber.id())
   }
 }
 
@@ -278,12 +279,14 @@ class Pending<K, A, E, B, E2> extends Effectable.Class<B, E | E2> implements Loa
     caller?.failed(cause, at)
   }
 
+  left(): void {
+    if (this.caller === undefined) return
+    this.caller = undefined
+    this.batch!.leave()
+  }
+
   get leave(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      if (this.caller === undefined) return Effect.void
-      this.caller = undefined
-      return this.batch!.leave()
-    })
+    return Effect.sync(() => this.left())
   }
 
   override commit(): Effect.Effect<B, E | E2> {
@@ -291,19 +294,11 @@ class Pending<K, A, E, B, E2> extends Effectable.Class<B, E | E2> implements Loa
     if (known !== undefined) return this.exitOf(known)
     return Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
       if (this.core.options.isAlone?.(fiber) === true) return this.alone()
-      const runtime = () =>
-        Runtime.make({ context: fiber.currentContext as never, runtimeFlags, fiberRefs: fiber.getFiberRefs() })
       return Effect.async((resume) => {
-        const joined = this.join(
-          {
-            runtime,
-            succeeded: (value) => resume(Exit.succeed(value)),
-            failed: (cause) => resume(Exit.failCause(cause))
-          },
-          undefined
-        )
-        if ("leave" in joined) return joined.leave
-        resume(joined)
+        const waiter = new Waiter(fiber, runtimeFlags, resume)
+        const joined = this.join(waiter, undefined)
+        if (joined instanceof Pending) waiter.waitsFor(joined)
+        else resume(joined as Exit.Exit<B, E2>)
       })
     })
   }
@@ -314,6 +309,54 @@ class Pending<K, A, E, B, E2> extends Effectable.Class<B, E | E2> implements Loa
 
   private exitOf(found: A | null): Exit.Exit<B, E2> {
     return this.finish === undefined ? Exit.succeed(found as B) : this.finish(found)
+  }
+}
+
+/**
+ * A fiber that waits for a load, and leaves it when it has ended: interrupted, it goes on at once and has nothing else to
+ * do. To hear of the interruption itself, as `Effect.async` can, costs as much as all else of a read.
+ */
+class Waiter<A, E> implements Caller<A, E, undefined> {
+  private readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
+  private readonly flags: RuntimeFlags.RuntimeFlags
+  private readonly resume: (exit: Exit.Exit<A, E>) => void
+  private gone: (() => void) | undefined = undefined
+
+  constructor(
+    fiber: Fiber.RuntimeFiber<unknown, unknown>,
+    flags: RuntimeFlags.RuntimeFlags,
+    resume: (exit: Exit.Exit<A, E>) => void
+  ) {
+    this.fiber = fiber
+    this.flags = flags
+    this.resume = resume
+  }
+
+  runtime(): Runtime.Runtime<never> {
+    const { fiber, flags } = this
+    return Runtime.make({
+      context: fiber.currentContext as never,
+      runtimeFlags: flags,
+      fiberRefs: fiber.getFiberRefs()
+    })
+  }
+
+  waitsFor(load: { readonly left: () => void }): void {
+    this.gone = () => load.left()
+    this.fiber.addObserver(this.gone)
+  }
+
+  succeeded(value: A): void {
+    this.end(Exit.succeed(value))
+  }
+
+  failed(cause: Cause.Cause<E>): void {
+    this.end(Exit.failCause(cause))
+  }
+
+  private end(exit: Exit.Exit<A, E>): void {
+    if (this.gone !== undefined) this.fiber.removeObserver(this.gone)
+    this.resume(exit)
   }
 }
 
