@@ -31,6 +31,7 @@ export const rules = {
   user: { name: "user", limit: 1_200, window: "1 minute", burst: 200, onStoreLoss: "local" },
   signUp: { name: "sign_up", limit: 10, window: "1 hour", burst: 10, onStoreLoss: "local" },
   signIn: { name: "sign_in", limit: 10, window: "1 minute", burst: 10, onStoreLoss: "local" },
+  signInAccount: { name: "sign_in_account", limit: 60, window: "1 hour", burst: 20, onStoreLoss: "local" },
   sendMessage: { name: "send_message", limit: 120, window: "1 minute", burst: 20, onStoreLoss: "local" },
   joinQueue: { name: "join_queue", limit: 10, window: "1 minute", burst: 10, onStoreLoss: "local" },
   report: { name: "report", limit: 10, window: "1 hour", burst: 5, onStoreLoss: "local" }

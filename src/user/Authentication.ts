@@ -11,6 +11,7 @@ import * as Rules from "../moderation/Rules.ts"
 import { RateLimiter, rules } from "../rate/RateLimiter.ts"
 import { type Begun, Sessions, type Session } from "../session/Sessions.ts"
 import { Email } from "./Email.ts"
+import * as Guesses from "./Guesses.ts"
 import { NewHandle } from "./Handles.ts"
 import { ClaimedPassword, NewPassword } from "./Passwords.ts"
 import { ProfileInput } from "./User.ts"
@@ -66,6 +67,7 @@ export const mutations = Effect.gen(function* () {
   const users = yield* Users
   const sessions = yield* Sessions
   const limiter = yield* RateLimiter
+  const guesses = yield* Guesses.make
 
   /** Who signs in again gets a new session for the old one; somebody else's session in the request is not touched. */
   const begin = (account: Account | Proven, request: RequestContext) => {
@@ -86,13 +88,13 @@ export const mutations = Effect.gen(function* () {
     Effect.gen(function* () {
       const age = (yield* Clock.currentTimeMillis) - session.createdAt.getTime()
       if (age <= Duration.toMillis(provenFor)) return
-      if (password !== undefined) yield* limiter.consume({ rule: rules.signIn, key: `user:${session.userId}` })
+      if (password !== undefined) yield* limiter.consume({ rule: rules.signInAccount, key: `user:${session.userId}` })
       yield* users.prove(session.userId, password)
     })
 
   const changePassword = (session: Session, { current, next }: typeof ChangePassword.Type, request: RequestContext) =>
     Effect.gen(function* () {
-      yield* limiter.consume({ rule: rules.signIn, key: `user:${session.userId}` })
+      yield* limiter.consume({ rule: rules.signInAccount, key: `user:${session.userId}` })
       const change = yield* users.changePassword(session.userId, current, next)
       const { userAgent } = request
       const begun = yield* sessions.replaceAll(session.userId, { change, reason: "password_changed", userAgent })
@@ -105,13 +107,16 @@ export const mutations = Effect.gen(function* () {
         yield* limiter.consume({ rule: rules.signUp, key: request.address })
         yield* refuseUnfit(profile ?? {}, handle)
         const account = yield* users.create({ handle, password, email: email ?? null, profile: profile ?? {} })
+        yield* guesses.know(handle, request.address)
         return yield* begin(account, request)
       })
     ),
     signIn: field(SignIn, ({ handle, password }, request) =>
       Effect.gen(function* () {
         yield* limiter.consume({ rule: rules.signIn, key: request.address })
+        yield* limiter.consume(yield* guesses.charge(handle, request.address))
         const account = yield* users.authenticate(handle, password)
+        yield* guesses.know(handle, request.address)
         return yield* begin(account, request)
       })
     ),

@@ -55,18 +55,23 @@ const interaction = InteractionActor.layer.pipe(
 )
 
 /** Every service on a fresh database of a real Postgres, with the store in memory. */
-export const layer = Layer.merge(Actions.layer, EnforcementActor.layer).pipe(
-  Layer.provideMerge(Reports.layer),
-  Layer.provideMerge(Layer.mergeAll(Audit.layer, Queue.layer, Messages.layer)),
-  Layer.provideMerge(QueueActor.layer),
-  Layer.provideMerge(Layer.mergeAll(UsersModule.layer, Blocks.layer, Presence.layer, Restrictions.layer, interaction)),
-  Layer.provideMerge(UserActor.layer),
-  Layer.provideMerge(Layer.mergeAll(Sessions.layer, RateLimiter.layer, Cursor.layer, layerPasswords)),
-  Layer.provideMerge(Reminders.layer),
-  Layer.provideMerge(Layer.mergeAll(Broadcast.layerLocal, ActorSystem.layerLocal)),
-  Layer.provideMerge(Layer.mergeAll(Postgres.layerDatabase, Layer.provideMerge(Tags.layer, StoreMemory.layer))),
-  Layer.provideMerge(Settings.layerTest())
-)
+export const layerWith = (settings: Layer.Layer<Settings.Settings>) =>
+  Layer.merge(Actions.layer, EnforcementActor.layer).pipe(
+    Layer.provideMerge(Reports.layer),
+    Layer.provideMerge(Layer.mergeAll(Audit.layer, Queue.layer, Messages.layer)),
+    Layer.provideMerge(QueueActor.layer),
+    Layer.provideMerge(
+      Layer.mergeAll(UsersModule.layer, Blocks.layer, Presence.layer, Restrictions.layer, interaction)
+    ),
+    Layer.provideMerge(UserActor.layer),
+    Layer.provideMerge(Layer.mergeAll(Sessions.layer, RateLimiter.layer, Cursor.layer, layerPasswords)),
+    Layer.provideMerge(Reminders.layer),
+    Layer.provideMerge(Layer.mergeAll(Broadcast.layerLocal, ActorSystem.layerLocal)),
+    Layer.provideMerge(Layer.mergeAll(Postgres.layerDatabase, Layer.provideMerge(Tags.layer, StoreMemory.layer))),
+    Layer.provideMerge(settings)
+  )
+
+export const layer = layerWith(Settings.layerTest())
 
 let made = 0
 
