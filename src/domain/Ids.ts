@@ -95,6 +95,9 @@ export const fromGlobal = (global: string): Named | undefined => {
   return made
 }
 
+/** As it is spoken: a User. */
+const article = (type: NodeType): string => (/^[AEIO]/.test(type) ? "an" : "a")
+
 /** An argument that must be the global id of one type; decodes to the branded UUID. `Ids.Global("User", UserId)` */
 export const Global = <B extends string>(type: NodeType, brand: Schema.brand<typeof Schema.String, B>) =>
   Schema.transformOrFail(Schema.String, Schema.typeSchema(brand), {
@@ -103,7 +106,7 @@ export const Global = <B extends string>(type: NodeType, brand: Schema.brand<typ
       const found = fromGlobal(global)
       return found?.type === type
         ? ParseResult.succeed(found.uuid)
-        : ParseResult.fail(new ParseResult.Type(ast, global, `not the id of a ${type}`))
+        : ParseResult.fail(new ParseResult.Type(ast, global, `not the id of ${article(type)} ${type}`))
     },
     encode: (uuid) => ParseResult.succeed(toGlobal(type, uuid))
   }) as Schema.Schema<typeof brand.Type, string>
