@@ -26,6 +26,7 @@ import type { Answer, Handler, Incoming, Outcome } from "./Incoming.ts"
 import { headersOf, WithBody } from "./Incoming.ts"
 import type { MediaType } from "./mediaType.ts"
 import * as Parameters from "./Parameters.ts"
+import * as Quotas from "./Quotas.ts"
 import type { Kept, ResponseCache, Slot } from "./ResponseCache.ts"
 
 export interface Dependencies {
@@ -89,7 +90,7 @@ const writing = (http: Shape["http"]) => {
   ): Answer => {
     const { body, status } = answer
     const base = headers.base(asking.mediaType, asking.secure, encoding, quotas)
-    const ratelimit = headers.ratelimit(quotas)
+    const ratelimit = Quotas.ratelimit(quotas)
     if (more === undefined && http.allowedOrigins.length === 0) return { status, headers: base, ratelimit, body }
     const own = { ...base, ...headers.cors(asking.incoming, http), ...more }
     return { status, headers: headersOf({ status, headers: own, ratelimit, body }), body }

@@ -25,6 +25,7 @@ import * as headers from "./headers.ts"
 import type { Answer, Handler, Reader } from "./Incoming.ts"
 import { WithBody } from "./Incoming.ts"
 import * as Parameters from "./Parameters.ts"
+import * as Quotas from "./Quotas.ts"
 import { pingInterval, socketsMax, stallMillisMax } from "./socketLimits.ts"
 
 export interface Dependencies {
@@ -180,14 +181,14 @@ export const make = ({ operations, gate, admission, http }: Dependencies): Effec
           return refuse(405, "Mutations go by POST", { allow: "POST" })
         }
       }
-      const ratelimit = headers.ratelimit(quotas)
+      const ratelimit = Quotas.ratelimit(quotas)
       return {
         status: 200,
         headers: {
           ...streaming,
           ...cors,
           ...(asking.secure ? answers.strictTransport : {}),
-          ...headers.policy(quotas),
+          ...Quotas.policy(quotas),
           ...(ratelimit === undefined ? {} : { ratelimit })
         },
         body: { open: (reader) => begin(reader, asking, parameters, identity) }

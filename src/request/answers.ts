@@ -2,6 +2,7 @@ import type { ConnectError } from "../errors.ts"
 import { errors } from "../errors.ts"
 import * as Failures from "../graphql/Failures.ts"
 import type { Answer } from "./Incoming.ts"
+import * as Quotas from "./Quotas.ts"
 
 /** On every answer of the API: it is data for the one who asked, and never a page, a script or a frame. */
 export const securityHeaders: Readonly<Record<string, string>> = {
@@ -26,15 +27,12 @@ export const json = (status: number, body: unknown, headers: Readonly<Record<str
   body: JSON.stringify(body)
 })
 
-const waiting = (error: { readonly retryAfterMillis: number; readonly rule?: string | undefined }) => {
-  const seconds = Math.ceil(error.retryAfterMillis / 1_000)
-  return {
-    "retry-after": String(seconds),
-    ...(error.rule === undefined ? {} : { ratelimit: `"${error.rule}";r=0;t=${seconds}` })
-  }
-}
+/** Whole seconds, as the header wants them: never before the time that the error knows. */
+const retryAfter = ({ retryAfterMillis }: { readonly retryAfterMillis: number }) => ({
+  "retry-after": String(Math.ceil(retryAfterMillis / 1_000))
+})
 
-/** A whole request that failed, as GraphQL tells errors; with Retry-After where the error knows the time. */
+/** A whole request that failed, as GraphQL tells errors; with when to come back where the error knows, and the limit met. */
 export const failure = (
   error: ConnectError,
   options: { readonly status?: number; readonly headers?: Readonly<Record<string, string>> } = {}
@@ -43,7 +41,8 @@ export const failure = (
     options.status ?? errors[error._tag].status,
     { errors: [Failures.format(error)] },
     {
-      ...("retryAfterMillis" in error ? waiting(error) : {}),
+      ...("retryAfterMillis" in error ? retryAfter(error) : {}),
+      ...(error._tag === "RateLimited" ? Quotas.refused(error) : {}),
       ...options.headers
     }
   )

@@ -1,4 +1,3 @@
-import * as Duration from "effect/Duration"
 import type { CachePolicy } from "../graphql/CachePolicy.ts"
 import type { Quota } from "../rate/RateLimiter.ts"
 import * as answers from "./answers.ts"
@@ -7,6 +6,7 @@ import * as Deadline from "./Deadline.ts"
 import type { Encoding } from "./encoding.ts"
 import type { Answer, Incoming } from "./Incoming.ts"
 import type { MediaType } from "./mediaType.ts"
+import * as Quotas from "./Quotas.ts"
 
 type Headers = Readonly<Record<string, string>>
 
@@ -57,30 +57,11 @@ export const base = (
     ...answers.securityHeaders,
     ...(secure ? answers.strictTransport : {}),
     ...(encoding === undefined ? {} : { "content-encoding": encoding }),
-    ...policy(quotas)
+    ...Quotas.policy(quotas)
   }
   if (kinds.length >= kindsMax) kinds.length = 0
   kinds.push({ mediaType, secure, encoding, quotas, headers })
   return headers
-}
-
-/**
- * As draft-ietf-httpapi-ratelimit-headers (8 and after) has it: `q` in `w` seconds in the long run. `burst`, our own, is
- * what goes at once, and what the `r` of RateLimit is left of; its `t` is when all of the burst is back.
- */
-const policyOf = ({ rule: { burst, limit, name, window } }: Quota): string =>
-  `"${name}";q=${limit};w=${Math.ceil(Duration.toSeconds(window))};burst=${burst}`
-
-/** The rules that a request was charged by. */
-export const policy = (quotas: ReadonlyArray<Quota>): Headers =>
-  quotas.length === 0 ? {} : { "ratelimit-policy": quotas.map(policyOf).join(", ") }
-
-/** What is left to the client, by the rule that is nearest to its end; undefined without rules. */
-export const ratelimit = (quotas: ReadonlyArray<Quota>): string | undefined => {
-  let tightest = quotas[0]
-  if (tightest === undefined) return undefined
-  for (const quota of quotas) if (quota.remaining < tightest.remaining) tightest = quota
-  return `"${tightest.rule.name}";r=${tightest.remaining};t=${Math.ceil(tightest.resetMillis / 1_000)}`
 }
 
 /**

@@ -243,7 +243,8 @@ withLayer(
         expect(allowed.headers.get("ratelimit-policy")).toBe(`"ip";q=600;w=60;burst=200`)
         const limited = yield* post("{", undefined, { "x-forwarded-for": "198.51.100.1, 203.0.113.9" })
         expect([limited.status, limited.headers.get("retry-after")]).toEqual([429, "2"])
-        expect(limited.headers.get("ratelimit")).toBe(`"ip";r=0;t=2`)
+        expect(limited.headers.get("ratelimit")).toBe(`"ip";r=0;t=22`)
+        expect(limited.headers.get("ratelimit-policy")).toBe(allowed.headers.get("ratelimit-policy"))
         expect(first(limited)?.extensions).toEqual({ code: "RATE_LIMITED", retryable: true, retryAfterMillis: 1_500 })
       }))
 
