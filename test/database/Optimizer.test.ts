@@ -34,8 +34,9 @@ const tables = [
   `create index tasks_waiting on tasks (due_at) where state = 0`,
   `create table parcels (id int primary key, code text not null, depot int not null)`,
   `insert into parcels select n, md5(n::text), n % 50 from generate_series(1, 20000) n`,
-  `create table readings (id int primary key, place text not null)`,
-  `insert into readings select n, case when n <= 60000 then 'here' else md5(n::text) end from generate_series(1, 120000) n`,
+  // More rows of one place than a copy holds, before all others: few in a copy of rows of the whole table.
+  `create table readings (id int not null, place text not null)`,
+  `insert into readings select n, case when n <= 60000 then 'here' else 'place' || n end from generate_series(1, 400000) n`,
   `create extension if not exists pg_stat_statements`,
   `analyze`
 ]

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test"
-import { gainMin, isHarmless, objection, type Outcome } from "../../src/database/optimizer/Trial.ts"
+import { gainMin, isHarmless, meanMillis, objection, type Outcome } from "../../src/database/optimizer/Trial.ts"
 
 const outcome = (more: Partial<Outcome> = {}): Outcome => ({
   usesIndex: true,
@@ -22,6 +22,13 @@ test("what an index does not do is said", () => {
   expect(objection(outcome({ after: { cost: 60, millis: 1 } }))).toBe("it makes the statement 1.7 times cheaper only")
   expect(objection(outcome({ after: { cost: 10, millis: 8 } }))).toBe("it makes the statement 1.3 times faster only")
   expect(objection(outcome({ isServed: true }))).toContain("a partial index serves it already")
+})
+
+test("of the runs with one value the fastest counts, for and against an index", () => {
+  const before = meanMillis([2, 4].map((millis) => [90, millis, millis]))
+  const after = meanMillis([[0.01, 40, 0.01], [0.03]])
+  expect([before, after]).toEqual([3, 0.02])
+  expect(meanMillis([])).toBeNull()
 })
 
 test("a twentieth more is no loss", () => {
