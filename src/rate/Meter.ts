@@ -12,13 +12,19 @@ export const keyOf = (key: string): string =>
 
 const noLabels: ReadonlyArray<never> = []
 
+const seriesOf = ({ name }: Rule, degraded: "yes" | "no") => ({
+  allowed: Metrics.series(Metrics.rateLimitChecks, name, "allowed", degraded),
+  limited: Metrics.series(Metrics.rateLimitChecks, name, "limited", degraded)
+})
+
 /** What this process knows of one rule. */
 export class Meter {
   readonly rule: Rule
   readonly interval: number
   readonly tolerance: number
   readonly denials: Denials
-  private readonly series
+  private readonly asked
+  private readonly degraded
   private readonly prefix: string
 
   constructor(rule: Rule) {
@@ -28,15 +34,13 @@ export class Meter {
     this.tolerance = tolerance
     this.denials = new Denials(rule.name)
     this.prefix = `{rate}:${rule.name}:`
-    this.series = {
-      allowed: Metrics.series(Metrics.rateLimitChecks, rule.name, "allowed"),
-      limited: Metrics.series(Metrics.rateLimitChecks, rule.name, "limited"),
-      degraded: Metrics.series(Metrics.rateLimitChecks, rule.name, "degraded")
-    }
+    this.asked = seriesOf(rule, "no")
+    this.degraded = seriesOf(rule, "yes")
   }
 
-  count(outcome: "allowed" | "limited" | "degraded"): void {
-    this.series[outcome].unsafeUpdate(1, noLabels)
+  /** Once for each rule of a call that is let in, and once for a call that is refused. */
+  count(outcome: "allowed" | "limited", isDegraded: boolean): void {
+    ;(isDegraded ? this.degraded : this.asked)[outcome].unsafeUpdate(1, noLabels)
   }
 
   /** In microseconds of the rule's pace. */

@@ -73,24 +73,27 @@ const judge = (
   charges: ReadonlyArray<Prepared>,
   ahead: ReadonlyArray<number>,
   offset: number,
-  sentAt: number
+  sentAt: number,
+  isDegraded: boolean
 ): Outcome => {
   let longest = 0
-  let rule: Rule | undefined
+  let refusing: Meter | undefined
   for (let index = 0; index < charges.length; index++) {
     const { cost, key, meter } = charges[index]!
     const wait = ahead[offset + index]! + cost - meter.tolerance
     if (wait <= 0) continue
-    meter.count("limited")
     if (!isRepeated(charges, index)) meter.denials.note(key, sentAt * 1_000 + ahead[offset + index]! - meter.tolerance)
-    if (wait > longest) [longest, rule] = [wait, meter.rule]
+    if (wait > longest) [longest, refusing] = [wait, meter]
   }
-  if (rule !== undefined) return Exit.fail(new RateLimited({ retryAfterMillis: longest / 1_000, rule: rule.name }))
+  if (refusing !== undefined) {
+    refusing.count("limited", isDegraded)
+    return Exit.fail(new RateLimited({ retryAfterMillis: longest / 1_000, rule: refusing.rule.name }))
+  }
   const quotas: Array<Quota> = []
   for (let index = 0; index < charges.length; index++) {
     const { cost, meter } = charges[index]!
     const reset = ahead[offset + index]! + cost
-    meter.count("allowed")
+    meter.count("allowed", isDegraded)
     const remaining = Math.floor((meter.tolerance - reset) / meter.interval)
     quotas.push({ rule: meter.rule, remaining, resetMillis: reset / 1_000 })
   }
@@ -101,11 +104,16 @@ const judge = (
 const makeLocal = () => {
   const tally = new Tally(localKeysMax)
   return (charges: ReadonlyArray<Prepared>, now: number): Outcome => {
-    for (const { meter } of charges) meter.count("degraded")
-    const closed = charges.find(({ meter }) => meter.rule.onStoreLoss === "closed")
-    if (closed !== undefined) return closed.meter.denials.refusal(closedRetryMillis)
+    const closed = charges.find(({ meter }) => meter.rule.onStoreLoss === "closed")?.meter
+    if (closed !== undefined) {
+      closed.count("limited", true)
+      return closed.denials.refusal(closedRetryMillis)
+    }
     const counted = charges.filter(({ meter }) => meter.rule.onStoreLoss === "local")
-    return counted.length === 0 ? nothing : judge(counted, tally.take(counted, now * 1_000), 0, now)
+    const outcome = counted.length === 0 ? nothing : judge(counted, tally.take(counted, now * 1_000), 0, now, true)
+    if (Exit.isSuccess(outcome))
+      for (const { meter } of charges) if (meter.rule.onStoreLoss === "open") meter.count("allowed", true)
+    return outcome
   }
 }
 
@@ -135,7 +143,7 @@ const make = Effect.gen(function* () {
       waiting -= calls.length
       let offset = 0
       for (const { charges, resume, sentAt } of calls) {
-        if (Exit.isSuccess(exit)) resume(judge(charges, exit.value, offset, sentAt))
+        if (Exit.isSuccess(exit)) resume(judge(charges, exit.value, offset, sentAt, false))
         else if (Cause.isFailure(exit.cause)) resume(local(charges, clock.unsafeCurrentTimeMillis()))
         else resume(Exit.die(Cause.squash(exit.cause)))
         offset += charges.length
@@ -152,7 +160,7 @@ const make = Effect.gen(function* () {
       const wait = meter.denials.wait(key, cost, now)
       if (wait > longest) [longest, denied] = [wait, meter]
     }
-    denied?.count("limited")
+    denied?.count("limited", false)
     return denied?.denials.refusal(longest)
   }
 
@@ -166,7 +174,8 @@ const make = Effect.gen(function* () {
   }
 
   const countedAt = (charges: ReadonlyArray<Prepared>, now: number): Outcome | undefined =>
-    refusedAt(charges, now) ?? (own === undefined ? undefined : judge(charges, own.take(charges, now * 1_000), 0, now))
+    refusedAt(charges, now) ??
+    (own === undefined ? undefined : judge(charges, own.take(charges, now * 1_000), 0, now, false))
 
   const ask = (charges: ReadonlyArray<Prepared>, sentAt: number): Effect.Effect<ReadonlyArray<Quota>, RateLimited> => {
     if (charges.length === 0) return nothing

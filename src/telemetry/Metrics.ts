@@ -171,8 +171,14 @@ export const sessionsEnded = counter("connect_session_ended_total", "Sessions en
 export const sessionSeconds = lifetime("connect_session_lifetime_seconds", "Time from begin to end of a session.")
 export const passwordSeconds = latency("connect_password_hash_duration_seconds", "Time to hash or verify a password.")
 
-// `rule`: a name of src/rate/RateLimiter.ts. `outcome`: allowed, limited, degraded.
-export const rateLimitChecks = counter("connect_rate_limit_checks_total", "Rate limits asked.", "rule", "outcome")
+// `rule`: a name of src/rate/RateLimiter.ts. `outcome`: allowed, limited. `degraded`: yes, no.
+export const rateLimitChecks = counter(
+  "connect_rate_limit_checks_total",
+  "Rate limits asked: allowed for each rule of a call let in, limited for the one rule a refused call waits longest for; degraded yes: the store was away.",
+  "rule",
+  "outcome",
+  "degraded"
+)
 
 export const queueWaiting = gauge("connect_queue_waiting", "Tickets waiting in this process's index.")
 // `outcome`: accepted, full, or the error's code.

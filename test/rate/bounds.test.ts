@@ -105,27 +105,61 @@ it("one key has its own count under each rule", () =>
     }
   }))
 
-it("each outcome is counted once for its rule, a refusal from memory included", () =>
+/** What the metric has counted of a rule. */
+const countsOf = ({ name }: RateLimiter.Rule, degraded: "yes" | "no") =>
+  Effect.forEach(["allowed", "limited"], (outcome) =>
+    Effect.map(Metric.value(Metrics.series(Metrics.rateLimitChecks, name, outcome, degraded)), ({ count }) => count)
+  )
+
+it("each check is counted once for its rule, a refusal from memory included", () =>
   Effect.gen(function* () {
     const limiter = yield* RateLimiter.RateLimiter
     const counted = { ...rule, name: "counted" }
     for (let n = 0; n < 8; n++) yield* Effect.either(limiter.consume({ rule: counted, key: "ada" }))
-    const count = (outcome: string) =>
-      Effect.map(Metric.value(Metrics.series(Metrics.rateLimitChecks, "counted", outcome)), (state) => state.count)
-    expect([yield* count("allowed"), yield* count("limited")]).toEqual([5, 3])
+    expect(yield* countsOf(counted, "no")).toEqual([5, 3])
+    expect(yield* countsOf(counted, "yes")).toEqual([0, 0])
   }).pipe(Effect.provide(layer)))
 
-it("while the store is away outcomes are counted as degraded, and a closed rule says when to come back", () => {
+it("a call that two rules refuse is counted at the one that it waits longest for", () =>
+  Effect.gen(function* () {
+    const limiter = yield* RateLimiter.RateLimiter
+    const [brief, long] = [
+      { ...rule, name: "brief" },
+      { ...rule, name: "long", limit: 5 }
+    ] as const
+    const call = limiter.consume({ rule: brief, key: "ada", cost: 5 }, { rule: long, key: "ada", cost: 5 })
+    yield* call
+    // As the store says it, and from memory.
+    for (let n = 0; n < 2; n++) expect((yield* Effect.flip(call)).rule).toBe("long")
+    expect(yield* countsOf(brief, "no")).toEqual([1, 0])
+    expect(yield* countsOf(long, "no")).toEqual([1, 2])
+  }).pipe(Effect.provide(layer)))
+
+it("while the store is away each check is counted once, whatever its rule does then", () => {
   const { layer } = watched(() => ({ run: () => new StoreUnavailable({ operation: "run", cause: new Error("away") }) }))
   return Effect.gen(function* () {
     const limiter = yield* RateLimiter.RateLimiter
-    const closed = { ...rule, name: "closed_degraded", onStoreLoss: "closed" } as const
+    const counts = (onStoreLoss: RateLimiter.Rule["onStoreLoss"]) =>
+      Effect.gen(function* () {
+        const degraded = { ...rule, name: `degraded_${onStoreLoss}`, onStoreLoss }
+        for (let n = 0; n < 7; n++) yield* Effect.either(limiter.consume({ rule: degraded, key: "ada" }))
+        const [allowed = 0, limited = 0] = yield* countsOf(degraded, "yes")
+        const [, known = 0] = yield* countsOf(degraded, "no")
+        return [allowed, limited + known]
+      })
+    expect(yield* counts("open")).toEqual([7, 0])
+    expect(yield* counts("closed")).toEqual([0, 7])
+    expect(yield* counts("local")).toEqual([5, 2])
+  }).pipe(Effect.provide(layer))
+})
+
+it("while the store is away a closed rule says when to come back", () => {
+  const { layer } = watched(() => ({ run: () => new StoreUnavailable({ operation: "run", cause: new Error("away") }) }))
+  return Effect.gen(function* () {
+    const limiter = yield* RateLimiter.RateLimiter
+    const closed = { ...rule, name: "closed", onStoreLoss: "closed" } as const
     const refused = yield* Effect.flip(limiter.consume({ rule: closed, key: "ada" }))
-    expect(refused).toEqual(
-      new RateLimited({ retryAfterMillis: RateLimiter.closedRetryMillis, rule: "closed_degraded" })
-    )
-    const counted = yield* Metric.value(Metrics.series(Metrics.rateLimitChecks, "closed_degraded", "degraded"))
-    expect(counted.count).toBe(1)
+    expect(refused).toEqual(new RateLimited({ retryAfterMillis: RateLimiter.closedRetryMillis, rule: "closed" }))
   }).pipe(Effect.provide(layer))
 })
 
