@@ -3,6 +3,7 @@ import * as Cause from "effect/Cause"
 import * as ConfigError from "effect/ConfigError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Database from "../layers/Database.ts"
@@ -137,10 +138,12 @@ const explained = (cause: Cause.Cause<unknown>): string => {
 /** Runs a program until SIGINT or SIGTERM, then drains it. A start that fails says why and exits with 1. */
 export const launch = (program: Program, layerOf = (domain: Domain): Domain["layer"] => domain.layer): void =>
   NodeRuntime.runMain(
-    serve(program, layerOf).pipe(
-      Effect.tapErrorCause((cause) => (Cause.isInterruptedOnly(cause) ? Effect.void : complain(explained(cause)))),
-      // Said above, in words; not once more as a fiber's.
-      Effect.withUnhandledErrorLogLevel(Option.none())
+    Effect.zipRight(
+      // A failure is said below, in words. For the whole fiber, whose end would tell it once more with its stack.
+      FiberRef.set(FiberRef.unhandledErrorLogLevel, Option.none()),
+      Effect.tapErrorCause(serve(program, layerOf), (cause) =>
+        Cause.isInterruptedOnly(cause) ? Effect.void : complain(explained(cause))
+      )
     ),
     { disableErrorReporting: true, disablePrettyLogger: true }
   )

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test"
 import { lastJson, runCommand } from "../kit/command.ts"
+import { freePort } from "../kit/ports.ts"
 
 const fuzz = (...args: ReadonlyArray<string>) =>
   runCommand([process.execPath, "test/load/fuzz.ts", ...args], {}, 100_000)
@@ -29,3 +30,16 @@ test("a server that is careless is found out, by the smallest request", async ()
   expect(stdout).toMatch(/^status 500 without JSON, after \d+ shrinks:/m)
   expect(stdout).toContain("queueStats")
 }, 110_000)
+
+test("a server that does not answer is named with what to do about it, and no stack", async () => {
+  const url = `http://127.0.0.1:${await freePort()}`
+  const { code, stderr, stdout } = await fuzz("--seed", "1", "--url", url)
+  expect(code).toBe(1)
+  expect(stdout).toBe("")
+  expect(stderr.split("\n")).toEqual([
+    "seed 1",
+    `fuzz: ${url} did not answer`,
+    "Start a server there with `bun run start`, or leave out --url: then one is started for this.",
+    ""
+  ])
+})

@@ -14,8 +14,13 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-const start = (env: Readonly<Record<string, string>>) =>
-  runCommand(all, { PORT: "0", DATA_DIR: join(folder, "data"), ...env }, 30_000)
+/** In development, which logs the most. What it says is for people: none of it is a stack. */
+const start = async (env: Readonly<Record<string, string>>) => {
+  const development = { NODE_ENV: "development", LOG_LEVEL: "", PORT: "0", DATA_DIR: join(folder, "data") }
+  const outcome = await runCommand(all, { ...development, ...env }, 30_000)
+  expect(outcome.stdout + outcome.stderr).not.toMatch(/unhandled|^ +at /m)
+  return outcome
+}
 
 describe("a program that cannot start says which part, where, and what to set", () => {
   test("a port in use", async () => {
