@@ -1,9 +1,54 @@
 /** Characters of a fingerprint at most; a longer statement is cut. */
 export const fingerprintLengthMax = 1_000
 
-/** Comments and literals in one reading: each may hold what looks like the other. A literal may be cut at the end. */
-const token =
-  /(--[^\n]*|\/\*[\s\S]*?(?:\*\/|$))|\$(\w*)\$[\s\S]*?(?:\$\2\$|$)|[eExXbB]?'(?:[^']|'')*(?:'|$)|\$\d+|(?<![\w"])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w"])/g
+/**
+ * What may hold the signs of the others, as Postgres reads it, in the order in which it is tried. What is cut off reaches
+ * to the end. No two ways lead through a token, so that a hostile one takes no longer than others.
+ */
+const tokens = {
+  comment: /--[^\n\r]*/,
+  block: /\/\*/,
+  // With backslashes, also in what goes on after a new line.
+  escaped: /[eE]'(?:[^'\\]|\\[\s\S]?|''|'(?:[ \t\f\v]*(?:--[^\n\r]*)?[\n\r])+[ \t\f\v]*')*(?:'|$)/,
+  quoted: /(?:[bBnNxX]|[uU]&)?'(?:[^']|'')*(?:'|$)/,
+  dollars: /\$(?<tag>(?:[a-zA-Z_\x80-\uffff][\w\x80-\uffff]*)?)\$[\s\S]*?(?:\$\k<tag>\$|$)/,
+  parameter: /\$\d+/,
+  number: /(?:(?<![\w"'$)\]\x80-\uffff])-)?\.?\d(?:[eE][+-]|[\w.])*/,
+  name: /(?<name>[a-zA-Z_\x80-\uffff][\w$\x80-\uffff]*|"(?:[^"]|"")*")/,
+  unclosed: /"[\s\S]*/
+}
+
+const token = new RegExp(
+  Object.values(tokens)
+    .map(({ source }) => source)
+    .join("|"),
+  "g"
+)
+
+/** Where the block comment ends whose inside begins at `start`; there may be others in it. */
+const commentEnd = (sql: string, start: number): number => {
+  const edge = /\/\*|\*\//g
+  edge.lastIndex = start
+  for (let depth = 1; depth > 0;) {
+    const [found] = edge.exec(sql) ?? []
+    if (found === undefined) return sql.length
+    depth += found === "/*" ? 1 : -1
+  }
+  return edge.lastIndex
+}
+
+const withoutValues = (sql: string): string => {
+  let form = ""
+  let at = (token.lastIndex = 0)
+  for (let found = token.exec(sql); found !== null; found = token.exec(sql)) {
+    const [text] = found
+    form += sql.slice(at, found.index) + (found.groups?.["name"] ?? (/^(?:--|\/\*)/.test(text) ? " " : "?"))
+    if (text === "/*") token.lastIndex = commentEnd(sql, token.lastIndex)
+    at = token.lastIndex
+  }
+  return form + sql.slice(at)
+}
+
 const list = /\(\s*\?(?:::[\w[\]]+)?(?:\s*,\s*\?(?:::[\w[\]]+)?)+\s*\)/g
 const rows = /(\((?:\?|\?\+)\))(?:\s*,\s*\((?:\?|\?\+)\))+/g
 
@@ -12,19 +57,17 @@ const rows = /(\((?:\?|\?\+)\))(?:\s*,\s*\((?:\?|\?\+)\))+/g
  * many rows of values one. Holds no value, so that it can be logged.
  */
 export const fingerprint = (sql: string): string =>
-  sql
-    .slice(0, fingerprintLengthMax * 8)
-    .replace(token, (_, comment: string | undefined) => (comment === undefined ? "?" : " "))
+  withoutValues(sql.slice(0, fingerprintLengthMax * 8))
     .replace(/\s+/g, " ")
     .replace(list, "(?+)")
     .replace(rows, "$1+")
     .trim()
     .slice(0, fingerprintLengthMax)
 
-const quoted = /'(?:[^']|'')*'/g
+const quoted = /(?<name>"(?:[^"]|"")*")|'(?:[^']|'')*(?:'|$)/g
 
 /** A plan without the values that its statement was written with: texts become `?`. */
-export const scrubbed = (plan: string): string => plan.replace(quoted, "?")
+export const scrubbed = (plan: string): string => plan.replace(quoted, (_, name: string | undefined) => name ?? "?")
 
 const verb = /^(\w+)/
 const relation = /\b(?:from|into|update|join)\s+(?:only\s+)?"?([\w.]+)/i
