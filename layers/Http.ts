@@ -146,7 +146,8 @@ const start = <E, R>(program: Program<E, R>) =>
     )
 
     // Ready turns red and each answer ends its connection; load balancers have seen it when no more work is taken. What is
-    // in flight ends, and only then does the server stop (the scope's next step).
+    // in flight ends. Whoever still asks, on a connection that was idle, is answered, until the server stops (the scope's
+    // next step).
     yield* Effect.addFinalizer(() =>
       Effect.gen(function* () {
         yield* health.drain
@@ -156,8 +157,9 @@ const start = <E, R>(program: Program<E, R>) =>
         isDraining = true
         yield* sockets.drain
         yield* streams.drain
-        yield* requests.drain(http.drainTimeout)
+        yield* requests.finish(bound.unsent, http.drainTimeout)
         yield* Requests.emptied(sockets.size, "1 second")
+        yield* requests.quiet
       })
     )
     const shown = bound.host === "0.0.0.0" ? "127.0.0.1" : bound.host.includes(":") ? `[${bound.host}]` : bound.host

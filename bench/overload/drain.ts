@@ -25,6 +25,7 @@ export const drain = async (folder: string): Promise<Record<string, number>> => 
     const outcome = await running
     if (sum(outcome.seen, "good") === 0) throw new Error(`Nobody was served before the signal: ${outcome.firstError}`)
     const unanswered = sum(outcome.seen, "unanswered")
+    for (const one of outcome.cut) console.log(`round ${round}: ${one}`)
     failed += unanswered + (code === 0 || code === 130 || code === 143 ? 0 : 1)
     rows.push({
       round: String(round),

@@ -53,6 +53,8 @@ export interface Generated {
   readonly firstError: string
   /** Of the most important class: what was asked for and how it missed. */
   readonly topMisses: ReadonlyArray<string>
+  /** Of the requests whose connection was closed before the answer: when they were sent, and what had come. */
+  readonly cut: ReadonlyArray<string>
 }
 
 interface Link {
@@ -71,6 +73,8 @@ interface Link {
   /** It does not come back. */
   goes: boolean
   isClosed: boolean
+  /** Answers that came on it. */
+  answered: number
 }
 
 const told = JSON.parse(await Bun.stdin.text()) as Told
@@ -92,6 +96,7 @@ const sentLate: Array<number> = []
 let firstError = ""
 
 const topMisses: Array<string> = []
+const cut: Array<string> = []
 
 /** One line for a request of the most important class that was no good. */
 const missed = (request: Request, how: string, due: number, sent: number): void => {
@@ -117,6 +122,7 @@ const settle = (link: Link): void => {
   const { request } = link
   link.request = undefined
   if (request === undefined) return
+  link.answered++
   const of = seen[request.lane]!
   const took = performance.now() - link.due
   if (link.status === 503) {
@@ -200,7 +206,8 @@ const open = (then: (link: Link) => void): Promise<void> =>
             retryAfterMillis: 0,
             closing: false,
             goes: false,
-            isClosed: false
+            isClosed: false,
+            answered: 0
           }
           then(socket.data)
           resolve()
@@ -214,6 +221,11 @@ const open = (then: (link: Link) => void): Promise<void> =>
             seen[data.request.lane]!.failed++
             seen[data.request.lane]!.unanswered++
             missed(data.request, "cut", data.due, data.sent)
+            const came = data.head !== "" || data.left > 0 ? "a part" : "nothing"
+            const before = (performance.now() - data.sent).toFixed(1)
+            cut.push(
+              `sent ${before} ms before the end of its connection, as number ${data.answered + 1} on it; ${came} came`
+            )
           }
           if (!isOver && !data.goes) void open(then)
         },
@@ -284,7 +296,8 @@ const generated: Generated = {
   refusedConnects,
   left,
   firstError,
-  topMisses
+  topMisses,
+  cut
 }
 console.log(JSON.stringify(generated))
 process.exit(0)

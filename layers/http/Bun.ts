@@ -177,7 +177,7 @@ const websocket = ({ sockets }: Serving): Bun.WebSocketHandler<Data> => ({
 
 const upgrade = (incoming: Arriving, request: Request, server: Server, serving: Serving): Response | undefined => {
   const admitted = serving.sockets.admit(incoming)
-  if ("status" in admitted) return toResponse(admitted)
+  if ("status" in admitted) return toResponse({ ...admitted, headers: { ...admitted.headers, connection: "close" } })
   const headers = admitted.protocol === undefined ? {} : { "sec-websocket-protocol": admitted.protocol }
   const data: Data = { admitted, drained: [] }
   return server.upgrade(request, { data, headers }) ? undefined : new Response(null, { status: 400 })
@@ -217,6 +217,10 @@ export const serve = (serving: Serving, options: Options): Effect.Effect<Bound, 
       }),
       (server) => Effect.promise(() => server.stop(true))
     ),
-    (server) => ({ host: options.host, port: server.port ?? options.port })
+    (server) => ({
+      host: options.host,
+      port: server.port ?? options.port,
+      unsent: () => server.pendingRequests
+    })
   )
 }

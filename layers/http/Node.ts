@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import { createServer, STATUS_CODES } from "node:http"
-import type { AddressInfo } from "node:net"
+import type { AddressInfo, Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -161,12 +161,27 @@ const acceptSockets = (server: Server, { sockets }: Serving, socketPath: string)
   }
 }
 
+/** How many connections have bytes that their clients have not taken. */
+const unsentOf = (server: Server): Bound["unsent"] => {
+  const connections = new Set<Socket>()
+  server.on("connection", (socket) => {
+    connections.add(socket)
+    socket.once("close", () => connections.delete(socket))
+  })
+  return () => {
+    let unsent = 0
+    for (const { writableLength } of connections) if (writableLength > 0) unsent++
+    return unsent
+  }
+}
+
 const listening = (server: Server, options: Options): Effect.Effect<Bound, StartupError> =>
   Effect.async((resume) => {
+    const unsent = unsentOf(server)
     server.once("error", (error) => resume(Effect.fail(portInUse(options, error))))
     server.listen(options.port, options.host, () => {
       const { port } = server.address() as AddressInfo
-      resume(Effect.succeed({ host: options.host, port }))
+      resume(Effect.succeed({ host: options.host, port, unsent }))
     })
   })
 
@@ -179,6 +194,7 @@ export const serve = (serving: Serving, options: Options): Effect.Effect<Bound, 
         void serving.answer(incomingOf(request, response), (answer) => write(response, answer))
       }
     )
+    server.keepAliveTimeout = options.idleSeconds * 1_000
     server.requestTimeout = options.idleSeconds * 1_000
     server.headersTimeout = Math.min(headersMillisMax, server.requestTimeout)
     const stopSockets = acceptSockets(server, serving, options.socketPath)

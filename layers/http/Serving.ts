@@ -31,6 +31,8 @@ export interface Serving {
 export interface Bound {
   readonly host: string
   readonly port: number
+  /** Answers that are not written to their end, because their clients read slowly. */
+  readonly unsent: () => number
 }
 
 /** A request that waits for its body or for a fiber. */
@@ -40,17 +42,24 @@ interface InFlight {
   cut: (answer: Answer) => void
 }
 
-/** Waits until nothing is left, at most so long. Finalizers do not end by themselves: this one may be cut off. */
-export const emptied = (
-  left: () => number,
-  within: Duration.DurationInput,
-  every: Duration.DurationInput = "10 millis"
-): Effect.Effect<void> =>
-  Effect.repeat(Effect.sync(left), { until: (n) => n === 0, schedule: Schedule.spaced(every) }).pipe(
-    Effect.interruptible,
-    Effect.timeoutOption(within),
-    Effect.asVoid
-  )
+/** At most so long. Finalizers do not end by themselves: this one may be cut off. */
+const within = <A>(effect: Effect.Effect<A>, time: Duration.DurationInput): Effect.Effect<void> =>
+  effect.pipe(Effect.interruptible, Effect.timeoutOption(time), Effect.asVoid)
+
+/** Waits until nothing is left, at most so long. */
+export const emptied = (left: () => number, time: Duration.DurationInput): Effect.Effect<void> =>
+  within(Effect.repeat(Effect.sync(left), { until: (n) => n === 0, schedule: Schedule.spaced("10 millis") }), time)
+
+/** What a client takes at most to come back when Retry-After is over. */
+const lateMillis = 500
+
+const returnMillisOf = ({ headers }: Answer): number => {
+  const seconds = headers["retry-after"]
+  return seconds === undefined ? 0 : Number(seconds) * 1_000 + lateMillis
+}
+
+/** A turn of the event loop: what has arrived is read, whatever time there was for it before. */
+const turn: Effect.Effect<void> = Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void)))
 
 /** Requests in flight: each with its deadline, and all of them finished or cut off when draining ends. */
 export interface Requests {
@@ -58,10 +67,15 @@ export interface Requests {
   /** From now on each answer ends its connection, so that its client goes on elsewhere. */
   readonly leave: Effect.Effect<void>
   /**
-   * Waits until none is left or the time is up; what is left then is interrupted and answered with 503. Then waits shortly
-   * until everybody who still comes has been told to go.
+   * Waits until none is left, all answers are sent and those have come back who were refused before and told when, or the
+   * time is up; what is left then is interrupted and answered with 503.
    */
-  readonly drain: (within: Duration.Duration) => Effect.Effect<void>
+  readonly finish: (unsent: Bound["unsent"], time: Duration.Duration) => Effect.Effect<void>
+  /**
+   * Waits until nobody has asked for a moment, a second at most. Nothing has arrived unread when it ends, so that a server
+   * that is closed at once leaves nobody without an answer who asked before.
+   */
+  readonly quiet: Effect.Effect<void>
 }
 
 /** Runs a handler for a server: without a fiber where it needs none, and otherwise in one that starts at once. */
@@ -85,9 +99,19 @@ export const requests = (
     let isLeaving = false
     /** Answers since somebody looked, while leaving. */
     let lately = 0
+    const looked = Effect.sync(() => {
+      const answers = lately
+      lately = 0
+      return answers
+    })
+    /** Until then those come back who were told when, on connections that they keep. */
+    let awaitedUntil = 0
     const counted = (incoming: Incoming, one: Answer): Answer => {
       answered(incoming, one)
-      if (!isLeaving) return one
+      if (!isLeaving) {
+        if (one.status === 503) awaitedUntil = Math.max(awaitedUntil, now() + returnMillisOf(one))
+        return one
+      }
       lately++
       return { status: one.status, headers: { ...headersOf(one), connection: "close" }, body: one.body }
     }
@@ -182,21 +206,19 @@ export const requests = (
       leave: Effect.sync(() => {
         isLeaving = true
       }),
-      drain: (within) =>
+      finish: (unsent, time) =>
         Effect.gen(function* () {
-          yield* emptied(() => inFlight.size, within)
+          yield* emptied(() => inFlight.size + unsent() + Number(now() < awaitedUntil), time)
           Metrics.requestsCut.unsafeUpdate(inFlight.size, [])
           for (const entry of inFlight) entry.cut(busy)
           yield* emptied(() => inFlight.size, "1 second")
-          yield* emptied(
-            () => {
-              const some = lately
-              lately = 0
-              return some
-            },
-            "1 second",
-            "50 millis"
-          )
-        })
+        }),
+      quiet: within(
+        Effect.repeat(Effect.zipRight(turn, looked), {
+          until: (answers) => answers === 0,
+          schedule: Schedule.spaced("50 millis")
+        }),
+        "1 second"
+      )
     }
   })

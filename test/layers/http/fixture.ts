@@ -248,9 +248,17 @@ export const part: Effect.Effect<Part, never, Sessions | Journal> = Effect.gen(f
   }
 })
 
+/** More than what the kernel takes for a client that does not read. */
+export const largeBytes = 32_000_000
+
+const large: Http.Route = {
+  path: "/large",
+  handler: () => ({ status: 200, headers: { "content-type": "text/plain" }, body: "x".repeat(largeBytes) })
+}
+
 /** A server of the fixture on a free port, with settings changed by `change`. */
 export const server = (change: (settings: Shape) => Shape = (settings) => settings) =>
-  Http.serve({ name: "fixture", port: 0, parts: Effect.all([part]) }).pipe(
+  Http.serve({ name: "fixture", port: 0, parts: Effect.all([part]), routes: [large] }).pipe(
     Layer.provideMerge(Layer.mergeAll(SessionsMemory, Health.layer)),
     Layer.provideMerge(Layer.merge(limiter, Tags.layer)),
     Layer.provide(StoreMemory.layer),
