@@ -22,9 +22,6 @@ const rounds = Number(process.argv[2] ?? 5)
 const interruptions = 10
 const poolMax = 10
 
-/** Turns with and without the observer, for each round. */
-const pairsEach = 20
-
 const program = Effect.gen(function* () {
   const url = yield* Postgres.url
   const { database } = yield* Effect.provide(Settings.Settings, Settings.layerTest())
@@ -66,7 +63,7 @@ const program = Effect.gen(function* () {
       { "reads by key": "lists of 256, SqlResolver on our client", "reads/s": reads.byLists.resolver }
     ])
   )
-  const tracking = yield* trackingOverhead(url, settings, pairsEach * rounds)
+  const tracking = yield* trackingOverhead(url, settings)
   console.log(
     table([
       { observer: "on", "selects/s": tracking.on },
