@@ -68,7 +68,8 @@ for (const [runtime, command] of Object.entries(commands)) {
       await Bun.sleep(50)
       const gone = once(child, "exit")
       child.kill("SIGTERM")
-      await Bun.sleep(50)
+      const others = `http://127.0.0.1:${port}/graphql?query=${encodeURIComponent("{ queueStats { waiting } }")}`
+      while ((await fetch(others)).status !== 503) await Bun.sleep(5)
       for (const connection of [idle, unused]) {
         const answer = await connection.ask("{ queueStats { waiting } }")
         expect(answer).toStartWith("http/1.1 503")
