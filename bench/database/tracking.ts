@@ -20,6 +20,7 @@ const pairsBefore = 60
 
 /** Watches nothing. */
 const blind: Observer.Observer = {
+  now: () => performance.now(),
   totals: { queries: 0, failures: 0, slow: 0, millis: 0 },
   slowQueries: () => [],
   watch: () => ({ begin: () => {}, end: (outcome) => outcome, leave: () => {}, ended: () => {} })

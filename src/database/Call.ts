@@ -51,6 +51,8 @@ export abstract class Call<A> implements Expiring {
   private readonly read: Read<A>
   protected readonly asker: Asker<A>
   private hasDeadline = false
+  /** By the observer's clock. */
+  protected begunAt = 0
   /** Nobody waits for its answer any more. */
   isOver = false
 
@@ -75,13 +77,14 @@ export abstract class Call<A> implements Expiring {
   }
 
   begins(): void {
-    this.asker.watch.begin()
+    this.begunAt = this.means.observer.now()
+    this.asker.watch.begin(this.begunAt)
   }
 
-  answer(outcome: Outcome<DriverResult>): void {
+  answer(outcome: Outcome<DriverResult>, at: number = this.means.observer.now()): void {
     if (this.isOver) return this.asker.watch.ended()
     this.over()
-    const told = this.asker.watch.end(outcome)
+    const told = this.asker.watch.end(outcome, at)
     this.asker.resume(
       told === outcome && Either.isRight(outcome) ? Exit.succeed(this.read(outcome.right)) : Effect.map(told, this.read)
     )

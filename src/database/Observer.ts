@@ -30,11 +30,11 @@ export interface Totals {
   millis: number
 }
 
-/** One statement under observation: made when it is asked for, `begin` when it has its connection. */
+/** One statement under observation: made when it is asked for, `begin` when it has its connection. Times by `Observer.now`. */
 export interface Watch {
-  readonly begin: () => void
+  readonly begin: (at: number) => void
   /** Counts and times it, and returns the outcome with the log lines it deserves. */
-  readonly end: (outcome: Outcome<DriverResult>) => Effect.Effect<DriverResult, SqlError>
+  readonly end: (outcome: Outcome<DriverResult>, at: number) => Effect.Effect<DriverResult, SqlError>
   /** Its caller left. */
   readonly leave: () => void
   /** It ended after its caller had left, or had been told that the time is over. */
@@ -43,6 +43,8 @@ export interface Watch {
 
 /** Times, counts and logs every statement. Values of parameters never leave it. */
 export interface Observer {
+  /** Milliseconds with fractions. A look at the clock is dear, so whoever has looked says what it saw. */
+  readonly now: () => number
   readonly totals: Readonly<Totals>
   readonly slowQueries: () => ReadonlyArray<SlowQuery>
   readonly watch: (sql: string, fiber: Fiber.RuntimeFiber<unknown, unknown>) => Watch
@@ -88,14 +90,14 @@ export const make = ({ clock, log, plans, slowMillis, writes }: ObserverOptions)
       this.count = count
     }
 
-    begin(): void {
-      this.begun = now()
-      Metrics.poolWaitSeconds.unsafeUpdate((this.begun - this.asked) / 1_000, [])
+    begin(at: number): void {
+      this.begun = at
+      Metrics.poolWaitSeconds.unsafeUpdate((at - this.asked) / 1_000, [])
     }
 
-    end(outcome: Outcome<DriverResult>): Effect.Effect<DriverResult, SqlError> {
+    end(outcome: Outcome<DriverResult>, at: number): Effect.Effect<DriverResult, SqlError> {
       if (this.left) return outcome
-      const millis = this.begun === undefined ? 0 : now() - this.begun
+      const millis = this.begun === undefined ? 0 : at - this.begun
       totals.millis += millis
       this.count?.took(millis)
       if (Either.isLeft(outcome)) totals.failures++
@@ -128,10 +130,10 @@ export const make = ({ clock, log, plans, slowMillis, writes }: ObserverOptions)
       this.transaction = transaction
     }
 
-    override end(outcome: Outcome<DriverResult>): Effect.Effect<DriverResult, SqlError> {
+    override end(outcome: Outcome<DriverResult>, at: number): Effect.Effect<DriverResult, SqlError> {
       // Whether a statement that failed has written nothing is not known when its connection broke.
       this.ended()
-      return super.end(outcome)
+      return super.end(outcome, at)
     }
 
     // It was to be cancelled, which may have come too late.
@@ -141,6 +143,7 @@ export const make = ({ clock, log, plans, slowMillis, writes }: ObserverOptions)
   }
 
   return {
+    now,
     totals,
     slowQueries: () => kept.map((entry) => ({ ...entry, plan: plans.planOf(entry.fingerprint) })),
     watch: (sql, fiber) => {

@@ -11,15 +11,9 @@ class PooledCall<A> extends Call.Call<A> implements Holder {
   readonly yields = this.asker.yields
   private lane: Lane | undefined
   private cancel: () => void = () => {}
-  private begunAt = 0
 
   protected start(): void {
     this.means.pool.acquire(this)
-  }
-
-  override begins(): void {
-    super.begins()
-    this.begunAt = this.means.pool.now()
   }
 
   granted(lane: Lane): void {
@@ -37,13 +31,14 @@ class PooledCall<A> extends Call.Call<A> implements Holder {
   }
 
   private ended(lane: Lane, outcome: Outcome<DriverResult>): void {
-    const { pool } = this.means
+    const { observer, pool } = this.means
+    const at = observer.now()
     this.lane = undefined
-    this.wanted.shape?.took(pool.now() - this.begunAt)
+    this.wanted.shape?.took(at - this.begunAt)
     const again = !this.isOver && this.shares && wasHitByCancel(lane, outcome)
     if (Either.isLeft(outcome) && isSpoiled(outcome.left)) pool.discard(lane, this)
     else pool.release(lane, this)
-    if (!again) return this.answer(outcome)
+    if (!again) return this.answer(outcome, at)
     this.shares = false
     pool.acquire(this)
   }
