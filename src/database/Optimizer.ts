@@ -112,9 +112,8 @@ const tablesOf = (plan: Plans.PlanNode, { tables }: Catalog.Catalog): ReadonlyAr
 const createSql = (proposal: Proposals.Proposal): string =>
   `create index concurrently ${Proposals.definitionOf(proposal)}`
 
-const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
-
-const dropSql = ({ name, schema }: Catalog.Index): string => `drop index concurrently ${quoted(schema)}.${quoted(name)}`
+const dropSql = ({ name, schema }: Catalog.Index): string =>
+  `drop index concurrently ${Trial.quoted(schema)}.${Trial.quoted(name)}`
 
 type Tried = { readonly advised: Advised; readonly proposal: Proposals.Proposal } | { readonly rejected: Rejected }
 

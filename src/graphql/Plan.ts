@@ -110,7 +110,7 @@ export class FieldPlan {
 
   private put(execution: Execution, value: unknown, into: Container): void {
     if (value !== null && value !== undefined) {
-      if (this.bound !== undefined && isEffect(value)) execution.wait(this, value, into)
+      if (this.bound !== undefined && Effect.isEffect(value)) execution.wait(this, value as Resolving, into)
       else if (this.leaf !== undefined) into[this.key] = written(this.leaf, value)
       else this.deliver(execution, value, into)
     } else if (this.isNullable) into[this.key] = null
@@ -204,9 +204,6 @@ export class ObjectPlan {
     }
   }
 }
-
-const isEffect = (value: unknown): value is Resolving =>
-  typeof value === "object" && value !== null && Effect.EffectTypeId in value
 
 /** What `typeof` says of a value that a built-in scalar shows as it is; everything else goes through `serialize`. */
 export const plainOf: ReadonlyMap<unknown, string> = new Map<unknown, string>([

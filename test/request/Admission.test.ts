@@ -107,18 +107,22 @@ it("a document that nobody knows is of the lowest class, but a few a second may 
     expect(refusals()).toHaveLength(50)
   }).pipe(Effect.scoped))
 
+/** The watch is late by so much when its clock goes on and it does not run. */
+const lateWatch = Effect.gen(function* () {
+  const by = { late: 0 }
+  const clock = yield* Effect.clock
+  const slow = Object.assign(Object.create(clock) as Clock.Clock, {
+    unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + by.late
+  })
+  return { by, admission: yield* Effect.withClock(Admission.make(overload), slow) }
+})
+
 it("an event loop that comes round late sheds the lowest class first, with all places free", () =>
   Effect.gen(function* () {
-    // The watch is late by so much when its clock goes on and it does not run.
-    let late = 0
-    const clock = yield* Effect.clock
-    const slow = Object.assign(Object.create(clock) as Clock.Clock, {
-      unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + late
-    })
-    const admission = yield* Effect.withClock(Admission.make(overload), slow)
+    const { admission, by } = yield* lateWatch
     const shed = () => operations.filter(({ priority }) => admission.refusal(priority) !== undefined).length
     const seen = [0, 30, 60, 90, 500].map((millis) => {
-      late = millis + Admission.watchMillis
+      by.late = millis + Admission.watchMillis
       return shed()
     })
     expect(seen).toEqual([0, 1, 2, 2, 3])
@@ -228,15 +232,10 @@ it("unknown documents are looked at again after a while", () =>
 
 it("the places become fewer and work is put off while the event loop is late, though nothing takes long", () =>
   Effect.gen(function* () {
-    let late = 0
-    const clock = yield* Effect.clock
-    const slow = Object.assign(Object.create(clock) as Clock.Clock, {
-      unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + late
-    })
-    const admission = yield* Effect.withClock(Admission.make(overload), slow)
+    const { admission, by } = yield* lateWatch
     expect(admission.isBusy()).toBe(false)
     for (let turn = 0; turn < 50; turn++) {
-      late += 60
+      by.late += 60
       expect(admission.isBusy()).toBe(true)
       for (let n = 0; n < samplesMin; n++) admission.enter(read)?.()
       yield* TestClock.adjust(Admission.watchMillis)

@@ -82,7 +82,8 @@ const undone = <A, E, R>(sql: SqlClient.SqlClient, effect: Effect.Effect<A, E, R
     )
   )
 
-const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
+/** A name as SQL may always write it. */
+export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 const copyOf = ({ name }: { readonly name: string }): string => `pg_temp.${quoted(name)}`
 
 const failed = (message: string): SqlError => new SqlError({ cause: new Error(message), message })
