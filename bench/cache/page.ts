@@ -81,7 +81,7 @@ const history = (conversations: ReadonlyArray<Conversation>, n: number): string 
 
 /** `example`: a page of other people. */
 const measured = (pages: ReadonlyArray<string>, example: string) => {
-  const { pack } = Compression.make(example)
+  const { pack } = Compression.make(Compression.dictionary(example))
   for (let i = 0; i < packsBefore; i++) pack(pages[i % pages.length]!)
   let bytes = 0
   let stored = 0

@@ -42,8 +42,8 @@ export const beneath = (text: string): string => (text.startsWith("l") ? text.sl
 const noTags: ReadonlyArray<string> = []
 
 /** Differs for schemas that differ: what was written with the same one needs no second look. */
-const fingerprint = (ast: SchemaAST.AST, example: string | undefined): string =>
-  (Hash.string(JSON.stringify([ast, example])) >>> 0).toString(36).padStart(place.stamp - place.mark, "0")
+const fingerprint = (ast: SchemaAST.AST, dictionary: string | undefined): string =>
+  (Hash.string(JSON.stringify([ast, dictionary])) >>> 0).toString(36).padStart(place.stamp - place.mark, "0")
 
 interface CodecOptions<A, I> {
   readonly schema: Schema.Schema<A, I>
@@ -57,9 +57,9 @@ interface CodecOptions<A, I> {
 export const codec = <A, I>({ compressOver, example, schema, stamp }: CodecOptions<A, I>) => {
   const encode = Schema.encodeSync(schema)
   const decode = Schema.decodeUnknownEither(schema)
-  const exampleText = example === undefined ? undefined : JSON.stringify(encode(example))
-  const { pack, unpack } = Compression.make(exampleText)
-  const mark = fingerprint(schema.ast, exampleText)
+  const dictionary = example === undefined ? undefined : Compression.dictionary(JSON.stringify(encode(example)))
+  const { pack, unpack } = Compression.make(dictionary)
+  const mark = fingerprint(schema.ast, dictionary)
   /** Without transformations what is in the JSON is the value itself. */
   const plain = SchemaAST.typeAST(schema.ast) === schema.ast
   /** `written`: with this very schema and example. By another example a body would unpack to something else. */

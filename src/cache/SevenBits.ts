@@ -4,16 +4,19 @@
 export const encode = (bytes: Uint8Array): string => {
   const text = Buffer.allocUnsafe(Math.ceil((bytes.length * 8) / 7))
   let at = 0
-  let pending = 0
-  let bits = 0
+  let carry = 0
+  let shift = 1
   // By index: the iterator of an array of bytes takes four times as long.
   for (let i = 0; i < bytes.length; i++) {
-    pending = (pending << 8) | bytes[i]!
-    bits += 8
-    while (bits >= 7) text[at++] = (pending >> (bits -= 7)) & 0x7f
-    pending &= 0x7f
+    const byte = bytes[i]!
+    text[at++] = carry | (byte >> shift)
+    carry = (byte << (7 - shift)) & 0x7f
+    if (shift++ < 7) continue
+    text[at++] = carry
+    carry = 0
+    shift = 1
   }
-  if (bits > 0) text[at] = (pending << (7 - bits)) & 0x7f
+  if (at < text.length) text[at] = carry
   return text.toString("latin1")
 }
 

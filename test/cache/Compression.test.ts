@@ -2,6 +2,7 @@ import { expect, test } from "bun:test"
 import * as fc from "fast-check"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Compression from "../../src/cache/Compression.ts"
 import * as Envelope from "../../src/cache/Envelope.ts"
 import * as SevenBits from "../../src/cache/SevenBits.ts"
 
@@ -38,6 +39,20 @@ test("a value like the example takes less than half of what it takes without, an
   const text = written(example, value)
   expect(text.length).toBeLessThan(written(codec(), value).length / 2)
   expect(example.decode(text)?.value).toEqual(Option.some(value))
+})
+
+test("what an example says again is left out of its dictionary, and one that never does stands there whole", () => {
+  const once = Array.from({ length: 60 }, (_, n) => `${n}:${n * n};`).join("")
+  expect(Compression.dictionary(once)).toBe(once)
+  expect(Compression.dictionary(once + once + once)).toBe(once)
+  expect(Compression.dictionary(`${once}, and ${once}!`)).toBe(`${once}, and !`)
+})
+
+test("texts of any length come back, also beside each other's bytes and longer than the place they share", () => {
+  const { pack, unpack } = Compression.make(undefined)
+  const texts = [10, 21_000, 30_000, 70_000, 5_000].map((length) => "añ€😀 ".repeat(length / 5) + length)
+  const packed = texts.map(pack)
+  expect(packed.map(({ body, format }) => unpack(format, body) ?? body)).toEqual(texts)
 })
 
 test("what was compressed by another example, by one where there is none now, or by another schema is absent", () => {
