@@ -6,12 +6,16 @@ export const Handle = Schema.String.pipe(
   Schema.filter((handle) => /^[a-z0-9_]{3,24}$/.test(handle) || "is not 3 to 24 of [a-z0-9_]")
 )
 
-/** A lower-case slug of letters and digits of any script, words joined by single hyphens, at most 50 characters. */
+/** A letter that is no capital, or a digit, with its vowel signs and accents: Devanagari and Thai write most vowels so. */
+const letter = /[\p{Ll}\p{Lm}\p{Lo}\p{N}]\p{M}{0,8}/u.source
+const slug = new RegExp(`^(${letter})+(-(${letter})+)*$`, "u")
+
+/** A lower-case slug of letters and digits of any script in NFC, words joined by single hyphens, at most 50 UTF-16 units. */
 export const Interest = Schema.String.pipe(
   Schema.filter(
     (interest) =>
-      (interest.length <= 50 && /^[\p{Ll}\p{Lo}\p{N}]+(-[\p{Ll}\p{Lo}\p{N}]+)*$/u.test(interest)) ||
-      "is not a lower-case slug of at most 50 characters"
+      (interest.length <= 50 && slug.test(interest) && interest.normalize("NFC") === interest) ||
+      "is not a lower-case slug of at most 50 characters, such as board-games"
   )
 )
 
