@@ -105,7 +105,9 @@ export const compression = () => {
     .split("\n")
     .map((line) => JSON.parse(line) as Conversation)
   if (conversations.length < 2 * pagesMax)
-    throw new Error(`pages are made of ${2 * pagesMax} real conversations: ../shared/data/conversations.jsonl is missing`)
+    throw new Error(
+      `pages are made of ${2 * pagesMax} real conversations: ../shared/data/conversations.jsonl is missing`
+    )
   const some = conversations.slice(0, pagesMax)
   const others = conversations.slice(-pagesMax)
   const big = (page: string) => Buffer.byteLength(page) > pageBytes * 0.8
