@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { Settings } from "../config/Settings.ts"
 import * as Ids from "../domain/Ids.ts"
 import { ContentRejected } from "../errors.ts"
 import { field, type Part, plain, type RequestContext, viewer } from "../graphql/Part.ts"
@@ -57,17 +58,20 @@ export const refuseUnfit = (profile: ProfileInput, handle?: string): Effect.Effe
     { discard: true }
   )
 
-const signedIn = ({ session, token }: Begun, request: RequestContext): AuthPayload => {
-  request.setSessionCookie(Option.some({ value: token, expiresAt: session.expiresAt }))
-  return { token, expiresAt: session.expiresAt, viewer: session }
-}
-
 /** Signing up, in and out: the mutations that make, change and end sessions. */
 export const mutations = Effect.gen(function* () {
   const users = yield* Users
   const sessions = yield* Sessions
   const limiter = yield* RateLimiter
   const guesses = yield* Guesses.make
+  const { absolute } = (yield* Settings).session
+
+  /** The cookie lasts for as long as use may carry the session: it is set this once. */
+  const signedIn = ({ session, token }: Begun, request: RequestContext): AuthPayload => {
+    const expiresAt = new Date(session.createdAt.getTime() + Duration.toMillis(absolute))
+    request.setSessionCookie(Option.some({ value: token, expiresAt }))
+    return { token, expiresAt: session.expiresAt, viewer: session }
+  }
 
   /** Who signs in again gets a new session for the old one; somebody else's session in the request is not touched. */
   const begin = (account: Account | Proven, request: RequestContext) => {

@@ -1,9 +1,12 @@
 import { expect } from "bun:test"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { Settings } from "../../src/config/Settings.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import type { ConnectError } from "../../src/errors.ts"
 import { contract } from "../../src/graphql/contract.ts"
-import type { Field } from "../../src/graphql/Part.ts"
+import type { Field, RequestContext } from "../../src/graphql/Part.ts"
 import { Interactions } from "../../src/interaction/Interactions.ts"
 import { Actions } from "../../src/moderation/Actions.ts"
 import { Sessions, type Session } from "../../src/session/Sessions.ts"
@@ -40,6 +43,20 @@ withLayer("the user part", layer, (test) => {
       expect(yield* call<unknown>(types.Viewer.user, {}, context, payload.viewer)).toMatchObject({ handle: name })
       expect(yield* call<unknown>(types.Viewer.email, {}, context, payload.viewer)).toBe("a@example.org")
       expect(yield* call<unknown>(types.Viewer.role, {}, context, payload.viewer)).toBe("USER")
+    }))
+
+  test("a browser keeps the cookie for as long as use may carry the session", () =>
+    Effect.gen(function* () {
+      const { Mutation } = yield* UserPart.part
+      const { session } = yield* Settings
+      let until = 0
+      const setSessionCookie: RequestContext["setSessionCookie"] = (cookie) => {
+        until = Option.getOrThrow(cookie).expiresAt.getTime()
+      }
+      const args = { handle: handle(), password: "correct horse" }
+      const { expiresAt, viewer } = yield* call<Payload>(Mutation.signUp, args, { ...request(), setSessionCookie })
+      expect(until - viewer.createdAt.getTime()).toBe(Duration.toMillis(session.absolute))
+      expect(expiresAt).toEqual(viewer.expiresAt)
     }))
 
   test("everything wrong with a sign-up is told at once, by path, and nothing of it repeated", () =>
