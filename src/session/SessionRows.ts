@@ -40,6 +40,7 @@ export interface EndedRow {
   readonly user_id: string
   readonly token_hash: Uint8Array
   readonly created_at: Date
+  readonly ended_at: Date
 }
 
 /** Rows come from our own table, so they are not checked again. */
@@ -136,7 +137,7 @@ export const insert = (sql: Sql, limits: Limits, made: New): Effect.Effect<Outco
           where exists (select 1 from made) and s.user_id = ${userId}::uuid and s.ended_at is null
             and (${all}::boolean or s.id = ${replaced}::uuid
               or s.id in (select id from live where place >= ${limits.perUserMax}::int))
-          returning s.id, s.user_id, s.token_hash, s.created_at, s.end_reason
+          returning s.id, s.user_id, s.token_hash, s.created_at, s.ended_at, s.end_reason
         )
         select (select count(*) from made)::int as made, (select count(*) from ban)::int as banned,
           (select expires_at from ban) as banned_until, ended.*
@@ -222,7 +223,7 @@ export const list = (sql: Sql, userId: UserId, now: Date) =>
 export const endOne = (sql: Sql, userId: UserId, sessionId: SessionId, reason: EndReason, now: Date) => sql<EndedRow>`
   update sessions set ended_at = ${now}, end_reason = ${reason}
   where id = ${sessionId}::uuid and user_id = ${userId}::uuid and ended_at is null and expires_at > ${now}
-  returning id, user_id, token_hash, created_at`
+  returning id, user_id, token_hash, created_at, ended_at`
 
 /** Takes the same lock as `insert`: a sign-in that began before is ended too. */
 export const endAll = (sql: Sql, userId: UserId, reason: EndReason, except: SessionId | undefined, now: Date) =>
@@ -232,7 +233,7 @@ export const endAll = (sql: Sql, userId: UserId, reason: EndReason, except: Sess
       sql<EndedRow>`
         update sessions set ended_at = ${now}, end_reason = ${reason}
         where user_id = ${userId}::uuid and ended_at is null and id is distinct from ${except ?? null}::uuid
-        returning id, user_id, token_hash, created_at`
+        returning id, user_id, token_hash, created_at, ended_at`
     )
   )
 
@@ -267,14 +268,26 @@ export const insertWith = <E>(
 /** Rolls a transaction back that made no session. */
 class Undone extends Data.Error<{ readonly outcome: Outcome }> {}
 
-/** Ends some of all sessions, a bounded number; those of `except` stay. */
+/**
+ * Ends some of all sessions, a bounded number; those of `except` stay. One that somebody else is at is passed over, so
+ * that whoever takes several never waits for another who does.
+ */
 export const endSome = (sql: Sql, reason: EndReason, except: UserId, now: Date) => sql<EndedRow>`
   update sessions set ended_at = ${now}, end_reason = ${reason}
   where id in (
     select id from sessions where ended_at is null and user_id <> ${except}::uuid order by id limit ${sweepMax}
     for update skip locked
   )
-  returning id, user_id, token_hash, created_at`
+  returning id, user_id, token_hash, created_at, ended_at`
+
+/** Some of the users who have a session that began by then and has not ended, a bounded number; not `except`. */
+export const usersLeft = (sql: Sql, except: UserId, began: Date) =>
+  Effect.map(
+    sql<{ user_id: UserId }>`
+      select distinct user_id from sessions
+      where ended_at is null and user_id <> ${except}::uuid and created_at <= ${began} limit ${sweepMax}`,
+    (rows) => rows.map((row) => row.user_id)
+  )
 
 /** Of these sessions the ones that are over, with the reason; one whose user is gone was erased. */
 export const over = (sql: Sql, ids: ReadonlyArray<string>) => sql<{ id: string; end_reason: EndReason }>`
@@ -282,10 +295,13 @@ export const over = (sql: Sql, ids: ReadonlyArray<string>) => sql<{ id: string; 
   from unnest(${ids}::uuid[]) as asked (id) left join sessions s on s.id = asked.id
   where s.id is null or s.ended_at is not null`
 
+/** One that somebody else is at is left to the next sweep: it may be renewed, or another sweep ends it. */
 export const endExpired = (sql: Sql, now: Date) => sql<EndedRow>`
   update sessions set ended_at = expires_at, end_reason = 'expired'
-  where id in (select id from sessions where ended_at is null and expires_at <= ${now} limit ${sweepMax})
-  returning id, user_id, token_hash, created_at`
+  where id in (
+    select id from sessions where ended_at is null and expires_at <= ${now} limit ${sweepMax} for update skip locked
+  )
+  returning id, user_id, token_hash, created_at, ended_at`
 
 export const deleteOld = (sql: Sql, now: Date) =>
   Effect.map(

@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Supervised from "../actor/Supervised.ts"
@@ -211,7 +212,7 @@ const ending = (sql: SqlClient.SqlClient, endings: Endings) =>
         figures.by.set(reason, (figures.by.get(reason) ?? 0) + rows.length)
         yield* Metric.incrementBy(Metrics.series(Metrics.sessionsEnded, reason), rows.length)
         for (const row of rows) {
-          const seconds = (at - +new Date(row.created_at)) / 1_000
+          const seconds = (+new Date(row.ended_at) - +new Date(row.created_at)) / 1_000
           figures.seconds += seconds
           yield* Metric.update(Metrics.sessionSeconds, seconds)
         }
@@ -255,6 +256,14 @@ const listening = (sql: SqlClient.SqlClient, endings: Endings, forget: () => voi
         )
       })
     }
+    // News is lost with a process that dies before it has told: what sockets wait for is asked of the database too.
+    yield* Supervised.fork({
+      name: "session check",
+      effect: Effect.repeat(
+        Effect.suspend(() => check(endings.awaitedIds)),
+        Schedule.spaced(Loading.storeTtl)
+      )
+    })
     // It may have ended between the load and the wait.
     return (session: Session, told: (reason: EndReason) => void) => endings.watch(session.id, told, check([session.id]))
   })
@@ -332,12 +341,21 @@ const make = Effect.gen(function* () {
       }).pipe(orUnavailable, whole),
     revokeEverybody: (reason, except) =>
       Effect.gen(function* () {
+        const began = yield* now
         let revoked = 0
+        const over = (rows: ReadonlyArray<SessionRows.EndedRow>) =>
+          Effect.map(finish(rows, reason), () => {
+            revoked += rows.length
+            return rows.length
+          })
+        const some = Effect.flatMap(now, (at) => SessionRows.endSome(sql, reason, except, at))
+        while ((yield* Effect.flatMap(some, over)) === SessionRows.sweepMax);
+        // Those that were passed over, behind the lock that a sign-in takes as well.
         for (;;) {
-          const rows = yield* SessionRows.endSome(sql, reason, except, yield* now)
-          yield* finish(rows, reason)
-          revoked += rows.length
-          if (rows.length < SessionRows.sweepMax) return revoked
+          const users = yield* SessionRows.usersLeft(sql, except, began)
+          if (users.length === 0) return revoked
+          for (const userId of users)
+            yield* Effect.flatMap(SessionRows.endAll(sql, userId, reason, undefined, yield* now), over)
         }
       }).pipe(orUnavailable, whole),
     whenEnded,

@@ -24,24 +24,11 @@ import * as Metrics from "../../src/telemetry/Metrics.ts"
 import { withLayer } from "../kit/effect.ts"
 import * as Postgres from "../kit/Postgres.ts"
 import * as Redis from "../kit/Redis.ts"
-import { ended } from "../kit/session.ts"
+import { ended, signIn, user } from "../kit/session.ts"
 
 const perUserMax = 3
 
 const settings = Settings.layerTest((shape) => ({ ...shape, session: { ...shape.session, perUserMax } }))
-
-const user = (role = 0) =>
-  Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
-    const id = yield* Ids.make(Ids.UserId)
-    const handle = `u${id.replaceAll("-", "").slice(-20)}`
-    yield* sql`insert into users (id, handle, display_name, role, created_at, updated_at)
-      values (${id}::uuid, ${handle}, 'Somebody', ${role}, now(), now())`
-    return id
-  })
-
-const signIn = (userId: Ids.UserId) =>
-  Effect.flatMap(Sessions.Sessions, (sessions) => sessions.create(userId, { userAgent: Option.some("Firefox") }))
 
 /** How long the sessions of this process that ended had lasted: how many up to each number of seconds, and together. */
 const lifetimes = () => {
