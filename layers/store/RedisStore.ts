@@ -197,9 +197,12 @@ const sets = (redis: Redis, call: Call) => ({
   sortedRange: (key: string, min: number, max: number) =>
     Effect.map(
       call("sortedRange", () => redis.zrangebyscore(key, bound(min), bound(max), "WITHSCORES")),
-      (flat) => flat.flatMap((member, index) => (index % 2 === 0 ? [[member, Number(flat[index + 1])] as const] : []))
+      (flat) => flat.flatMap((member, index) => (index % 2 === 0 ? [[member, score(flat[index + 1]!)] as const] : []))
     )
 })
+
+/** Redis writes "inf" and "-inf". */
+const score = (text: string): number => Number(text.replace("inf", "Infinity"))
 
 const bound = (score: number): number | string => (score === Infinity ? "+inf" : score === -Infinity ? "-inf" : score)
 

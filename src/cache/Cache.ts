@@ -42,6 +42,8 @@ interface Parts<K, A, I, E, R> {
   readonly flights: Flights<K, A, I, E, R>
   /** Values of `setBehind` that the next batch will write; read before the store. */
   readonly behind: Map<string, readonly [key: K, value: A]>
+  /** Keys invalidated while their value of `setBehind` was on its way: the store must not get it any more. */
+  readonly doubtful: Set<string>
 }
 
 const forget = <K, A, I, E, R>({ flights, shelf }: Parts<K, A, I, E, R>, keys: ReadonlyArray<string>): void => {
@@ -118,7 +120,10 @@ const keep = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, key: string, input: K,
 
 const invalidate = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, keys: ReadonlyArray<string>): Effect.Effect<void> => {
   if (keys.length === 0) return Effect.void
-  const forgotten = Effect.sync(() => forget(parts, keys))
+  const forgotten = Effect.sync(() => {
+    forget(parts, keys)
+    for (const key of keys) if (parts.behind.has(key)) parts.doubtful.add(key)
+  })
   // Twice: a read between the first time and the removal may have taken the old value from the store.
   return Effect.all([forgotten, parts.shelf.remove(keys), forgotten], { discard: true })
 }
@@ -133,30 +138,43 @@ const set = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, input: K, value: A): Ef
 
 type Batch<K, A> = ReadonlyArray<readonly [key: string, entry: readonly [input: K, value: A]]>
 
-/** First to where the values belong, then to the store. */
-const write = <K, A, I, E, R>({ options, shelf }: Parts<K, A, I, E, R>, batch: Batch<K, A>) => {
+/** First to where the values belong, then, those that are `current`, to the store. What is given up is forgotten. */
+const write = <K, A, I, E, R>(
+  parts: Parts<K, A, I, E, R>,
+  batch: Batch<K, A>,
+  current: () => Batch<K, A>
+): Effect.Effect<void, never, R> => {
   if (batch.length === 0) return Effect.void
-  return Effect.retry(options.writeMany?.(batch.map(([, entry]) => entry)) ?? Effect.void, {
-    schedule: Schedule.jittered(Schedule.exponential(batchInterval)),
-    times: behindTries - 1
-  }).pipe(
-    Effect.matchCauseEffect({
-      onSuccess: () => shelf.write(batch.map(([key, [input, value]]) => [key, input, value])),
-      onFailure: (cause) =>
-        Effect.zipRight(
-          Effect.sync(() => shelf.count("lost", batch.length)),
-          Effect.logWarning(`Cache ${options.name}: ${batch.length} writes behind were given up`, cause)
+  const { options, shelf } = parts
+  return Effect.suspend(() => options.writeMany?.(batch.map(([, entry]) => entry)) ?? Effect.void).pipe(
+    Effect.retry({ schedule: Schedule.jittered(Schedule.exponential(batchInterval)), times: behindTries - 1 }),
+    Effect.zipRight(Effect.suspend(() => shelf.write(current().map(([key, [input, value]]) => [key, input, value])))),
+    Effect.catchAllCause((cause) =>
+      Effect.suspend(() => {
+        shelf.count("lost", batch.length)
+        const given = Effect.logWarning(`Cache ${options.name}: ${batch.length} writes behind were given up`, cause)
+        return Effect.zipRight(
+          given,
+          invalidate(
+            parts,
+            batch.map(([key]) => key)
+          )
         )
-    })
+      })
+    )
   )
 }
 
 /** One batch of what waits, then the invalidations that the store is owed. True when there is more. */
 const pass = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>): Effect.Effect<boolean, never, R> =>
   Effect.gen(function* () {
-    const batch = [...parts.behind]
-    yield* write(parts, batch)
-    for (const [key, entry] of batch) if (parts.behind.get(key) === entry) parts.behind.delete(key)
+    const { behind, doubtful } = parts
+    const batch = [...behind]
+    doubtful.clear()
+    // The store has what was set since, and of what was invalidated since only the lookup knows which came last.
+    yield* write(parts, batch, () => batch.filter(([key, entry]) => behind.get(key) === entry && !doubtful.has(key)))
+    for (const [key, entry] of batch) if (behind.get(key) === entry) behind.delete(key)
+    yield* invalidate(parts, [...doubtful])
     yield* invalidate(parts, parts.shelf.owes)
     return parts.behind.size > 0 || parts.shelf.owes.length > 0
   })
@@ -203,7 +221,7 @@ export const make = <K, A, I, E = never, R = never>(
     const clock = yield* Effect.clock
     const shelf = new Shelf<K, A, I>(options, store, clock, () => `${instance}-${stamps++}`, compression)
     const flights = new Flights(options, shelf, scope, context)
-    const parts: Parts<K, A, I, E, R> = { options, shelf, flights, behind: new Map() }
+    const parts: Parts<K, A, I, E, R> = { options, shelf, flights, behind: new Map(), doubtful: new Set() }
     const batches = Drainer.make(scope, batchInterval, Effect.provide(pass(parts), context))
     // What the store did not take is tried again by the same fiber that writes the batches.
     const settle = Effect.suspend(() => (shelf.owes.length > 0 ? batches.kick : Effect.void))
@@ -219,7 +237,12 @@ export const make = <K, A, I, E = never, R = never>(
           const entry = [input, value] as const
           const room = parts.behind.size < behindMax || parts.behind.has(key)
           if (room) parts.behind.set(key, entry)
-          const written = room ? batches.kick : Effect.provide(write(parts, [[key, entry]]), context)
+          const written = room
+            ? batches.kick
+            : Effect.provide(
+                write(parts, [[key, entry]], () => [[key, entry]]),
+                context
+              )
           return Effect.zipRight(keep(parts, key, input, value), written)
         }),
       invalidate: (...inputs) => Effect.zipRight(invalidate(parts, inputs.map(options.key)), settle),

@@ -10,7 +10,7 @@ import * as Compression from "./Compression.ts"
 /**
  * How a value stands in the store: at fixed places a format byte, when it stops being fresh (milliseconds, base 36), when
  * its lookup began by the store's clock (milliseconds) and the schema it was written with; then a stamp that no other
- * write has, its tags, and the body. "n" is the absence of a value and has no body.
+ * write has, its tags, and the body. "n" is the absence of a value, "u" the value undefined; they have no body.
  * `j00m0zq3k1a17672256000000003k9z7f3a-12.user%3A7;{"id":…}`. A lease stands before what was there: `l7f3a-13;j00m0z…`;
  * whoever wrote it looks the value up, and the others wait for it.
  */
@@ -28,8 +28,8 @@ const place = { until: 1, born: 11, mark: 24, stamp: 31 } as const
 /** When a lookup began, as it stands in the envelope. The scripts write the same. */
 export const born = (millis: number): string => String(millis).padStart(place.mark - place.born, "0")
 
-/** The part before the body; two writes never have the same. "" stands for a key that was not there. */
-export const header = (text: string): string => text.slice(0, text.indexOf(";") + 1)
+/** The part before the body, or all of a text without parts; two writes never have the same. "" stands for an absent key. */
+export const header = (text: string): string => (text.includes(";") ? text.slice(0, text.indexOf(";") + 1) : text)
 
 /** Whether a lease stands before what was there. */
 export const isLeased = (stored: Stored): boolean => stored.length > 0 && (stored[0] === "l" || stored[0] === leaseByte)
@@ -45,6 +45,14 @@ const noTags: ReadonlyArray<string> = []
 const fingerprint = (ast: SchemaAST.AST, dictionary: string | undefined): string =>
   (Hash.string(JSON.stringify([ast, dictionary])) >>> 0).toString(36).padStart(place.stamp - place.mark, "0")
 
+const tagsOf = (text: string): ReadonlyArray<string> | undefined => {
+  try {
+    return text.split(",").map(decodeURIComponent)
+  } catch {
+    return undefined
+  }
+}
+
 interface CodecOptions<A, I> {
   readonly schema: Schema.Schema<A, I>
   /** Bodies of more UTF-16 units than that are compressed. */
@@ -56,8 +64,10 @@ interface CodecOptions<A, I> {
 /** Texts from values and back. */
 export const codec = <A, I>({ compressOver, example, schema, stamp }: CodecOptions<A, I>) => {
   const encode = Schema.encodeSync(schema)
+  /** undefined has none. */
+  const json = (value: A): string | undefined => JSON.stringify(encode(value))
   const decode = Schema.decodeUnknownEither(schema)
-  const dictionary = example === undefined ? undefined : Compression.dictionary(JSON.stringify(encode(example)))
+  const dictionary = example === undefined ? undefined : Compression.dictionary(json(example) ?? "")
   const { pack, unpack } = Compression.make(dictionary)
   const mark = fingerprint(schema.ast, dictionary)
   /** Without transformations what is in the JSON is the value itself. */
@@ -65,10 +75,10 @@ export const codec = <A, I>({ compressOver, example, schema, stamp }: CodecOptio
   /** `written`: with this very schema and example. By another example a body would unpack to something else. */
   const valueOf = (format: string, body: string, written: boolean): Option.Option<A> | undefined => {
     if (format === "n") return Option.none()
-    const json = format === "j" ? body : written ? unpack(format, body) : undefined
-    if (json === undefined) return undefined
+    const text = format === "j" || format === "u" ? body : written ? unpack(format, body) : undefined
+    if (text === undefined) return undefined
     try {
-      const parsed: unknown = JSON.parse(json)
+      const parsed: unknown = format === "u" ? undefined : JSON.parse(text)
       if (plain && written) return Option.some(parsed as A)
       const decoded = decode(parsed)
       return Either.isRight(decoded) ? Option.some(decoded.right) : undefined
@@ -85,7 +95,8 @@ export const codec = <A, I>({ compressOver, example, schema, stamp }: CodecOptio
         .padStart(place.born - place.until, "0")
       const rest = `${mark}${stamp()}${named};`
       if (Option.isNone(value)) return [`n${until}`, rest]
-      const text = JSON.stringify(encode(value.value))
+      const text = json(value.value)
+      if (text === undefined) return [`u${until}`, rest]
       if (text.length <= compressOver) return [`j${until}`, rest + text]
       const { body, format } = pack(text)
       return [format + until, rest + body]
@@ -101,30 +112,24 @@ export const codec = <A, I>({ compressOver, example, schema, stamp }: CodecOptio
       const stamped = text.slice(place.stamp, end)
       const dot = stamped.indexOf(".")
       if (dot < 0) return { value, freshUntil, bornAt: Number.NaN, tags: noTags }
-      return {
-        value,
-        freshUntil,
-        bornAt: Number(text.slice(place.born, place.mark)),
-        tags: stamped
-          .slice(dot + 1)
-          .split(",")
-          .map(decodeURIComponent)
-      }
+      const tags = tagsOf(stamped.slice(dot + 1))
+      return tags && { value, freshUntil, bornAt: Number(text.slice(place.born, place.mark)), tags }
     },
     lease: (): string => `l${stamp()};`,
     /** UTF-16 units of the value as JSON. */
-    units: (value: Option.Option<A>): number => (Option.isNone(value) ? 0 : JSON.stringify(encode(value.value)).length)
+    units: (value: Option.Option<A>): number => (Option.isNone(value) ? 0 : (json(value.value)?.length ?? 0))
   }
 }
 
 /**
- * Puts a lease before what the key holds, unless that has changed since it was read. keys: the key; args: the header
- * seen, the lease, its time to live in milliseconds. The store's time in milliseconds, -1 when refused.
+ * Puts a lease before what the key holds, unless that has changed since it was read; in place of another kind of value,
+ * which was read as absent. keys: the key; args: the header seen, the lease, its time to live in milliseconds. The store's
+ * time in milliseconds, -1 when refused.
  */
 export const lease: Script<number> = {
   name: "cache_lease",
   lua: `
-local text = redis.call("GET", KEYS[1]) or ""
+local text = redis.call("MGET", KEYS[1])[1] or ""
 local seen = ARGV[1]
 if (seen == "" and text ~= "") or string.sub(text, 1, #seen) ~= seen then return -1 end
 if string.sub(text, 1, 1) == "l" then text = string.sub(text, #seen + 1) end
@@ -133,7 +138,7 @@ redis.call("SET", KEYS[1], ARGV[2] .. text, "PX", ttl)
 local time = redis.call("TIME")
 return time[1] * 1000 + math.floor(time[2] / 1000)`,
   memory: (data, [key], [seen, text, ttl], nowMillis) => {
-    const now = data.get(key!) ?? ""
+    const now = data.mget(key!) ?? ""
     if (seen === "" ? now !== "" : !now.startsWith(seen!)) return -1
     data.set(key!, text! + beneath(now), Math.max(data.pttl(key!), Number(ttl)))
     return nowMillis

@@ -329,6 +329,7 @@ export class Flights<K, A, I, E, R> {
         else tasks.push({ flight, stale, lease: typeof lease === "object" ? lease : undefined })
       }
       const next: Array<Effect.Effect<void>> = []
+      this.shelf.count("misses", tasks.length)
       if (tasks.length > 0) next.push(this.find(tasks))
       if (late.length > 0) next.push(this.fly(late, false))
       yield* together(next)
@@ -349,12 +350,11 @@ export class Flights<K, A, I, E, R> {
 
   private lookUp(inputs: ReadonlyArray<K>): Effect.Effect<ReadonlyArray<Found<A, E>>> {
     const { key, lookup, lookupMany } = this.options
-    this.shelf.count("misses", inputs.length)
     if (lookupMany !== undefined)
-      return Effect.map(Effect.exit(this.provided(lookupMany(inputs))), (exit) =>
+      return Effect.map(Effect.exit(this.provided(() => lookupMany(inputs))), (exit) =>
         inputs.map((input) => Exit.map(exit, (found) => Option.fromNullable(found.get(key(input)))))
       )
-    return Effect.forEach(inputs, (input) => Effect.exit(this.provided(lookup!(input))), {
+    return Effect.forEach(inputs, (input) => Effect.exit(this.provided(() => lookup!(input))), {
       concurrency: inputs.length === 1 ? 1 : lookupConcurrency
     })
   }
@@ -363,8 +363,8 @@ export class Flights<K, A, I, E, R> {
    * The lookup's own services, not those of the caller whose fiber began it: its transaction may be over before the
    * lookup is. The caller's span stays the parent.
    */
-  private provided<B>(effect: Effect.Effect<B, E, R>): Effect.Effect<B, E> {
-    return Effect.mapInputContext(effect, (caller: Context.Context<never>) => {
+  private provided<B>(effect: () => Effect.Effect<B, E, R>): Effect.Effect<B, E> {
+    return Effect.mapInputContext(Effect.suspend(effect), (caller: Context.Context<never>) => {
       const span = Context.getOption(caller, Tracer.ParentSpan)
       return Option.isSome(span) ? Context.add(this.context, Tracer.ParentSpan, span.value) : this.context
     })
@@ -381,12 +381,27 @@ export class Flights<K, A, I, E, R> {
         // Nothing keeps a failure or an unkept absence: whoever comes after this moment looks up again.
         if (Exit.isFailure(answer) || !this.shelf.keeps(answer.value)) this.leave(flight)
         land(flight, answer)
-        const kept = Exit.isSuccess(exit) && !flight.obsolete
-        if (lease !== undefined) ends.push(kept ? this.fill(flight, lease, exit.value) : this.release(flight, lease))
-        else if (kept) this.shelf.keep(flight.key, flight.input, exit.value, false)
+        if (Exit.isSuccess(exit) && !flight.obsolete) ends.push(this.keep(flight, lease, exit.value))
+        else if (lease !== undefined) ends.push(this.release(flight, lease))
       }
       return ends.length === 0 ? Effect.void : Effect.asVoid(together(ends))
     })
+  }
+
+  /** A value that does not fit its schema is a mistake of the program; nobody is to wait for its lease all the same. */
+  private keep(flight: Flight<K, A, E>, lease: Lease | undefined, value: Option.Option<A>): Effect.Effect<void> {
+    const { name } = this.options
+    return Effect.catchAllCause(
+      Effect.suspend(() => {
+        if (lease !== undefined) return this.fill(flight, lease, value)
+        return Effect.sync(() => this.shelf.keep(flight.key, flight.input, value, false))
+      }),
+      (cause) =>
+        Effect.zipRight(
+          Effect.logError(`Cache ${name}: a value that was looked up could not be kept`, cause),
+          lease === undefined ? Effect.void : this.release(flight, lease)
+        )
+    )
   }
 
   /** Near too, unless something was heard of the key meanwhile: it may have been changed again. */

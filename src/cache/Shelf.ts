@@ -80,12 +80,13 @@ export class Shelf<K, A, I> {
     this.options = options
     this.store = store
     this.clock = clock
-    this.prefix = `cache:${options.name}:`
+    // No prefix may begin as another's, or Redis would follow neither.
+    this.prefix = `cache:${encodeURIComponent(options.name)}:`
     const longest = options.tags === undefined ? Number.MAX_SAFE_INTEGER / 4 : Duration.toMillis(tagTtl) / 2
     this.ttl = Math.min(ttlMillis(options.ttl) ?? Infinity, longest)
     this.nearTtl = options.near === undefined ? 0 : (ttlMillis(options.near.ttl) ?? Infinity)
     this.grace = options.grace === undefined ? 0 : Math.min(Duration.toMillis(options.grace), longest)
-    this.negativeTtl = options.negativeTtl === undefined ? 0 : Duration.toMillis(options.negativeTtl)
+    this.negativeTtl = options.negativeTtl === undefined ? 0 : Math.min(Duration.toMillis(options.negativeTtl), longest)
     this.refreshAfter = this.ttl * (options.refreshAt ?? Infinity)
     this.codec = Envelope.codec({
       schema: options.schema,

@@ -98,9 +98,8 @@ export class MemoryState implements MemoryData {
     this.evict(key)
   }
 
-  /** A string; undefined also when the key holds another kind of value. */
-  text(key: string): string | undefined {
-    return this.live(key)?.value.kind === "string" ? this.read(key, "string")?.text : undefined
+  mget(key: string): string | null {
+    return this.live(key)?.value.kind === "string" ? this.get(key) : null
   }
 
   get(key: string): string | null {

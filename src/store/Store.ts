@@ -42,6 +42,8 @@ export interface Script<Result> {
 /** What a script's twin may do; the same semantics as the Redis commands of these names. */
 export interface MemoryData {
   readonly get: (key: string) => string | null
+  /** Of one key: null also when it holds another kind of value. */
+  readonly mget: (key: string) => string | null
   readonly set: (key: string, value: string, ttlMillis?: number) => void
   readonly del: (key: string) => boolean
   readonly pttl: (key: string) => number

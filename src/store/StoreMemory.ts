@@ -167,7 +167,7 @@ export const connect = (shared: Server): typeof Store.Service => {
   const write = (key: string, value: string, ttl: Duration.DurationInput | undefined) =>
     state.set(key, value, ttl === undefined ? undefined : ttlMillis(ttl))
   // A value of another kind is absent to MGET, though a mistake to GET.
-  const texts = (keys: ReadonlyArray<string>) => at(() => keys.map((key) => state.text(key) ?? null))
+  const texts = (keys: ReadonlyArray<string>) => at(() => keys.map((key) => state.mget(key)))
   return {
     backend: "memory",
     get: (key) => at(() => Option.fromNullable(state.get(key))),

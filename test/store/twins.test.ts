@@ -22,7 +22,7 @@ const text = fc
 const texts = fc.array(text, { maxLength: 4 })
 /** Long, so that no key runs out while the two are compared. */
 const ttl = fc.constantFrom("1 hour", "1 day")
-const score = fc.oneof(fc.integer({ min: -3, max: 3 }), fc.constantFrom(0.5, 1e15, -1e-3))
+const score = fc.oneof(fc.integer({ min: -3, max: 3 }), fc.constantFrom(0.5, 1e15, -1e-3, Infinity, -Infinity))
 const index = fc.integer({ min: -4, max: 4 })
 
 const sorted = (effect: Effect.Effect<ReadonlyArray<string>, unknown>) => Effect.map(effect, (all) => [...all].sort())
@@ -108,6 +108,7 @@ const operation: fc.Arbitrary<Run> = fc.oneof(
     store.run(Envelope.settle, [`leased:${k}`], [before, text, "3600000"])
   ),
   op("leased", fc.tuple(key), (store, k) => store.get(`leased:${k}`)),
+  op("leased as a set", fc.tuple(key, texts), (store, k, all) => store.setAdd(`leased:${k}`, ...all)),
   // What these two write is the time.
   op("cache_put", fc.tuple(key), (store, k) =>
     Effect.zipRight(

@@ -1,0 +1,101 @@
+import { expect } from "bun:test"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as TestClock from "effect/TestClock"
+import * as Cache from "../../src/cache/Cache.ts"
+import * as Settings from "../../src/config/Settings.ts"
+import * as StoreMemory from "../../src/store/StoreMemory.ts"
+import { it } from "../kit/effect.ts"
+
+const services = Layer.mergeAll(StoreMemory.layer, Settings.layerTest(), Logger.minimumLogLevel(LogLevel.None))
+
+const options = {
+  name: "profile",
+  key: (id: string) => id,
+  schema: Schema.Struct({ name: Schema.String }),
+  ttl: "30 minutes",
+  near: { entriesMax: 10, ttl: "30 minutes" }
+} as const
+
+/** A cache over `rows`, to which it writes behind once `gate` is open. */
+const gated = Effect.gen(function* () {
+  const rows = new Map<string, string>()
+  const gate = yield* Deferred.make<void>()
+  const cache = yield* Cache.make({
+    ...options,
+    lookup: (id) => Effect.sync(() => Option.map(Option.fromNullable(rows.get(id)), (name) => ({ name }))),
+    writeMany: (entries) => {
+      for (const [id, { name }] of entries) rows.set(id, name)
+      return Deferred.await(gate)
+    }
+  })
+  /** As another process would read it. */
+  const fromStore = (id: string) => Effect.flatMap(Cache.make(options), (other) => other.get(id))
+  return { cache, fromStore, gate, rows }
+})
+
+it("a value set through while an older one is on its way stays in the store", () =>
+  Effect.gen(function* () {
+    const { cache, fromStore, gate } = yield* gated
+    yield* cache.setBehind("ada", { name: "old" })
+    yield* TestClock.adjust("100 millis")
+    yield* cache.set("ada", { name: "new" })
+    yield* Deferred.succeed(gate, undefined)
+    yield* TestClock.adjust("1 second")
+    expect(yield* fromStore("ada")).toEqual(Option.some({ name: "new" }))
+  }).pipe(Effect.provide(services)))
+
+it("a key invalidated while its value is on its way is not put into the store by it", () =>
+  Effect.gen(function* () {
+    const { cache, fromStore, gate, rows } = yield* gated
+    yield* cache.setBehind("ada", { name: "old" })
+    yield* TestClock.adjust("100 millis")
+    rows.set("ada", "new")
+    yield* cache.invalidate("ada")
+    yield* Deferred.succeed(gate, undefined)
+    yield* TestClock.adjust("1 second")
+    expect(yield* fromStore("ada")).toEqual(Option.none())
+    expect(yield* cache.get("ada")).toEqual(Option.some({ name: "new" }))
+  }).pipe(Effect.provide(services)))
+
+it("a value that was given up is not served", () =>
+  Effect.gen(function* () {
+    const cache = yield* Cache.make({
+      ...options,
+      lookup: () => Effect.succeed(Option.some({ name: "stays" })),
+      writeMany: () => Effect.fail("never")
+    })
+    yield* cache.setBehind("ada", { name: "lost" })
+    expect(yield* cache.get("ada")).toEqual(Option.some({ name: "lost" }))
+    yield* TestClock.adjust("1 minute")
+    expect(yield* cache.get("ada")).toEqual(Option.some({ name: "stays" }))
+  }).pipe(Effect.provide(services)))
+
+for (const [what, name, mistaken] of [
+  ["a write that throws", "bad", true],
+  ["a value that its schema refuses", 7 as unknown as string, false]
+] as const)
+  it(`${what} is given up and counted, and what comes after it is written`, () =>
+    Effect.gen(function* () {
+      const written: Array<string> = []
+      const cache = yield* Cache.make({
+        ...options,
+        writeMany: (entries) => {
+          if (mistaken && entries.some(([id]) => id === "bad")) throw new Error("a mistake")
+          return Effect.sync(() => void written.push(...entries.map(([id]) => id)))
+        }
+      })
+      yield* cache.setBehind("bad", { name })
+      yield* TestClock.adjust("1 second")
+      yield* cache.setBehind("ada", { name: "Ada" })
+      yield* TestClock.adjust("1 second")
+      expect(written).toContain("ada")
+      expect((yield* cache.stats).lost).toBe(1)
+      const other = yield* Cache.make(options)
+      expect(yield* other.get("ada")).toEqual(Option.some({ name: "Ada" }))
+    }).pipe(Effect.provide(services)))
