@@ -83,6 +83,9 @@ it("a key that one call charges twice is denied no longer than what it owes", ()
     const both = yield* Effect.flip(limiter.consume({ rule, key: "ada", cost: 3 }, { rule, key: "ada", cost: 2 }))
     expect(both.retryAfterMillis).toBe(300)
     expect(yield* allowed(limiter, { rule, key: "ada", cost: 2 })).toBe(true)
+    const twice = { rule, key: "bob", cost: 3 }
+    expect(yield* allowed(limiter, twice, twice)).toBe(false)
+    expect(yield* allowed(limiter, twice)).toBe(true)
   }).pipe(Effect.provide(layer)))
 
 it("lets everything through when switched off", () =>

@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as TestClock from "effect/TestClock"
@@ -160,6 +162,15 @@ it("while the store is away a closed rule says when to come back", () => {
     const closed = { ...rule, name: "closed", onStoreLoss: "closed" } as const
     const refused = yield* Effect.flip(limiter.consume({ rule: closed, key: "ada" }))
     expect(refused).toEqual(new RateLimited({ retryAfterMillis: RateLimiter.closedRetryMillis, rule: "closed" }))
+  }).pipe(Effect.provide(layer))
+})
+
+it("a mistake in the store is a defect, not a store that is away", () => {
+  const { layer } = watched(() => ({ run: () => Effect.dieMessage("mistaken") }))
+  return Effect.gen(function* () {
+    const limiter = yield* RateLimiter.RateLimiter
+    const exit = yield* Effect.exit(limiter.consume({ rule, key: "ada" }))
+    expect(Exit.isFailure(exit) && Cause.isDie(exit.cause)).toBe(true)
   }).pipe(Effect.provide(layer))
 })
 

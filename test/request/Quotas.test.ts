@@ -40,6 +40,15 @@ it("t is when the whole burst is back, of a request that is let in and of one th
     expect(quota!.remaining).toBe(rules.joinQueue.burst - 1)
   }).pipe(Effect.provide(limited)))
 
+it("of several rules RateLimit tells of the one that is nearest to its end, and RateLimit-Policy of all", () =>
+  Effect.gen(function* () {
+    const limiter = yield* RateLimiter
+    const charges = [rules.ip, rules.joinQueue, rules.user].map((rule) => ({ rule, key: "ada" }))
+    const quotas = yield* limiter.consume(...charges)
+    expect(Quotas.ratelimit(quotas)).toBe(`"join_queue";r=9;t=6`)
+    expect(Quotas.policy(quotas)["ratelimit-policy"]?.match(/"\w+"/g)).toEqual([`"ip"`, `"join_queue"`, `"user"`])
+  }).pipe(Effect.provide(limited)))
+
 it("a refusal by a rule that is none of ours says when to come back, and no more", () =>
   Effect.sync(() => {
     const { headers } = answers.failure(new RateLimited({ retryAfterMillis: 10, rule: "theirs" }))
