@@ -61,8 +61,16 @@ export const trackingOverhead = (url: string, settings: Shape["database"]) =>
     const plans = { planOf: () => null, want: () => {} }
     const writes = Writes.make()
     const observer = Observer.make({ clock, plans, writes, slowMillis: 1_000, log: false })
-    const on = yield* Client.make({ pool, observer, alarm, millisMax: Infinity }, writes, "bench")
-    const off = yield* Client.make({ pool, observer: blind, alarm, millisMax: Infinity }, writes, "bench")
+    const on = yield* Client.make(
+      { pool, observer, alarm, millisMax: Infinity, boundaryMillisMax: Infinity },
+      writes,
+      "bench"
+    )
+    const off = yield* Client.make(
+      { pool, observer: blind, alarm, millisMax: Infinity, boundaryMillisMax: Infinity },
+      writes,
+      "bench"
+    )
     const seen: Array<{ readonly on: number; readonly off: number }> = []
     for (let pair = -pairsBefore; pair < pairs; pair++) {
       // Whoever is first has the other's garbage to collect, so they take turns in that, too.

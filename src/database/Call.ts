@@ -2,6 +2,7 @@ import { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Deadline from "../request/Deadline.ts"
 import * as Yielding from "../request/Yielding.ts"
@@ -18,6 +19,8 @@ export interface Means {
   readonly alarm: Alarm
   /** Limit of a statement that the server does not keep by itself; Infinity where it does. */
   readonly millisMax: number
+  /** Limit of what begins or ends a transaction: nobody can be interrupted in it, and the server may say nothing. */
+  readonly boundaryMillisMax: number
 }
 
 /** A statement, and what is known of others with its text. Without it it has its connection alone. */
@@ -39,7 +42,7 @@ export interface Asker<A> {
 }
 
 /** SQLSTATE query_canceled, as if the server's own time limit had stopped it. */
-const late = () => {
+export const late = (): SqlError => {
   const message = "The time for this statement is over"
   return new SqlError({ message, cause: Object.assign(new Error(message), { code: "57014" }) })
 }
@@ -108,17 +111,18 @@ export abstract class Call<A> implements Expiring {
   }
 }
 
-/**
- * Runs a call in one suspension of its fiber. What cannot be interrupted has no deadline either: it is a commit, or it
- * cleans up behind a request that is over.
- */
+/** What cannot be interrupted has no deadline either: it is a commit, or it cleans up behind a request that is over. */
+export const deadlineOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>, flags: RuntimeFlags.RuntimeFlags): number =>
+  RuntimeFlags.interruptible(flags) ? fiber.getFiberRef(Deadline.current) : Infinity
+
+/** Runs a call in one suspension of its fiber. */
 export const run = <A>(
   { millisMax, observer, pool }: Means,
   { sql }: Wanted,
   make: (asker: Asker<A>) => Call<A>
 ): Effect.Effect<A, SqlError> =>
   Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
-    const asked = RuntimeFlags.interruptible(runtimeFlags) ? fiber.getFiberRef(Deadline.current) : Infinity
+    const asked = deadlineOf(fiber, runtimeFlags)
     const deadline = millisMax === Infinity ? asked : Math.min(asked, pool.now() + millisMax)
     const watch = observer.watch(sql, fiber)
     const yields = fiber.getFiberRef(Yielding.current)

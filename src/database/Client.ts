@@ -6,6 +6,7 @@ import * as Statement from "@effect/sql/Statement"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import type { Means, Run } from "./Call.ts"
 import * as Pooled from "./Pooled.ts"
 import * as Query from "./Query.ts"
@@ -49,22 +50,42 @@ const failWithSqlError = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effec
 export const make = (means: Means, writes: Writes.Writes, database: string): Effect.Effect<SqlClient.SqlClient> =>
   Effect.gen(function* () {
     const pooled = Pooled.run(means)
-    const reserved = Reserved.reserve(means)
+    const reserve = (restore: Reserved.Restore) => Effect.map(Reserved.reserve(means, restore), ({ run }) => run)
+    const reserved = reserve(Effect.interruptible)
+    const within = (run: Run) => connectionOf(run, Streaming.within(run))
+    const spanAttributes = [
+      ["db.system.name", "postgresql"],
+      ["db.namespace", database]
+    ] as const
     const client = yield* SqlClient.make({
-      acquirer: Effect.succeed(connectionOf(pooled, Streaming.own(Effect.map(reserved, ({ run }) => run)))),
-      transactionAcquirer: Effect.map(reserved, ({ run }) => connectionOf(run, Streaming.within(run))),
+      acquirer: Effect.succeed(connectionOf(pooled, Streaming.own(reserved))),
+      transactionAcquirer: Effect.map(reserved, within),
       compiler,
-      spanAttributes: [
-        ["db.system.name", "postgresql"],
-        ["db.namespace", database]
-      ],
-      rollback: Reserved.rollback
+      spanAttributes
     })
-    const { withTransaction } = client
+    // @effect/sql's own begins uninterruptibly: a server that says nothing would hold whoever begins.
+    const transaction = (restore: Reserved.Restore) => {
+      const control = (sql: string) => (connection: Connection) => connection.executeUnprepared(sql, [], undefined)
+      return SqlClient.makeWithTransaction({
+        transactionTag: SqlClient.TransactionConnection,
+        spanAttributes,
+        acquireConnection: Effect.flatMap(Scope.make(), (scope) =>
+          Effect.map(Scope.extend(reserve(restore), scope), (run) => [scope, within(run)] as const)
+        ),
+        begin: (connection) => restore(control("BEGIN")(connection)),
+        savepoint: (connection, id) => control(`SAVEPOINT connect_${id}`)(connection),
+        commit: control("COMMIT"),
+        rollback: control(Reserved.rollback),
+        rollbackSavepoint: (connection, id) => control(`${Reserved.rollback} TO SAVEPOINT connect_${id}`)(connection)
+      })
+    }
     return Query.templates(
       Object.assign(client, {
         withTransaction: <R, E, A>(effect: Effect.Effect<A, E, R>) =>
-          Writes.together(writes, failWithSqlError(withTransaction(effect)))
+          Writes.together(
+            writes,
+            Effect.uninterruptibleMask((restore) => failWithSqlError(transaction(restore)(restore(effect))))
+          )
       }),
       // Connections of this client's transactions are its own.
       { pooled, runOf: (connection) => (connection as RunConnection).run }

@@ -95,9 +95,10 @@ export const make = ({
       log: settings.queryLog
     })
     const alarm = yield* Alarm.make
+    const boundaryMillisMax = Duration.toMillis(settings.queryTimeout)
     // Where the connection holds no settings, the server does not know the limit.
-    const millisMax = settings.prepared ? Infinity : Duration.toMillis(settings.queryTimeout)
-    const sql = yield* Client.make({ pool, observer, alarm, millisMax }, writes, name)
+    const millisMax = settings.prepared ? Infinity : boundaryMillisMax
+    const sql = yield* Client.make({ pool, observer, alarm, millisMax, boundaryMillisMax }, writes, name)
     yield* Supervised.fork({ name: "slow query plans", effect: plans.serve(sql) })
     const { totals } = observer
     return Context.make(SqlClient.SqlClient, sql).pipe(

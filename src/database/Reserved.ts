@@ -1,15 +1,17 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as FiberRef from "effect/FiberRef"
 import type * as Scope from "effect/Scope"
 import * as Yielding from "../request/Yielding.ts"
+import type { Expiring } from "./Alarm.ts"
 import * as Call from "./Call.ts"
 import type { Holder, Lane } from "./Lane.ts"
-import type { Pool } from "./Pool.ts"
 import { isSpoiled } from "./SqlErrors.ts"
 
 export const rollback = "ROLLBACK"
+
+/** What begins and ends a transaction or a part of it. */
+const boundary = /^(?:BEGIN|COMMIT|ROLLBACK|SAVEPOINT|CLOSE)\b/i
 
 /** A call of whatever answer, as the queue sees it. */
 interface Turn extends Pick<Call.Call<never>, "wanted" | "begins" | "answer"> {
@@ -33,10 +35,14 @@ export class Reserved {
     this.holder = holder
   }
 
-  readonly run: Call.Run = (wanted, read) =>
-    Effect.suspend(() => {
-      if (wanted.sql === rollback && this.giveUp()) return Effect.succeed(read({ rows: [], affected: 0 }))
-      return Call.run(this.means, wanted, (asker) => new ReservedCall(this, wanted, read, asker))
+  readonly run: Call.Run = <A>(wanted: Call.Wanted, read: Call.Read<A>) =>
+    Effect.suspend((): Effect.Effect<A, SqlError> => {
+      const { boundaryMillisMax } = this.means
+      const means = boundary.test(wanted.sql) ? { ...this.means, millisMax: boundaryMillisMax } : this.means
+      const call = Call.run<A>(means, wanted, (asker) => new ReservedCall(this, wanted, read, asker))
+      if (wanted.sql !== rollback) return call
+      // The server rolls back when the connection ends, and what failed before is what its caller is told.
+      return this.giveUp() ? this.undone(read) : Effect.catchAll(call, () => this.undone(read))
     })
 
   start(call: Turn): void {
@@ -73,6 +79,11 @@ export class Reserved {
     return this.isLost
   }
 
+  private undone<A>(read: Call.Read<A>): Effect.Effect<A> {
+    this.isLost = true
+    return Effect.sync(() => read({ rows: [], affected: 0 }))
+  }
+
   private giveBack(): void {
     if (this.isLost) this.means.pool.discard(this.lane, this.holder)
     else this.means.pool.release(this.lane, this.holder)
@@ -104,31 +115,49 @@ class ReservedCall<A> extends Call.Call<A> {
   }
 }
 
-const acquire = (pool: Pool, yields: boolean) =>
-  Effect.async<{ readonly lane: Lane; readonly holder: Holder }, SqlError>((resume) => {
-    let taken: Lane | undefined
-    const holder: Holder = {
-      shares: false,
-      yields,
-      begins: () => {},
-      granted: (lane) => {
-        taken = lane
-        resume(Effect.succeed({ lane, holder }))
-      },
-      refused: (error) => resume(error)
-    }
-    pool.acquire(holder)
-    return Effect.sync(() => {
-      if (!pool.withdraw(holder) && taken !== undefined) pool.release(taken, holder)
+interface Acquired {
+  readonly lane: Lane
+  readonly holder: Holder
+}
+
+/** A connection alone, waited for no longer than the deadline of the fiber. */
+const acquire = ({ alarm, pool }: Call.Means): Effect.Effect<Acquired, SqlError> =>
+  Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
+    const deadline = Call.deadlineOf(fiber, runtimeFlags)
+    return Effect.async((resume) => {
+      let taken: Lane | undefined
+      const holder: Holder & Expiring = {
+        shares: false,
+        yields: fiber.getFiberRef(Yielding.current),
+        begins: () => {},
+        granted: (lane) => {
+          alarm.clear(holder)
+          taken = lane
+          resume(Effect.succeed({ lane, holder }))
+        },
+        refused: (error) => {
+          alarm.clear(holder)
+          resume(error)
+        },
+        expired: () => {
+          if (pool.withdraw(holder)) resume(Call.late())
+        }
+      }
+      if (deadline < Infinity) alarm.set(holder, deadline)
+      pool.acquire(holder)
+      return Effect.sync(() => {
+        alarm.clear(holder)
+        if (!pool.withdraw(holder) && taken !== undefined) pool.release(taken, holder)
+      })
     })
   })
 
-/** Waits for a connection interruptibly even where @effect/sql begins a transaction, which it does uninterruptibly. */
-export const reserve = (means: Call.Means): Effect.Effect<Reserved, SqlError, Scope.Scope> =>
+/** As interruptible as the caller is, inside of what is not. */
+export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/** A connection of one's own until the scope ends. `restore` is for the time in which it is waited for. */
+export const reserve = (means: Call.Means, restore: Restore): Effect.Effect<Reserved, SqlError, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.map(
-      Effect.interruptible(Effect.flatMap(FiberRef.get(Yielding.current), (yields) => acquire(means.pool, yields))),
-      ({ holder, lane }) => new Reserved(means, lane, holder)
-    ),
+    Effect.map(restore(acquire(means)), ({ holder, lane }) => new Reserved(means, lane, holder)),
     (reserved) => Effect.sync(reserved.release)
   )

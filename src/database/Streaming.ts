@@ -9,6 +9,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Run } from "./Call.ts"
 import * as Query from "./Query.ts"
+import { rollback } from "./Reserved.ts"
 
 /** Rows that a stream reads in one go. */
 export const streamRows = 256
@@ -43,9 +44,10 @@ export const own =
     Stream.unwrapScoped(
       Effect.gen(function* () {
         const run = yield* reserve
-        yield* Effect.acquireRelease(run(unprepared("BEGIN READ ONLY"), constVoid), (_, exit) =>
-          Effect.ignore(run(unprepared(Exit.isSuccess(exit) ? "COMMIT" : "ROLLBACK"), constVoid))
+        yield* Effect.addFinalizer((exit) =>
+          Effect.ignore(run(unprepared(Exit.isSuccess(exit) ? "COMMIT" : rollback), constVoid))
         )
+        yield* Effect.interruptible(run(unprepared("BEGIN READ ONLY"), constVoid))
         return within(run)(sql, params, undefined)
       })
     )

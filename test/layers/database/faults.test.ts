@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import Pg from "pg"
 import * as DatabaseLayer from "../../../layers/Database.ts"
 import * as Settings from "../../../src/config/Settings.ts"
@@ -172,7 +173,13 @@ faultTest("a server that stops answering holds nobody beyond a request's time", 
     yield* sql`select 1`
     yield* server.pause
     const now = yield* Clock.currentTimeMillis
-    const ends = yield* Effect.replicateEffect(ending(Deadline.locally(sql`select 1`, now + 300)), 30, {
+    const asked = [
+      ...Array.from({ length: 30 }, () => sql`select 1`),
+      sql.withTransaction(sql`select 1`),
+      sql.withTransaction(sql.withTransaction(sql`select 1`)),
+      Effect.timeout(Stream.runDrain(sql`select 1`.stream), "300 millis")
+    ]
+    const ends = yield* Effect.forEach(asked, (one) => ending(Deadline.locally(one, now + 300)), {
       concurrency: "unbounded"
     })
     expect(new Set(ends.map(({ end }) => end))).toEqual(new Set(["Left"]))

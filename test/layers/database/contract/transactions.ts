@@ -68,6 +68,17 @@ export const transactions = (sqlTest: SqlTest, connections: number): void => {
     })
   )
 
+  sqlTest("a caller that was interrupted may clean up in a transaction", (sql) =>
+    Effect.gen(function* () {
+      yield* table(sql, "n int")
+      const cleanUp = sql.withTransaction(sql`insert into things values (1)`)
+      const fiber = yield* Effect.fork(Effect.ensuring(Effect.never, Effect.orDie(cleanUp)))
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(fiber)
+      expect(yield* sql`select n from things`).toEqual([{ n: 1 }])
+    })
+  )
+
   sqlTest("statements of one transaction may be started together", (sql) =>
     Effect.gen(function* () {
       yield* table(sql, "n int")

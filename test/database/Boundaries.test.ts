@@ -1,0 +1,82 @@
+import { expect } from "bun:test"
+import * as SqlClient from "@effect/sql/SqlClient"
+import { SqlError } from "@effect/sql/SqlError"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/TestClock"
+import * as Settings from "../../src/config/Settings.ts"
+import { Database } from "../../src/database/Database.ts"
+import type { Driver, DriverResult, Outcome } from "../../src/database/Driver.ts"
+import * as Postgres from "../../src/database/Postgres.ts"
+import { orUnavailable } from "../../src/database/SqlErrors.ts"
+import { it } from "../kit/effect.ts"
+
+const done: Outcome<DriverResult> = Either.right({ rows: [], affected: 0 })
+const lost: Outcome<DriverResult> = Either.left(
+  new SqlError({ message: "gone", cause: Object.assign(new Error("gone"), { code: "ECONNRESET" }) })
+)
+
+/** A server that gives this outcome to statements that begin so, or none where it is undefined; others succeed. */
+const serverThat = (outcomes: Readonly<Record<string, Outcome<DriverResult> | undefined>>) =>
+  Effect.gen(function* () {
+    let closed = 0
+    const driver: Driver = {
+      name: "pg",
+      connectionsMax: 10,
+      depthMax: 1,
+      connect: (connected) =>
+        connected(
+          Either.right({
+            isOpen: () => true,
+            close: () => closed++,
+            run: ({ sql }, answer) => {
+              const outcome = sql in outcomes ? outcomes[sql] : done
+              if (outcome !== undefined) answer(outcome)
+              return () => {}
+            }
+          })
+        ),
+      listen: () => () => {}
+    }
+    const { database } = yield* Settings.Settings
+    const services = yield* Postgres.make({ backend: "postgres", driver, name: "none", settings: database })
+    return {
+      sql: Context.get(services, SqlClient.SqlClient),
+      inUse: Effect.map(Context.get(services, Database).stats, ({ pool }) => pool.inUse),
+      closed: () => closed,
+      queryTimeout: database.queryTimeout
+    }
+  }).pipe(Effect.provide(Settings.layerTest()))
+
+for (const silent of ["COMMIT", "ROLLBACK TO SAVEPOINT connect_1"])
+  it(`a server that does not answer a ${silent} holds the transaction no longer than a statement may take`, () =>
+    Effect.gen(function* () {
+      const { closed, inUse, queryTimeout, sql } = yield* serverThat({ [silent]: undefined })
+      const body: Effect.Effect<unknown, string> = silent.startsWith("ROLLBACK") ? Effect.fail("no") : Effect.void
+      const transaction = sql.withTransaction(sql.withTransaction(body))
+      const running = yield* Effect.fork(Effect.flip(orUnavailable(transaction)))
+      yield* TestClock.adjust(queryTimeout)
+      expect(yield* Fiber.join(running)).toMatchObject({ _tag: "DatabaseUnavailable" })
+      // The connection may be in a transaction still.
+      yield* TestClock.adjust("6 seconds")
+      expect([yield* inUse, closed()]).toEqual([0, 1])
+    }))
+
+it("a transaction that fails stays that failure when the connection is lost in its ROLLBACK, and none is reused", () =>
+  Effect.gen(function* () {
+    const { closed, inUse, sql } = yield* serverThat({ ROLLBACK: lost })
+    expect(yield* Effect.flip(sql.withTransaction(Effect.fail("no")))).toBe("no")
+    expect([yield* inUse, closed()]).toEqual([0, 1])
+  }))
+
+it("who begins a transaction can be interrupted while the server says nothing", () =>
+  Effect.gen(function* () {
+    const { closed, inUse, sql } = yield* serverThat({ BEGIN: undefined })
+    const running = yield* Effect.fork(sql.withTransaction(sql`select 1`))
+    yield* Effect.yieldNow()
+    yield* Fiber.interrupt(running)
+    yield* TestClock.adjust("6 seconds")
+    expect([yield* inUse, closed()]).toEqual([0, 1])
+  }))
