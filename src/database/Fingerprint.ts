@@ -49,6 +49,9 @@ const withoutValues = (sql: string): string => {
   return form + sql.slice(at)
 }
 
+/** Whether it is one statement: what follows a `;` would run by itself where only the first is meant to be explained. */
+export const isSingle = (sql: string): boolean => !/;\s*\S/.test(withoutValues(sql))
+
 const list = /\(\s*\?(?:::[\w[\]]+)?(?:\s*,\s*\?(?:::[\w[\]]+)?)+\s*\)/g
 const rows = /(\((?:\?|\?\+)\))(?:\s*,\s*\((?:\?|\?\+)\))+/g
 

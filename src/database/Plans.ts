@@ -1,6 +1,7 @@
 import type * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
+import { isSingle } from "./Fingerprint.ts"
 
 /** A node of a plan, as `explain (format json)` writes it; what is read here. */
 export interface PlanNode {
@@ -23,7 +24,7 @@ export interface PlanNode {
 const planned = /^\s*(select|insert|update|delete|merge|values|with)\b/i
 
 /** Whether a plan can be asked for. */
-export const isPlannable = (text: string): boolean => planned.test(text)
+export const isPlannable = (text: string): boolean => planned.test(text) && isSingle(text)
 
 /** Every node below and with this one, the outer ones first. */
 export const nodesOf = (plan: PlanNode): ReadonlyArray<PlanNode> => [plan, ...(plan.Plans ?? []).flatMap(nodesOf)]

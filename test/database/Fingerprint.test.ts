@@ -2,6 +2,7 @@ import { expect } from "bun:test"
 import * as Effect from "effect/Effect"
 import fc from "fast-check"
 import { fingerprint, fingerprintLengthMax, scrubbed } from "../../src/database/Fingerprint.ts"
+import * as Plans from "../../src/database/Plans.ts"
 import { it } from "../kit/effect.ts"
 
 const folds = (title: string, sql: string, expected: string) =>
@@ -127,3 +128,16 @@ it("a literal that is cut off is gone as well", () =>
 
 it("a fingerprint has a bound", () =>
   Effect.sync(() => expect(fingerprint("select a, ".repeat(10_000)).length).toBeLessThanOrEqual(fingerprintLengthMax)))
+
+it("a plan is asked for of one statement: what stands behind it would run", () =>
+  Effect.sync(() => {
+    for (const text of [
+      "select 1",
+      "select ';' as a; ",
+      "select 1 -- ; delete from a",
+      "with a as (select 1) select $1 /* ;x */"
+    ])
+      expect([text, Plans.isPlannable(text)]).toEqual([text, true])
+    for (const text of ["select 1; delete from a", "insert into a values ('x');select 2", "drop table a"])
+      expect([text, Plans.isPlannable(text)]).toEqual([text, false])
+  }))
