@@ -3,7 +3,7 @@ import * as Either from "effect/Either"
 import * as Call from "./Call.ts"
 import type { DriverResult, Outcome } from "./Driver.ts"
 import type { Holder, Lane } from "./Lane.ts"
-import { isSpoiled, sqlState } from "./SqlErrors.ts"
+import { isSpoiled, isStalePlan, sqlState } from "./SqlErrors.ts"
 
 /** A statement on whichever connection there is. An interrupted caller leaves at once, waiting or running. */
 class PooledCall<A> extends Call.Call<A> implements Holder {
@@ -35,7 +35,7 @@ class PooledCall<A> extends Call.Call<A> implements Holder {
     const at = observer.now()
     this.lane = undefined
     this.wanted.shape?.took(at - this.begunAt)
-    const again = !this.isOver && this.shares && wasHitByCancel(lane, outcome)
+    const again = !this.isOver && (hasStalePlan(outcome) || (this.shares && wasHitByCancel(lane, outcome)))
     if (Either.isLeft(outcome) && isSpoiled(outcome.left)) pool.discard(lane, this)
     else pool.release(lane, this)
     if (!again) return this.answer(outcome, at)
@@ -43,6 +43,9 @@ class PooledCall<A> extends Call.Call<A> implements Holder {
     pool.acquire(this)
   }
 }
+
+/** It did not begin; the connection goes, and with it the plan. Each connection has it at most once. */
+const hasStalePlan = (outcome: Outcome<DriverResult>): boolean => Either.isLeft(outcome) && isStalePlan(outcome.left)
 
 /** The cancel of a statement ahead came late and hit this one. It is a read: once more, alone, does no harm. */
 const wasHitByCancel = (lane: Lane, outcome: Outcome<DriverResult>): boolean =>

@@ -8,6 +8,8 @@ interface DriverError {
   readonly code?: unknown
   /** SQLSTATE with Bun. */
   readonly errno?: unknown
+  /** The function of the server that raised it. */
+  readonly routine?: unknown
   readonly constraint?: unknown
   readonly constraint_name?: unknown
   readonly message?: unknown
@@ -39,8 +41,13 @@ const unavailableCode = /^(E[A-Z]+|ERR_POSTGRES_(CONNECTION|IDLE|LIFETIME|TLS|UN
 const unavailableMessage =
   /connection (terminated|error|closed|timed? ?out)|timeout exceeded when trying to connect|not queryable|client was closed|PGlite is closed/i
 
+/** Whether a table has changed under the plan that the connection kept; the statement has not begun to run. */
+export const isStalePlan = (error: SqlError): boolean =>
+  sqlState(error) === "0A000" && driverError(error).routine === "RevalidateCachedQuery"
+
 /** Whether the failure is about the connection or the server's condition, and not about the statement. */
 export const isUnavailable = (error: SqlError): boolean => {
+  if (isStalePlan(error)) return true
   const state = sqlState(error)
   if (state !== undefined) return unavailableState.test(state)
   const { code, message } = driverError(error)

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import { Database } from "../../../../src/database/Database.ts"
-import { sqlState } from "../../../../src/database/SqlErrors.ts"
+import { isUnavailable, sqlState } from "../../../../src/database/SqlErrors.ts"
 import { type SqlTest, table, until } from "./SqlTest.ts"
 
 const numbers = Array.from({ length: 300 }, (_, index) => index)
@@ -79,6 +79,30 @@ export const sharing = (sqlTest: SqlTest): void => {
       )
       yield* Effect.replicateEffect(raise, 5, { concurrency: "unbounded", discard: true })
       expect(yield* read(1)).toEqual([{ n: 5 }])
+    })
+  )
+
+  sqlTest("a table that changes under the plans that connections keep fails nobody", (sql) =>
+    Effect.gen(function* () {
+      yield* table(sql, "id int")
+      yield* sql`insert into things values (1)`
+      const all = Effect.replicateEffect(sql`select * from things where id = ${1}`, 20, { concurrency: "unbounded" })
+      yield* all
+      yield* sql.unsafe("alter table things add column n int")
+      for (const rows of yield* all) expect(rows).toEqual([{ id: 1, n: null }])
+    })
+  )
+
+  sqlTest("in a transaction it is a failure that may be tried again", (sql) =>
+    Effect.gen(function* () {
+      yield* table(sql, "id int")
+      const read = sql.withTransaction(sql`select * from things`)
+      yield* Effect.replicateEffect(read, 20, { concurrency: "unbounded" })
+      yield* sql.unsafe("alter table things add column n int")
+      const ends = yield* Effect.replicateEffect(Effect.either(read), 20, { concurrency: "unbounded" })
+      for (const error of ends.flatMap((end) => (Either.isLeft(end) ? [end.left] : [])))
+        expect(isUnavailable(error)).toBe(true)
+      expect(yield* Effect.retry(read, { times: 10 })).toEqual([])
     })
   )
 }
