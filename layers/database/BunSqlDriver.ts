@@ -11,7 +11,7 @@ interface BunQuery extends Promise<unknown> {
   readonly values: () => BunQuery
 }
 
-type BunRows = ReadonlyArray<unknown> & { readonly count: number | null }
+type BunRows = ReadonlyArray<Record<string, unknown>> & { readonly count: number | null }
 
 /** JSON without a type in between would be taken for a JSON string and encoded once more. */
 const jsonParameter = /(\$\d+)(?=::jsonb?\b(?!\[))/g
@@ -20,11 +20,26 @@ const jsonArrayParameter = /(\$\d+)(?=::jsonb?\[)/g
 const withTextJson = (sql: string): string =>
   sql.includes("::json") ? sql.replace(jsonParameter, "$1::text").replace(jsonArrayParameter, "$1::text[]") : sql
 
+/** Arrays of int4 and float4 come typed, unless there is a null in them: as plain ones, like the other drivers'. */
+const withPlainArrays = (rows: ReadonlyArray<Record<string, unknown>>): ReadonlyArray<unknown> => {
+  const [first] = rows
+  for (const column in first) {
+    const value = first[column]
+    // What is null here may be an array in the next row.
+    if (typeof value !== "object" || value instanceof Date || value instanceof Uint8Array) continue
+    for (const row of rows) {
+      const found = row[column]
+      if (found instanceof Int32Array || found instanceof Float32Array) row[column] = Array.from(found)
+    }
+  }
+  return rows
+}
+
 /** Without parameters a text may hold several statements; the last one's rows count. */
 const resultOf = (value: unknown): DriverResult => {
   const rows = value as BunRows
   const last = rows.length > 0 && rows.count === undefined ? ((rows.at(-1) as BunRows | undefined) ?? rows) : rows
-  return { rows: Array.from(last), affected: last.count ?? last.length }
+  return { rows: withPlainArrays(Array.from(last)), affected: last.count ?? last.length }
 }
 
 /**

@@ -15,6 +15,30 @@ interface Config extends Pg.ClientConfig {
   readonly pipeline: boolean
 }
 
+/** Its types know some of the numbers. */
+const parserOf = Pg.types.getTypeParser as (oid: number, format?: string) => (value: string) => unknown
+
+const text = (value: string): unknown => value
+const texts = parserOf(1009)
+
+/**
+ * What `pg` makes objects and broken numbers of, or leaves as the text of an array, is text and arrays of text as with the
+ * other drivers: point, circle, interval, numeric[] and name[].
+ */
+const parsers: ReadonlyMap<number, (value: string) => unknown> = new Map([
+  [600, text],
+  [718, text],
+  [1186, text],
+  [1003, texts],
+  [1017, texts],
+  [1187, texts],
+  [1231, texts]
+])
+
+const types: Pg.CustomTypesConfig = {
+  getTypeParser: (oid: number, format?: string) => parsers.get(oid) ?? parserOf(oid, format)
+}
+
 /** A client that has not connected yet. */
 export const make = ({ address, prepared, statementMillisMax }: ConnectOptions): Pg.Client => {
   const config: Config = {
@@ -25,6 +49,7 @@ export const make = ({ address, prepared, statementMillisMax }: ConnectOptions):
     connectionTimeoutMillis: connectMillisMax,
     application_name: applicationName,
     keepAlive: true,
+    types,
     pipeline: true
   }
   return new Pg.Client(config)

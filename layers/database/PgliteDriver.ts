@@ -6,8 +6,14 @@ import { StartupError } from "../../src/config/StartupError.ts"
 import type { Driver, DriverConnection, Ear, DriverResult, DriverStatement } from "../../src/database/Driver.ts"
 import { failure, settle } from "./DriverOutcome.ts"
 
-/** int8 as text, like the other drivers: a number would lose digits. */
-const parsers = { 20: (value: string) => value }
+const signs: Readonly<Record<string, string>> = { "{": "[", "}": "]", NULL: "null" }
+
+/** int8 and arrays of it as text, like the other drivers: a number would lose digits. */
+const parsers = {
+  20: (value: string) => value,
+  1016: (value: string): unknown =>
+    JSON.parse(value.replace(/^.*=/, "").replace(/[{}]|NULL|-?\d+/g, (sign) => signs[sign] ?? `"${sign}"`))
+}
 
 const run = async (db: PGlite, { arrays, params, prepare, sql }: DriverStatement): Promise<DriverResult> => {
   const rowMode = arrays ? "array" : "object"

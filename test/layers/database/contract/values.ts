@@ -175,6 +175,23 @@ export const values = (sqlTest: SqlTest, bytes: number): void => {
     })
   )
 
+  sqlTest("gives plain arrays whatever is in them, and text for what JavaScript has no value for", (sql) =>
+    Effect.gen(function* () {
+      const rows =
+        yield* sql`select a::int4[] as a, b::float4[] as b, c::int8[] as c, d::numeric[] as d, '1 day'::interval as i,
+        array['1 day']::interval[] as ii, '(1,2)'::point as p, '<(1,2),3>'::circle as o, array['x']::name[] as n
+        from (values (null, null, null, null), ('{1,2}', '{1.5,2}', '{9007199254740993,NULL}', '{1.50,NULL}'),
+          ('{1,NULL}', '{}', '{{1},{-2}}', '{}')) as t (a, b, c, d) where ${1}::int = 1`
+      const rest = { i: "1 day", ii: ["1 day"], p: "(1,2)", o: "<(1,2),3>", n: ["x"] }
+      expect(rows).toEqual([
+        { a: null, b: null, c: null, d: null, ...rest },
+        { a: [1, 2], b: [1.5, 2], c: ["9007199254740993", null], d: ["1.50", null], ...rest },
+        { a: [1, null], b: [], c: [["1"], ["-2"]], d: [], ...rest }
+      ])
+      expect(yield* sql`select array[1, 2] as a where ${1}::int = 1`.values).toEqual([[[1, 2]]])
+    })
+  )
+
   sqlTest("inserts, updates and returns rows through the helpers", (sql) =>
     Effect.gen(function* () {
       yield* table(sql, "id int primary key, name text, tags text[]")
