@@ -44,7 +44,7 @@ export const relistening = (sqlTest: SqlTest): void => {
   sqlTest("who listens is told of the gap when its connection was lost, and hears again within a second", (sql) =>
     Effect.gen(function* () {
       const cut = sql`select pg_terminate_backend(pid) from pg_stat_activity
-        where query like 'listen %' and datname = current_database()`
+        where query = 'listen "news"' and datname = current_database()`
       const { next, stop } = yield* listened("news")
       expect(yield* next).toEqual(gap)
       for (const round of ["1", "2", "3"]) {
