@@ -44,7 +44,7 @@ const shownMax = 15
 const rowsWorthIt = 1_000
 
 const statementTables = (workload: Optimizer.Report["workload"]): ReadonlyArray<string> => {
-  if (workload._tag === "Unknown") return [`Statements\n  Postgres does not count them. ${workload.fix}`]
+  if (workload._tag === "Unknown") return [`Statements\n  ${workload.fix}`]
   const columns = ["total ms", "calls", "mean ms", "rows/call", "buffers", "statement"]
   const rows = (all: typeof workload.statements) =>
     all
@@ -60,7 +60,8 @@ const statementTables = (workload: Optimizer.Report["workload"]): ReadonlyArray<
   const slowest = [...workload.statements].sort((a, b) => b.meanMillis - a.meanMillis)
   return [
     table("Statements by the time they took together", columns, rows(workload.statements), "none yet"),
-    table("Statements by the time of one call", columns, rows(slowest), "none yet")
+    table("Statements by the time of one call", columns, rows(slowest), "none yet"),
+    ...(workload.fix === null ? [] : [`Statements that are not shown\n  ${workload.fix}`])
   ]
 }
 
@@ -114,7 +115,7 @@ const reportText = (found: Optimizer.Report): string => {
   const used = activity.connections.reduce((sum, { count }) => sum + count, 0)
   return [
     `Counted over ${hours.toFixed(1)} hours. Blocks found in the server's buffers: ${percent(activity.hitRate)}. ` +
-      `Connections: ${used} of ${activity.connectionsMax} (${connections}).`,
+      `Connections to this database: ${used} (${connections}); the server takes ${activity.connectionsMax} to all.`,
     ...statementTables(workload),
     ...tableTables(found),
     table(
@@ -144,7 +145,7 @@ const droppableText = ({ redundant, sql, statements }: Optimizer.Droppable): str
   const { index, keeps, kind } = redundant
   const why =
     keeps === null
-      ? "nobody has used it; a replica or a yearly job may all the same"
+      ? "nobody has used it, unless it is newer than these counts; a replica or a yearly job may all the same"
       : `${keeps.name} ${kind === "duplicate" ? "is the same" : "begins with the same columns"}`
   return `  ${sql};\n    ${why}; ${megabytes(index.bytes)}; none of ${statements} known statements becomes dearer without it`
 }
@@ -177,9 +178,7 @@ const indexesText = (found: Optimizer.IndexReport): string =>
       ]),
       "none"
     ),
-    ...(found.blind === null
-      ? []
-      : [`Slow statements were not looked at: Postgres does not count them. ${found.blind}`])
+    ...(found.blind === null ? [] : [`Slow statements that were not looked at\n  ${found.blind}`])
   ].join("\n\n")
 
 /** Our own server counts statements; the view of what it counted may not be there yet. */

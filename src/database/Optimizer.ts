@@ -58,7 +58,7 @@ export interface IndexReport {
   readonly create: ReadonlyArray<Advised>
   readonly drop: ReadonlyArray<Droppable>
   readonly rejected: ReadonlyArray<Rejected>
-  /** What would let us see slow statements, where the server does not count them. */
+  /** What would let us see slow statements, where the server does not count or does not show them. */
   readonly blind: string | null
 }
 
@@ -332,7 +332,7 @@ const indexes = (sql: SqlClient.SqlClient, hoursMin: number, progress: Progress)
       create: made.create,
       drop: dropped.drop,
       rejected: [...made.rejected, ...dropped.rejected],
-      blind: workload._tag === "Unknown" ? workload.fix : null
+      blind: workload.fix
     }
   })
 

@@ -48,6 +48,13 @@ const tables = [
   `create unique index options_one_null on options (name) nulls not distinct`,
   `create unique index options_any_null on options (name)`,
 
+  `create table notes (id int, body text)`,
+  `create table old_notes () inherits (notes)`,
+  `insert into notes select n, 'note' || n from generate_series(1, 2000) n`,
+  `insert into old_notes select n, 'note' || n from generate_series(1, 20000) n`,
+  `create table marked (id int primary key, tags text[] not null)`,
+  `insert into marked select n, array['tag' || n % 2000] from generate_series(1, 20000) n`,
+
   `create extension if not exists pg_stat_statements`,
   `analyze`
 ]
@@ -61,6 +68,8 @@ const made = Layer.effectDiscard(
     yield* sql`select count(*) from archive.orders where code = ${"abc"}`
     yield* sql`select n.id from orders n join "archive"."orders" a on a.id = n.id where a.placed_at = ${new Date(0)}`
     yield* sql`select count(*) from placed where placed_at > ${new Date(0)}`
+    yield* sql`select id from notes where body = ${"note7"}`
+    yield* sql`select id from marked where tags && array['tag7']`
     // Counted as a statement, and no scan of an index.
     yield* sql.withTransaction(
       Effect.zipRight(
@@ -100,6 +109,20 @@ withLayer("what has one name in two places", layer, (it) => {
       expect(create.filter(({ sql }) => sql.includes("placed_at"))).toEqual([])
       const placed = rejected.find(({ sql }) => sql.endsWith("on archive.orders using btree (placed_at)"))
       expect(placed?.why).toContain("no copy could be made: it would have two tables orders")
+    }))
+
+  it("a table that others inherit from is not tried: no copy has their rows apart", () =>
+    Effect.gen(function* () {
+      const { create, rejected } = yield* advice
+      expect(create.filter(({ sql }) => sql.includes("notes"))).toEqual([])
+      const whys = rejected.filter(({ sql }) => sql.includes("notes")).map(({ why }) => why)
+      expect(whys).toEqual(Array.from({ length: 2 }, () => "no copy could be made: other tables inherit from notes"))
+    }))
+
+  it("what is asked of an array that the statement writes out gets its index", () =>
+    Effect.gen(function* () {
+      const { create } = yield* advice
+      expect(create.map(({ sql }) => sql)).toContain("create index concurrently on public.marked using gin (tags)")
     }))
 
   it("an index goes after the statements of its table were tried without it, those that name the schema included", () =>

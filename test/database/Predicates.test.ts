@@ -11,6 +11,8 @@ test("the conditions of a plan's filter are found, without brackets and casts of
   expect(read("(lower((email)::text) = $1)")).toEqual(["lower((email)::text) = $1"])
   expect(read("((data ->> 'kind'::text) = $1)")).toEqual(["(data ->> 'kind'::text) = $1"])
   expect(read("(id = ANY ($1))")).toEqual(["id = ANY ($1)"])
+  expect(read("(tags && ARRAY[$1, $2])")).toEqual(["tags && ARRAY[$1, $2]"])
+  expect(read("(words @@ websearch_to_tsquery($1))")).toEqual(["words @@ websearch_to_tsquery($1)"])
   expect(read("((ended_at IS NULL) AND (created_at > $1))")).toEqual(["ended_at IS NULL", "created_at > $1"])
   expect(read("(NOT done)")).toEqual(["done = false"])
   expect(read("paid")).toEqual(["paid = true"])

@@ -136,3 +136,19 @@ it.live("says which database is missing, and how statements come to be counted",
     expect((yield* db(url, "report")).output).toContain("Run in this database: create extension pg_stat_statements")
   })
 )
+
+it.live("a role to which the server does not show the statements of others is told which right it lacks", () =>
+  Effect.gen(function* () {
+    const url = new URL(yield* Postgres.emptyUrl)
+    yield* query(url.href, ...rows, "drop role if exists watcher", "create role watcher login")
+    url.username = "watcher"
+    const right = "grant pg_read_all_stats to watcher"
+    const [report, indexes] = yield* Effect.all([db(url.href, "report"), db(url.href, "indexes")])
+    expect([report.code, report.complaint]).toEqual([0, ""])
+    expect(report.output).toContain(right)
+    expect(indexes.output).toContain(right)
+    expect(JSON.parse((yield* db(url.href, "indexes", "--json")).output)).toMatchObject({
+      blind: expect.stringContaining(right)
+    })
+  })
+)

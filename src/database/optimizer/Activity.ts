@@ -17,7 +17,9 @@ export interface Transaction {
 
 /** What goes on now. */
 export interface Activity {
+  /** To this database; `other` are those of which our role may not know more. */
   readonly connections: ReadonlyArray<{ readonly state: string; readonly count: number }>
+  /** To all databases of the server together. */
   readonly connectionsMax: number
   /** Open for more than a second, the oldest first, our own left out. */
   readonly transactions: ReadonlyArray<Transaction>
@@ -43,7 +45,8 @@ export const read = (sql: SqlClient.SqlClient): Effect.Effect<Activity, SqlError
     Effect.gen(function* () {
       const connections = yield* sql.unsafe<{ readonly state: string; readonly count: number }>(`
 select coalesce(state, 'other') as "state", count(*)::int as "count" from pg_stat_activity
-where datname = current_database() and backend_type = 'client backend' group by 1 order by 2 desc`)
+where datname = current_database() and coalesce(backend_type, 'client backend') = 'client backend'
+group by 1 order by 2 desc`)
       const open = yield* sql.unsafe<Transaction>(transactions)
       const [whole] = yield* sql.unsafe<{ readonly connectionsMax: number; readonly hitRate: number | null }>(`
 select current_setting('max_connections')::int as "connectionsMax",

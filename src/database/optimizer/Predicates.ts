@@ -49,7 +49,7 @@ const split = (text: string, separator: RegExp): ReadonlyArray<string> => {
 }
 
 const operators = / (=|<>|<=|>=|<|>|~~\*|~~|!~~|~\*|~|@>|<@|&&|@@|IS NOT NULL|IS NULL)(?= |$) ?/y
-const value = /^\(*(?:\$\d+|'(?:[^']|'')*'|-?\d|ANY \(|true|false|now\(\))/
+const value = /^\(*(?:\$\d+|'(?:[^']|'')*'|-?\d|ANY \(|ARRAY\[|\w*to_tsquery\(|true|false|now\(\))/
 const relabelled = /^\(([a-z_][\w$]*|"[^"]+")\)::(?:text|character varying|bpchar)$/
 
 /** `(email)::text` is the column itself; what is no column and no call needs brackets in an index. */

@@ -125,6 +125,8 @@ const copy = (sql: SqlClient.SqlClient, table: Table) =>
        and attgenerated = '' order by attnum`,
       [source]
     )
+    const [heirs] = yield* sql.unsafe("select 1 from pg_inherits where inhparent = $1::regclass limit 1", [source])
+    if (heirs !== undefined) return yield* failed(`other tables inherit from ${table.name}`)
     const list = columns.map(({ name }) => quoted(name)).join(", ")
     yield* sql.unsafe(`create temporary table ${quoted(table.name)} (like ${source} including all) on commit drop`)
       .unprepared
