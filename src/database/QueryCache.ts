@@ -13,6 +13,7 @@ import { Tags } from "../cache/Tags.ts"
 import { Settings } from "../config/Settings.ts"
 import type { Store } from "../store/Store.ts"
 import { Database } from "./Database.ts"
+import { tableOf } from "./Writes.ts"
 
 /** Results of one statement kept in a process, by its parameters: so many, and so large together as JSON. */
 export const near = { entriesMax: 1_000, bytesMax: 4 * 1_048_576 } as const
@@ -20,7 +21,7 @@ export const near = { entriesMax: 1_000, bytesMax: 4 * 1_048_576 } as const
 export interface Options<Args extends ReadonlyArray<unknown>, A, I, E> {
   /** What is read, such as `waiting`: names the keys and the metrics of its cache. */
   readonly name: string
-  /** Every table that the statement reads. A write to one of them through any program's client forgets the results. */
+  /** Every table that the statement reads, without its schema. A write to one of them through any program's client forgets the results. */
   readonly tables: ReadonlyArray<string>
   readonly schema: Schema.Schema<A, I>
   /** For what our client does not see: triggers, cascades, other programs. */
@@ -94,8 +95,9 @@ const make = Effect.gen(function* () {
     ttl
   }: Options<Args, A, I, E>) =>
     Effect.gen(function* () {
-      for (const table of tables) known.add(table)
-      const tagged = tables.map(tagOf)
+      const read = tables.map(tableOf)
+      for (const table of read) known.add(table)
+      const tagged = read.map(tagOf)
       const cache = yield* Cache.make({
         name: `query_${name}`,
         key: (args: Args) => JSON.stringify(args),

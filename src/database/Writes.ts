@@ -4,8 +4,23 @@ import * as FiberRef from "effect/FiberRef"
 /** Texts of statements whose tables are remembered; beyond that they are read again. */
 export const textsMax = 1_000
 
-const write =
-  /\b(?:insert\s+into|update(?:\s+only)?|delete\s+from(?:\s+only)?|merge\s+into|truncate(?:\s+table)?)\s+(?:"?\w+"?\.)?"?(\w+)/gi
+const name = String.raw`(?:"(?:[^"]|"")+"|[a-z_\x80-\uffff][\w$\x80-\uffff]*)`
+const path = String.raw`(?:only\s+)?(?:${name}\s*\.\s*)?(${name})`
+
+/** What is written; `truncate` may name several tables. */
+const write = new RegExp(
+  String.raw`\b(?:insert\s+into|update|delete\s+from|merge\s+into|truncate(?:\s+table)?)\s+(?<all>${path}(?:[\s*]*,\s*${path})*)`,
+  "gi"
+)
+const paths = new RegExp(path, "gi")
+
+/** A table as the tables of a statement are told apart: its name without schema and quotes, in small letters. */
+export const tableOf = (written: string): string => written.replace(/^"|"$/g, "").replaceAll('""', '"').toLowerCase()
+
+const writtenIn = (text: string): ReadonlyArray<string> =>
+  [...text.matchAll(write)].flatMap(({ groups }) =>
+    [...(groups?.["all"] ?? "").matchAll(paths)].map(([, last = ""]) => tableOf(last))
+  )
 
 const known = new Map<string, ReadonlyArray<string>>()
 
@@ -21,7 +36,7 @@ export const tablesOf = (text: string): ReadonlyArray<string> | undefined => {
   if (text.startsWith("select") || !begins.test(text)) return undefined
   let tables = known.get(text)
   if (tables === undefined) {
-    tables = [...new Set([...text.matchAll(write)].map(([, table = ""]) => table.toLowerCase()))]
+    tables = [...new Set(writtenIn(text))]
     if (known.size < textsMax) known.set(text, tables)
   }
   return tables.length === 0 ? undefined : tables

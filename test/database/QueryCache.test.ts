@@ -26,7 +26,7 @@ const settled = (queryCache: boolean) =>
 const counting = (table: string) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    yield* sql.unsafe(`create table ${table} (id int primary key, body text not null)`)
+    yield* sql`create table ${sql(table)} (id int primary key, body text not null)`
     let runs = 0
     const { keep } = yield* QueryCache.QueryCache
     const count = yield* keep({
@@ -98,6 +98,18 @@ withLayer("with the query cache", settled(true), (within) => {
     })
   )
 
+  within("a table with a name of its own kind is forgotten too, and so is the second of a truncate", () =>
+    Effect.gen(function* () {
+      const { sql, count, runs } = yield* counting("Odd Name")
+      yield* sql`create table plain (id int)`
+      yield* count(0)
+      yield* sql`insert into public."Odd Name" values (1, 'a')`
+      expect(yield* count(0)).toBe(1)
+      yield* sql`truncate plain, "Odd Name"`
+      expect([yield* count(0), runs()]).toEqual([0, 3])
+    })
+  )
+
   within("a transaction reads for itself, and its writes are seen when it has committed", () =>
     Effect.gen(function* () {
       const { count, sql } = yield* counting("two")
@@ -134,4 +146,8 @@ it("the tables that a text writes are known, those it reads are not among them",
     expect(tablesOf("UPDATE only public.users set a = 1 from blocks")).toEqual(["users"])
     expect(tablesOf("with a as (insert into x values (1)), b as (delete from y) select 1")).toEqual(["x", "y"])
     expect(tablesOf("with a as (select 1) select * from a")).toBeUndefined()
+    expect(tablesOf('truncate table only a, "Odd One" *, public.b restart identity')).toEqual(["a", "odd one", "b"])
+    expect(tablesOf('insert into "My ""Schema" . "My ""Table" (a, b) values (1, 2)')).toEqual(['my "table'])
+    expect(tablesOf("merge into only größen g using y on true")).toEqual(["größen"])
+    expect(tablesOf("insert into a$b values (1)")).toEqual(["a$b"])
   }))
