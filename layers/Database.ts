@@ -68,15 +68,20 @@ const reasonOf = (error: SqlError, address: Address): string => {
   return password === "" ? reason : reason.replaceAll(`:${password}@`, ":***@")
 }
 
+const orOurs = "without DATABASE_URL the program brings its own Postgres."
+
+/** What is wrong and what to do about it, by what the server answered, if it did. */
+const explained = (error: SqlError): { readonly what: string; readonly fix: string } => {
+  if (sqlState(error) === "3D000")
+    return { what: "The database does not exist", fix: `Create it there or correct DATABASE_URL; ${orOurs}` }
+  // What a connection keeps it cannot keep: PgBouncer refuses the parameter that says for how long a statement may run.
+  if (error.message.includes("unsupported startup parameter"))
+    return { what: "A PgBouncer refuses our connections", fix: "Set DB_PREPARED to false." }
+  return { what: "Postgres is not reachable", fix: `Start it there or correct DATABASE_URL; ${orOurs}` }
+}
+
 const unreachable = (error: SqlError, address: Address) =>
-  new StartupError({
-    what: sqlState(error) === "3D000" ? "The database does not exist" : "Postgres is not reachable",
-    where: `${describe(address)} (${reasonOf(error, address)})`,
-    fix:
-      sqlState(error) === "3D000"
-        ? "Create it there or correct DATABASE_URL; without DATABASE_URL the program brings its own Postgres."
-        : "Start it there or correct DATABASE_URL; without DATABASE_URL the program brings its own Postgres."
-  })
+  new StartupError({ ...explained(error), where: `${describe(address)} (${reasonOf(error, address)})` })
 
 /** One connection, to say early and clearly what is wrong. */
 export const probe = (driver: Driver, address: Address): Effect.Effect<void, StartupError> =>

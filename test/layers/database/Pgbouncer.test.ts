@@ -25,6 +25,18 @@ const layerWith = (changes: Partial<Settings.Shape["database"]>) =>
 describe.skipIf(!Pgbouncer.isInstalled())("behind PgBouncer", () => {
   contract("pg, DB_PREPARED=false", layerWith({}), "pooler")
 
+  it.live("who connects as to a server of its own is told what to set", () =>
+    Effect.gen(function* () {
+      const address = { url: Redacted.make(yield* Pgbouncer.inFrontOf(yield* Postgres.url)) }
+      const { database } = yield* Settings.Settings
+      for (const driver of ["bun", "pg"] as const) {
+        const error = yield* Effect.flip(DatabaseLayer.connect(address, { ...database, driver }))
+        expect(error.message).toContain("A PgBouncer refuses our connections")
+        expect(error.message).toContain("Set DB_PREPARED to false.")
+      }
+    }).pipe(Effect.provide(Settings.layerTest()))
+  )
+
   it.live("the limit of a statement is kept, though no connection can hold it", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
