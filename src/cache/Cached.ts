@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import type { Settings } from "../config/Settings.ts"
 import type { Store } from "../store/Store.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
+import * as Arguments from "./Arguments.ts"
 import * as Cache from "./Cache.ts"
 import { Caches, type Definition, nearMax } from "./Caches.ts"
 import { Near } from "./Near.ts"
@@ -30,7 +31,7 @@ interface MethodOptions<Args extends ReadonlyArray<unknown>, A, I> {
   readonly grace?: Duration.DurationInput
   readonly refreshAt?: number
   readonly tags?: Tagging<Args, A>
-  /** Without it the arguments as JSON. Arguments of the same key must have the same result. */
+  /** Without it `Arguments.key`. Arguments of the same key must have the same result. */
   readonly key?: (...args: Args) => string
 }
 
@@ -42,7 +43,7 @@ export const method = <Args extends ReadonlyArray<unknown>, A, I, E, R>(
   options: MethodOptions<Args, A, I>,
   call: (...args: Args) => Effect.Effect<A, E, R>
 ): Effect.Effect<Cached<Args, A, E>, never, Store | Settings | Scope.Scope | R> => {
-  const { key = (...args: Args) => JSON.stringify(args), ...rest } = options
+  const { key = (...args: Args) => Arguments.key(args), ...rest } = options
   return Effect.map(
     Cache.make({
       ...rest,
@@ -77,24 +78,27 @@ const remembered = <A, E, R>(
       labels.hit()
       return Effect.map(found.exit, Option.getOrThrow)
     }
-    const flying = memo.flights.get(key)
-    if (flying !== undefined)
-      return Effect.flatMap(
-        Deferred.await(flying),
-        Option.getOrElse(() => remembered(memo, key, ttlMillis, labels, call))
+    // Between the two nothing may interrupt, or others would wait for a call that nobody runs.
+    return Effect.uninterruptibleMask((restore) => {
+      const flying = memo.flights.get(key)
+      if (flying !== undefined)
+        return Effect.flatMap(
+          restore(Deferred.await(flying)),
+          Option.getOrElse(() => restore(remembered(memo, key, ttlMillis, labels, call)))
+        )
+      labels.miss()
+      const flight = Deferred.unsafeMake<Option.Option<Exit.Exit<A, E>>>(FiberId.none)
+      memo.flights.set(key, flight)
+      return Effect.onExit(restore(call), (exit) =>
+        Effect.clockWith((at) => {
+          memo.flights.delete(key)
+          const until = at.unsafeCurrentTimeMillis() + ttlMillis
+          if (Exit.isSuccess(exit))
+            memo.near.set(key, Option.some(exit.value), { until, staleUntil: until, refreshAt: Infinity })
+          return Deferred.succeed(flight, Exit.isInterrupted(exit) ? Option.none() : Option.some(exit))
+        })
       )
-    labels.miss()
-    const flight = Deferred.unsafeMake<Option.Option<Exit.Exit<A, E>>>(FiberId.none)
-    memo.flights.set(key, flight)
-    return Effect.onExit(call, (exit) =>
-      Effect.clockWith((at) => {
-        memo.flights.delete(key)
-        const until = at.unsafeCurrentTimeMillis() + ttlMillis
-        if (Exit.isSuccess(exit))
-          memo.near.set(key, Option.some(exit.value), { until, staleUntil: until, refreshAt: Infinity })
-        return Deferred.succeed(flight, Exit.isInterrupted(exit) ? Option.none() : Option.some(exit))
-      })
-    )
+    })
   })
 
 type Method<This, Args extends Array<unknown>, A, E, R> = (this: This, ...args: Args) => Effect.Effect<A, E, R>
@@ -112,8 +116,9 @@ const shared = <A, E, R>(
 
 /**
  * For methods of classes (standard decorators): `@cacheable("5 minutes", "search")`. Where `Caches` is among the services
- * of the caller, results are kept by arguments (as JSON) for all objects and processes, and must be plain JSON or fit
- * `schema`. Elsewhere they are kept in this process, per object. Callers at one time share a call; failures are not kept.
+ * of the caller, results are kept by arguments (`Arguments.key`) for all objects and processes, and must be plain JSON or
+ * fit `schema`; each method needs a `name` of its own. Elsewhere they are kept in this process, per object. Callers at one
+ * time share a call; failures are not kept.
  */
 export const cacheable =
   (ttl: Duration.DurationInput, name: string, schema: Schema.Schema.AnyNoContext = Schema.Unknown) =>
@@ -122,6 +127,7 @@ export const cacheable =
     _context: ClassMethodDecoratorContext<This, Method<This, Args, A, E, R>>
   ): Method<This, Args, A, E, R> => {
     const memos = new WeakMap<This, Memo<A, E>>()
+    const definition: Definition = { name, ttl, schema }
     const ttlMillis = Duration.toMillis(ttl)
     const hits = Metrics.series(Metrics.cacheHits, name, "near")
     const misses = Metrics.series(Metrics.cacheMisses, name)
@@ -138,9 +144,9 @@ export const cacheable =
     return function (...args) {
       const call = Effect.suspend(() => target.apply(this, args))
       return Effect.withFiberRuntime((fiber) => {
-        const key = JSON.stringify(args)
+        const key = Arguments.key(args)
         const caches = Context.getOption(fiber.currentContext, Caches)
-        if (Option.isSome(caches)) return shared(caches.value, { name, ttl, schema }, key, call)
+        if (Option.isSome(caches)) return shared(caches.value, definition, key, call)
         return remembered(memos.get(this) ?? memoOf(this), key, ttlMillis, labels, call)
       })
     }

@@ -31,13 +31,16 @@ export class Caches extends Context.Tag("@connect/Caches")<
   { readonly get: (definition: Definition, call: Call) => Effect.Effect<unknown, unknown> }
 >() {}
 
-/** Makes the cache of a name at its first call; it lives as long as the layer. */
+/** Makes the cache of a name at its first call; it lives as long as the layer. Two methods of one name are a defect. */
 export const layer: Layer.Layer<Caches, never, Store | Settings> = Layer.scoped(
   Caches,
   Effect.gen(function* () {
     const context = yield* Effect.context<Store | Settings>()
     const scope = yield* Effect.scope
-    const made = new Map<string, Effect.Effect<Cache.Cache<Call, unknown, unknown>>>()
+    const made = new Map<
+      string,
+      { readonly by: Definition; readonly cache: Effect.Effect<Cache.Cache<Call, unknown, unknown>> }
+    >()
     const make = ({ name, schema, ttl }: Definition) =>
       Cache.make({
         name,
@@ -47,15 +50,15 @@ export const layer: Layer.Layer<Caches, never, Store | Settings> = Layer.scoped(
         near: { entriesMax: nearMax, ttl },
         lookup: ({ run }) => Effect.map(run, Option.some)
       }).pipe(Effect.provide(context), Scope.extend(scope), Effect.uninterruptible)
-    const of = (definition: Definition) =>
+    const of = (definition: Definition): Effect.Effect<Cache.Cache<Call, unknown, unknown>> =>
       Effect.suspend(() => {
         const known = made.get(definition.name)
-        if (known !== undefined) return known
-        return Effect.flatMap(Effect.cached(make(definition)), (first) => {
+        if (known?.by === definition) return known.cache
+        if (known !== undefined) return Effect.dieMessage(`Two methods are cached as "${definition.name}"`)
+        return Effect.flatMap(Effect.cached(make(definition)), (cache) => {
           // Another caller may have come first.
-          const cache = made.get(definition.name) ?? first
-          made.set(definition.name, cache)
-          return cache
+          if (!made.has(definition.name)) made.set(definition.name, { by: definition, cache })
+          return of(definition)
         })
       })
     return {

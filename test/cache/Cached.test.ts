@@ -1,10 +1,14 @@
-import { expect } from "bun:test"
+import { expect, test } from "bun:test"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Scheduler from "effect/Scheduler"
 import * as TestClock from "effect/TestClock"
+import * as Arguments from "../../src/cache/Arguments.ts"
 import * as Caches from "../../src/cache/Caches.ts"
 import * as Cached from "../../src/cache/Cached.ts"
 import * as Settings from "../../src/config/Settings.ts"
@@ -77,6 +81,29 @@ it("callers of a decorated method share a call; when the one that runs it is int
     expect(adder.calls).toBe(1)
   }))
 
+it("a caller that is interrupted at any step leaves the method to others", () =>
+  Effect.sync(() => {
+    /** The fiber's steps, until it is done or waits. */
+    const run = (
+      scheduler: Scheduler.ControlledScheduler,
+      fiber: Fiber.RuntimeFiber<unknown, unknown>,
+      steps = 100
+    ) => {
+      for (let n = 0; n < steps && fiber.unsafePoll() === null; n++) scheduler.step()
+      return fiber.unsafePoll()
+    }
+    for (let opsPerStep = 10; opsPerStep < 40; opsPerStep++)
+      for (let steps = 0; steps < 12; steps++) {
+        const adder = new Adder()
+        const scheduler = new Scheduler.ControlledScheduler()
+        const first = Effect.runFork(Effect.withMaxOpsBeforeYield(adder.add(1, 2), opsPerStep), { scheduler })
+        run(scheduler, first, steps)
+        first.unsafeInterruptAsFork(first.id())
+        run(scheduler, first)
+        expect(run(scheduler, Effect.runFork(adder.add(1, 2), { scheduler }))).toEqual(Exit.succeed(3))
+      }
+  }))
+
 class Book {
   calls = 0
   @Cached.cacheable("1 minute", "book")
@@ -110,3 +137,55 @@ it("where Caches is there, a decorated method's results are shared between objec
     }
     expect(books.map(({ calls }) => calls)).toEqual([1, 0])
   }))
+
+it("two decorated methods of one name are a defect where their results are shared", () =>
+  Effect.gen(function* () {
+    class Other {
+      @Cached.cacheable("1 minute", "book")
+      read(page: number): Effect.Effect<string> {
+        return Effect.succeed(`another ${page}`)
+      }
+    }
+    expect(yield* new Book().read(7)).toEqual({ page: 7 })
+    expect(Exit.isFailure(yield* Effect.exit(new Other().read(7)))).toBe(true)
+    expect(yield* new Book().read(8)).toEqual({ page: 8 })
+  }).pipe(Effect.provide(Layer.provide(Caches.layer, services))))
+
+test("arguments that differ have keys that differ", () => {
+  const all = [
+    [],
+    ["1"],
+    [1],
+    [1n],
+    [null],
+    [undefined],
+    [Number.NaN],
+    [Infinity],
+    [[undefined]],
+    [{}],
+    [{ a: null }],
+    [{ a: Number.NaN }],
+    [new Map([["a", 1]])],
+    [new Map([["a", 2]])],
+    [new Set(["a"])],
+    [new Set(["b"])],
+    [new Date(0)],
+    [new Date(1)],
+    ["\ud800"],
+    ["\ud801"]
+  ]
+  expect(new Set(all.map(Arguments.key)).size).toBe(all.length)
+  expect(Arguments.key([{ a: 1, b: undefined }, "x"])).toBe(JSON.stringify([{ a: 1 }, "x"]))
+})
+
+class Hidden {
+  readonly #secret = 7
+  get secret() {
+    return this.#secret
+  }
+}
+
+test("arguments that show nothing to tell them apart by are a mistake of the program", () => {
+  for (const argument of [() => 1, Symbol("a"), Redacted.make("a"), /a/, new Hidden(), { a: Redacted.make("a") }])
+    expect(() => Arguments.key([argument])).toThrow(TypeError)
+})
