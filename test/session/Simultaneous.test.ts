@@ -12,6 +12,7 @@ import * as TestClock from "effect/TestClock"
 import * as TestContext from "effect/TestContext"
 import * as Broadcast from "../../src/broadcast/Broadcast.ts"
 import * as Settings from "../../src/config/Settings.ts"
+import * as Ids from "../../src/domain/Ids.ts"
 import { SessionExpired } from "../../src/errors.ts"
 import * as Loading from "../../src/session/Loading.ts"
 import * as Sessions from "../../src/session/Sessions.ts"
@@ -87,6 +88,31 @@ withLayer(
         yield* beside(renewal, sessions.revokeEverybody("revoked", admin))
         expect(yield* Effect.flip(sessions.load(token))).toBeInstanceOf(SessionExpired)
         expect((yield* sessions.load(own.token)).id).toBe(own.session.id)
+      }))
+
+    it("whoever ends all sessions of somebody also ends one that is just beginning", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const sessions = yield* Sessions.Sessions
+        const userId = yield* user()
+        const id = yield* Ids.make(Ids.SessionId)
+        const beginning = sql`
+          with locked as (select id from users where id = ${userId}::uuid for update)
+          insert into sessions (id, user_id, token_hash, created_at, last_used_at, expires_at, absolute_expires_at)
+          select ${id}::uuid, id, decode(md5(${id}::text), 'hex'), now(), now(), now() + interval '1 day', now() + interval '1 day'
+          from locked`
+        expect(yield* beside(beginning, sessions.revokeAll(userId, "revoked"))).toBe(1)
+        expect(yield* sessions.list(userId)).toEqual([])
+      }))
+
+    it("a look-up renews without waiting for whoever is at the session", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const sessions = yield* Sessions.Sessions
+        const { session, token } = yield* signIn(yield* user())
+        yield* sql`update sessions set last_used_at = now() - interval '1 hour' where id = ${session.id}::uuid`
+        const held = sql`select 1 from sessions where id = ${session.id}::uuid for update`
+        expect((yield* beside(held, sessions.load(token), Infinity)).id).toBe(session.id)
       }))
 
     it("sockets learn of an end that nobody told of as soon as the Store forgets the session", () =>
