@@ -1,13 +1,21 @@
 import { expect } from "bun:test"
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as TestClock from "effect/TestClock"
 import * as Settings from "../../src/config/Settings.ts"
-import type { ConnectError } from "../../src/errors.ts"
+import { Global, SessionId } from "../../src/domain/Ids.ts"
+import { type ConnectError, StoreUnavailable } from "../../src/errors.ts"
 import { RateLimiter, rules } from "../../src/rate/RateLimiter.ts"
+import { Store } from "../../src/store/Store.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
+import { provenFor } from "../../src/user/Authentication.ts"
 import * as Guesses from "../../src/user/Guesses.ts"
 import * as UserPart from "../../src/user/UserPart.ts"
+import { Users } from "../../src/user/Users.ts"
 import { it, withLayer } from "../kit/effect.ts"
-import { call, layerWith, person, request } from "./services.ts"
+import { call, layerWith, person, request, signedIn } from "./services.ts"
 
 const limited = Settings.layerTest((settings) => ({ ...settings, rateLimit: { enabled: true } }))
 
@@ -69,6 +77,78 @@ withLayer("signing in under limits", layerWith(limited), (test) => {
       expect(yield* attempt(user.handle, "correct horse", home)).toMatchObject({ rule: "sign_in_account" })
     }))
 
+  test("the password that changes it, and that ends other sessions, is guessed at no oftener", () =>
+    Effect.gen(function* () {
+      const { Mutation } = yield* UserPart.part
+      const session = yield* signedIn(yield* person())
+      const old = { ...session, createdAt: new Date(Date.now() - Duration.toMillis(provenFor) - 1_000) }
+      const guesses = [
+        call(Mutation.changePassword, { current: "wrong horse", next: "correct horse 2" }, request(session)),
+        call(Mutation.revokeAllSessions, { password: "wrong horse" }, request(old))
+      ]
+      for (let n = 0; n < rules.signInAccount.burst; n++)
+        expect(yield* Effect.flip(guesses[n % 2]!)).toMatchObject({ _tag: "InvalidCredentials" })
+      for (const guess of guesses) expect(yield* Effect.flip(guess)).toMatchObject({ rule: "sign_in_account" })
+    }))
+
+  test("an address is known by who signed up or in there, not by who tried to", () =>
+    Effect.gen(function* () {
+      const { Mutation } = yield* UserPart.part
+      const guesses = yield* Guesses.make
+      const [home, elsewhereToo, strange] = [elsewhere(), elsewhere(), elsewhere()]
+      yield* call(Mutation.signUp, { handle: "known_owner", password: "correct horse" }, home)
+      yield* attempt("known_owner", "correct horse", elsewhereToo)
+      yield* attempt("known_owner", "wrong horse", strange)
+      const { key } = yield* guesses.charge("known_owner", strange.address)
+      const keys = yield* Effect.forEach([home, elsewhereToo, elsewhere()], ({ address }) =>
+        Effect.map(guesses.charge("known_owner", address), (charge) => charge.key === key)
+      )
+      expect(keys).toEqual([false, false, true])
+    }))
+
+  test("one address makes no more accounts and guests than its limit", () =>
+    Effect.gen(function* () {
+      const { Mutation } = yield* UserPart.part
+      const here = elsewhere()
+      for (let n = 0; n < rules.signUp.burst; n++)
+        yield* n % 2 === 0
+          ? call(Mutation.signInAsGuest, {}, here)
+          : call(Mutation.signUp, { handle: `neighbour_${n}`, password: "correct horse" }, here)
+      for (const made of [
+        call(Mutation.signInAsGuest, {}, here),
+        call(Mutation.signUp, { handle: "neighbour_last", password: "correct horse" }, here)
+      ])
+        expect(yield* Effect.flip(made)).toMatchObject({ rule: "sign_up" })
+    }))
+
+  test("a sign-in whose password is changed before its session begins is refused", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const users = yield* Users
+      const { user } = yield* person()
+      const change = sql`update users set password_hash = 'another' where id = ${user.id}::uuid`
+      const authenticate: typeof users.authenticate = (...args) =>
+        Effect.tap(users.authenticate(...args), Effect.orDie(change))
+      const outcome = yield* Effect.provideService(attempt(user.handle, "correct horse"), Users, {
+        ...users,
+        authenticate
+      })
+      expect(tagOf(outcome)).toBe("InvalidCredentials")
+    }))
+
+  test("ending the session that one is in clears its cookie, ending another does not", () =>
+    Effect.gen(function* () {
+      const { Mutation } = yield* UserPart.part
+      const account = yield* person()
+      const [session, other] = [yield* signedIn(account), yield* signedIn(account)]
+      const context = request(session)
+      const idOf = ({ id }: { readonly id: SessionId }) => Schema.encodeSync(Global("Session", SessionId))(id)
+      yield* call(Mutation.revokeSession, { id: idOf(other) }, context)
+      expect(context.cookies).toEqual([])
+      yield* call(Mutation.revokeSession, { id: idOf(session) }, context)
+      expect(context.cookies).toEqual([null])
+    }))
+
   test("one address has its limit whatever accounts it asks for", () =>
     Effect.gen(function* () {
       const here = elsewhere()
@@ -78,6 +158,21 @@ withLayer("signing in under limits", layerWith(limited), (test) => {
       expect(refused).toMatchObject({ _tag: "RateLimited", rule: "sign_in" })
     }))
 })
+
+it("an address is known for thirty days, and none while the store is away", () =>
+  Effect.gen(function* () {
+    const store = yield* Store
+    const guesses = yield* Guesses.make
+    yield* guesses.know("ada", "192.0.2.1")
+    const [strange, known] = [yield* guesses.charge("ada", "192.0.2.2"), yield* guesses.charge("ada", "192.0.2.1")]
+    yield* TestClock.adjust(Duration.subtract(Guesses.knownFor, "1 second"))
+    expect(yield* guesses.charge("ada", "192.0.2.1")).toEqual(known)
+    const get = () => new StoreUnavailable({ operation: "get", cause: new Error("away") })
+    const away = yield* Effect.provideService(Guesses.make, Store, { ...store, get })
+    expect(yield* away.charge("ada", "192.0.2.1")).toEqual(strange)
+    yield* TestClock.adjust("1 second")
+    expect(yield* guesses.charge("ada", "192.0.2.1")).toEqual(strange)
+  }).pipe(Effect.provide(StoreMemory.layer)))
 
 it("what was given as a handle stands in no key", () =>
   Effect.gen(function* () {
