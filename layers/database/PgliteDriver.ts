@@ -4,6 +4,7 @@ import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import { StartupError } from "../../src/config/StartupError.ts"
 import type { Driver, DriverConnection, Ear, DriverResult, DriverStatement } from "../../src/database/Driver.ts"
+import { rollback } from "../../src/database/Reserved.ts"
 import { failure, settle } from "./DriverOutcome.ts"
 
 const signs: Readonly<Record<string, string>> = { "{": "[", "}": "]", NULL: "null" }
@@ -24,17 +25,31 @@ const run = async (db: PGlite, { arrays, params, prepare, sql }: DriverStatement
   return { rows: result?.rows ?? [], affected: result?.affectedRows || (result?.rows.length ?? 0) }
 }
 
-/** PGlite has one session for all: a connection that ends has to leave it without a transaction. */
-const wrap = (db: PGlite): DriverConnection => {
+const listenTo = (channels: ReadonlySet<string>): string =>
+  [...channels].map((channel) => `listen "${channel.replaceAll('"', '""')}";`).join("")
+
+/**
+ * PGlite has one session for all: a connection that ends has to leave it without a transaction. Who began to listen in the
+ * meantime did so inside of that transaction, and has to begin again when it is rolled back.
+ */
+const wrap = (db: PGlite, channels: ReadonlySet<string>): DriverConnection => {
   let open = true
+  const again = async (): Promise<void> => {
+    if (channels.size > 0) await db.exec(listenTo(channels))
+  }
+  const runAndHear = async (statement: DriverStatement): Promise<DriverResult> => {
+    const result = await run(db, statement)
+    if (statement.sql.startsWith(rollback)) await again()
+    return result
+  }
   return {
     isOpen: () => open && !db.closed,
     close: () => {
       open = false
-      if (!db.closed) db.exec("rollback").catch(() => {})
+      if (!db.closed) db.exec(rollback).then(again).catch(() => {})
     },
     run: (statement, done) => {
-      settle(run(db, statement), (result) => result, done)
+      settle(runAndHear(statement), (result) => result, done)
       // It runs on this thread: there is nobody to ask, and nothing happens before it is done anyway.
       return () => {}
     }
@@ -42,11 +57,12 @@ const wrap = (db: PGlite): DriverConnection => {
 }
 
 /** The session goes on listening when nobody asks for it any more: another one may, and it costs nothing. */
-const listen = (db: PGlite, channel: string, ear: Ear): (() => void) => {
+const listen = (db: PGlite, channels: Set<string>, channel: string, ear: Ear): (() => void) => {
+  channels.add(channel)
   const stop = db.onNotification((from, payload) => {
     if (from === channel) ear.notified(payload)
   })
-  db.exec(`listen "${channel.replaceAll('"', '""')}"`).then(ear.began, (cause: unknown) => ear.lost(failure(cause)))
+  db.exec(listenTo(new Set([channel]))).then(ear.began, (cause: unknown) => ear.lost(failure(cause)))
   return stop
 }
 
@@ -71,11 +87,14 @@ export const make = (folder: string | undefined): Effect.Effect<Driver, StartupE
       }),
       (db) => Effect.promise(() => db.close())
     ),
-    (db): Driver => ({
-      name: "pglite",
-      connectionsMax: 1,
-      depthMax: 1,
-      connect: (done) => done(Either.right(wrap(db))),
-      listen: (channel, ear) => listen(db, channel, ear)
-    })
+    (db): Driver => {
+      const channels = new Set<string>()
+      return {
+        name: "pglite",
+        connectionsMax: 1,
+        depthMax: 1,
+        connect: (done) => done(Either.right(wrap(db, channels))),
+        listen: (channel, ear) => listen(db, channels, channel, ear)
+      }
+    }
   )

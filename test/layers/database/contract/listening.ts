@@ -1,4 +1,5 @@
 import { expect } from "bun:test"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -16,7 +17,7 @@ const listened = (channel: string) =>
   Effect.gen(function* () {
     const database = yield* Database
     const notices = yield* Queue.unbounded<Notice>()
-    const fiber = yield* Effect.fork(
+    const fiber = yield* Effect.forkDaemon(
       Stream.runForEach(database.listen(channel), (notice) => Queue.offer(notices, notice))
     )
     return { next: Effect.timeout(Queue.take(notices), "5 seconds"), stop: Fiber.interrupt(fiber) }
@@ -34,6 +35,24 @@ export const listening = (sqlTest: SqlTest): void => {
       )
       yield* sql`select pg_notify('odd "name', 'last')`
       for (const payload of ["1", "", "three", "last"]) expect(yield* next).toEqual(notified(payload))
+      yield* stop
+    })
+  )
+
+  sqlTest("who begins to listen while others are in a transaction hears, though that is rolled back", (sql) =>
+    Effect.gen(function* () {
+      const during = yield* Deferred.make<Effect.Effect.Success<ReturnType<typeof listened>>>()
+      const begin = Effect.gen(function* () {
+        yield* sql`select 1`
+        const ear = yield* listened("during")
+        yield* ear.next
+        yield* Deferred.succeed(during, ear)
+      })
+      const nested = sql.withTransaction(Effect.zipRight(begin, Effect.fail("no")))
+      yield* Effect.ignore(sql.withTransaction(Effect.zipRight(Effect.ignore(nested), Effect.fail("no"))))
+      const { next, stop } = yield* Deferred.await(during)
+      yield* sql`select pg_notify('during', 'after')`
+      expect(yield* next).toEqual(notified("after"))
       yield* stop
     })
   )
