@@ -220,11 +220,11 @@ export const make = <K, A, I, E = never, R = never>(
     let stamps = 0
     const clock = yield* Effect.clock
     const shelf = new Shelf<K, A, I>(options, store, clock, () => `${instance}-${stamps++}`, compression)
-    const flights = new Flights(options, shelf, scope, context)
+    // What the store did not take is tried again by the same fiber that writes the batches.
+    const settle: Effect.Effect<void> = Effect.suspend(() => (shelf.owes.length > 0 ? batches.kick : Effect.void))
+    const flights = new Flights(options, shelf, scope, context, settle)
     const parts: Parts<K, A, I, E, R> = { options, shelf, flights, behind: new Map(), doubtful: new Set() }
     const batches = Drainer.make(scope, batchInterval, Effect.provide(pass(parts), context))
-    // What the store did not take is tried again by the same fiber that writes the batches.
-    const settle = Effect.suspend(() => (shelf.owes.length > 0 ? batches.kick : Effect.void))
     yield* Effect.addFinalizer(() => Effect.provide(pass(parts), context))
     yield* follow(parts, store)
     return {

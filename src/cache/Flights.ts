@@ -6,37 +6,19 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
-import { type Seat, Seats } from "../store/Seats.ts"
-import { flightsMax, leasePoll, leaseWait, lookupConcurrency, type Options, refreshesMax } from "./Options.ts"
+import { Seats } from "../store/Seats.ts"
+import { type Flight, type Found, land } from "./Flight.ts"
+import {
+  flightsMax,
+  scriptConcurrency,
+  leasePoll,
+  leaseWait,
+  lookupConcurrency,
+  type Options,
+  refreshesMax
+} from "./Options.ts"
 import type { Stale } from "./Near.ts"
 import type { Lease, Read, Shelf } from "./Shelf.ts"
-
-type Found<A, E> = Exit.Exit<Option.Option<A>, E>
-
-/** A read of one key that is under way, and all who wait for it. */
-export interface Flight<K, A, E> {
-  readonly key: string
-  readonly input: K
-  result: Found<A, E> | undefined
-  readonly waiting: Array<Seat<Option.Option<A>, E>>
-  /** The value was changed while this read ran: its callers may have the result, but nobody after them. */
-  obsolete: boolean
-  /** Nobody can join it any more. */
-  left: boolean
-  /** How often it was heard that the key changed elsewhere, since it was last read or written here. */
-  news: number
-  /** Ends its wait for another process. */
-  wake: (() => void) | undefined
-  /** When it stops waiting for others, milliseconds of the Clock. */
-  patientUntil: number | undefined
-}
-
-const land = <K, A, E>(flight: Flight<K, A, E>, result: Found<A, E>): void => {
-  if (flight.result !== undefined) return
-  flight.result = result
-  for (const seat of flight.waiting) seat.answer(result)
-  flight.waiting.length = 0
-}
 
 /** A key that is to be looked up here. Without a lease what is found is not put into the store. */
 interface Task<K, A, E> {
@@ -48,8 +30,11 @@ interface Task<K, A, E> {
 type Missed<K, A, E> = readonly [Flight<K, A, E>, Exclude<Read<A>, { _tag: "Hit" }>]
 
 /** Side by side, without fibers where there is one. */
-const together = <B>(effects: ReadonlyArray<Effect.Effect<B>>): Effect.Effect<ReadonlyArray<B>> =>
-  effects.length === 1 ? Effect.map(effects[0]!, (one) => [one]) : Effect.all(effects, { concurrency: "unbounded" })
+const together = <B>(
+  effects: ReadonlyArray<Effect.Effect<B>>,
+  concurrency: number | "unbounded" = "unbounded"
+): Effect.Effect<ReadonlyArray<B>> =>
+  effects.length === 1 ? Effect.map(effects[0]!, (one) => [one]) : Effect.all(effects, { concurrency })
 
 const pollMillis = Duration.toMillis(leasePoll)
 
@@ -63,6 +48,8 @@ export class Flights<K, A, I, E, R> {
   private readonly shelf: Shelf<K, A, I>
   private readonly scope: Scope.Scope
   private readonly context: Context.Context<R>
+  /** Sees to it that the store gets what it is owed. */
+  private readonly payBack: Effect.Effect<void>
   private readonly byKey = new Map<string, Flight<K, A, E>>()
   private readonly refreshing = new Map<string, Flight<K, A, E>>()
   /** How often any key was changed, here or elsewhere. */
@@ -70,11 +57,18 @@ export class Flights<K, A, I, E, R> {
   private gathered: Array<Flight<K, A, E>> = []
   private readonly seats = new Seats<Option.Option<A>, E>()
 
-  constructor(options: Options<K, A, I, E, R>, shelf: Shelf<K, A, I>, scope: Scope.Scope, context: Context.Context<R>) {
+  constructor(
+    options: Options<K, A, I, E, R>,
+    shelf: Shelf<K, A, I>,
+    scope: Scope.Scope,
+    context: Context.Context<R>,
+    payBack: Effect.Effect<void>
+  ) {
     this.options = options
     this.shelf = shelf
     this.scope = scope
     this.context = context
+    this.payBack = payBack
   }
 
   /** Joins the read of this key, or begins one. */
@@ -317,7 +311,8 @@ export class Flights<K, A, I, E, R> {
       const leases = yield* together(
         missed.map(([flight, read]) =>
           read._tag === "Away" ? Effect.succeed("away" as const) : this.shelf.lease(flight.key, read.stored)
-        )
+        ),
+        scriptConcurrency
       )
       const tasks: Array<Task<K, A, E>> = []
       const late: Array<Flight<K, A, E>> = []
@@ -339,12 +334,14 @@ export class Flights<K, A, I, E, R> {
   private find(tasks: ReadonlyArray<Task<K, A, E>>): Effect.Effect<void> {
     const release = Effect.suspend(() =>
       together(
-        tasks.flatMap(({ flight, lease }) => (lease === undefined ? [] : [this.shelf.release(flight.key, lease)]))
+        tasks.flatMap(({ flight, lease }) => (lease === undefined ? [] : [this.shelf.release(flight.key, lease)])),
+        scriptConcurrency
       )
     )
     return this.lookUp(tasks.map(({ flight }) => flight.input)).pipe(
       Effect.onInterrupt(() => release),
-      Effect.flatMap((found) => this.settle(tasks, found))
+      Effect.flatMap((found) => this.settle(tasks, found)),
+      Effect.zipRight(this.payBack)
     )
   }
 
@@ -384,7 +381,7 @@ export class Flights<K, A, I, E, R> {
         if (Exit.isSuccess(exit) && !flight.obsolete) ends.push(this.keep(flight, lease, exit.value))
         else if (lease !== undefined) ends.push(this.release(flight, lease))
       }
-      return ends.length === 0 ? Effect.void : Effect.asVoid(together(ends))
+      return ends.length === 0 ? Effect.void : Effect.asVoid(together(ends, scriptConcurrency))
     })
   }
 

@@ -28,6 +28,8 @@ export const refreshesMax = 64
 export const graceBackoff = Duration.seconds(1)
 /** What `decodedLengthMax` is where a cache does not say: some thousand small values. */
 export const decodedLengthMax = 1_048_576
+/** Scripts of one call that are sent at one time: of more the last would not be answered in time. */
+export const scriptConcurrency = 128
 /** Separate lookups of one `getMany` that run at one time. */
 export const lookupConcurrency = 16
 

@@ -9,7 +9,16 @@ import { Decoded } from "./Decoded.ts"
 import * as Envelope from "./Envelope.ts"
 import { type Count, figures } from "./Figures.ts"
 import { Near, type Stale, type Times } from "./Near.ts"
-import { decodedLengthMax, graceBackoff, leaseTtl, owedMax, type Options, type Stats, untrackedTtl } from "./Options.ts"
+import {
+  decodedLengthMax,
+  graceBackoff,
+  leaseTtl,
+  owedMax,
+  type Options,
+  scriptConcurrency,
+  type Stats,
+  untrackedTtl
+} from "./Options.ts"
 import { tagTtl } from "./Tags.ts"
 
 /** What the store had for a key, as `stored`: a value, or what a lookup needs to know to put one there. */
@@ -157,13 +166,16 @@ export class Shelf<K, A, I> {
     })
   }
 
-  /** For what was read as `seen`: undefined when the key has changed since, "away" when the store is. */
+  /**
+   * For what was read as `seen`: undefined when the key has changed since, "away" when the store is. It may have been given
+   * all the same; like one that was not taken back it is owed to the store, or others would wait for it.
+   */
   lease(key: string, seen: Stored.Stored): Effect.Effect<Lease | "away" | undefined> {
     const text = this.codec.lease()
     const args = [Envelope.header(Stored.text(seen)), text, String(Duration.toMillis(leaseTtl))]
     return Effect.match(this.store.run(Envelope.lease, [this.prefix + key], args), {
       onFailure: () => {
-        this.figures.failed()
+        this.owe([key])
         return "away" as const
       },
       onSuccess: (bornAt) => (bornAt < 0 ? undefined : { text, bornAt })
@@ -203,7 +215,7 @@ export class Shelf<K, A, I> {
       const puts = texts.map((text, index) =>
         this.store.run(Envelope.put, [this.prefix + keys[index]!], [...text, String(Math.ceil(ttl))])
       )
-      return this.orOwe(keys, Effect.all(puts, { concurrency: "unbounded" }))
+      return this.orOwe(keys, Effect.all(puts, { concurrency: scriptConcurrency }))
     })
   }
 
@@ -227,7 +239,7 @@ export class Shelf<K, A, I> {
   private end(key: string, args: ReadonlyArray<string>): Effect.Effect<boolean> {
     return Effect.match(this.store.run(Envelope.settle, [this.prefix + key], args), {
       onFailure: () => {
-        this.figures.failed()
+        this.owe([key])
         return false
       },
       onSuccess: (settled) => settled === 1
@@ -295,16 +307,18 @@ export class Shelf<K, A, I> {
       onSuccess: () => {
         for (const key of keys) this.owed.delete(key)
       },
-      onFailure: () => {
-        this.figures.failed()
-        for (const key of keys) this.owed.add(key)
-        for (const oldest of this.owed) {
-          if (this.owed.size <= owedMax) break
-          this.owed.delete(oldest)
-          this.count("lost")
-        }
-      }
+      onFailure: () => this.owe(keys)
     })
+  }
+
+  private owe(keys: ReadonlyArray<string>): void {
+    this.figures.failed()
+    for (const key of keys) this.owed.add(key)
+    for (const oldest of this.owed) {
+      if (this.owed.size <= owedMax) break
+      this.owed.delete(oldest)
+      this.count("lost")
+    }
   }
 }
 
