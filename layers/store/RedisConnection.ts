@@ -36,6 +36,8 @@ const shared = (address: Address) => ({
   ...(Option.isSome(address.password) ? { password: Redacted.value(address.password.value) } : {}),
   connectTimeout: Duration.toMillis(address.connectTimeout),
   commandTimeout: driverTimeoutMillis,
+  // One that nobody closes at the other end is given up after this, and made anew.
+  disconnectTimeout: driverTimeoutMillis,
   // A dead Redis must fail at once; queueing commands for its return makes every caller wait.
   maxRetriesPerRequest: 0,
   autoResendUnfulfilledCommands: false,

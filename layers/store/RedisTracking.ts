@@ -53,7 +53,7 @@ class TrackedNode {
     data.on("close", this.lose)
     data.on("ready", this.begin)
     this.heartbeat = setInterval(() => {
-      if (news.status === "ready") news.ping().catch(() => news.status === "ready" && news.disconnect(true))
+      if (news.status === "ready") news.ping().catch(this.onSilence)
     }, heartbeatMillis)
     this.heartbeat.unref()
     // A cluster's client of one server connects at its first command only, which may be long in coming.
@@ -77,6 +77,13 @@ class TrackedNode {
     if (!this.following) return
     this.following = false
     this.onState()
+  }
+
+  /** The connection may take its time to close: nobody at the other end does. */
+  private readonly onSilence = (): void => {
+    if (this.news.status !== "ready") return
+    this.lose()
+    this.news.disconnect(true)
   }
 
   private readonly onNewsClosed = (): void => {

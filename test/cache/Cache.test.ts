@@ -416,6 +416,7 @@ it("a value past refreshAt is looked up once more, by one process, while all are
     for (const { cache } of [first, second]) expect(yield* cache.get("ada")).toEqual(Option.some({ name: "Ada" }))
     yield* settle
     expect([...first.asked, ...second.asked]).toEqual(["ada", "ada"])
+    expect((yield* first.cache.stats).misses + (yield* second.cache.stats).misses).toBe(1)
     for (const { cache } of [first, second]) expect(yield* cache.get("ada")).toEqual(Option.some({ name: "Lady Ada" }))
   }))
 

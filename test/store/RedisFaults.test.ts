@@ -12,7 +12,7 @@ import * as Queue from "effect/Queue"
 import * as RedisStore from "../../layers/store/RedisStore.ts"
 import { percentile } from "../../bench/kit.ts"
 import { StoreUnavailable } from "../../src/errors.ts"
-import type { Store } from "../../src/store/Store.ts"
+import type { Change, Store } from "../../src/store/Store.ts"
 import { it } from "../kit/effect.ts"
 import * as Redis from "../kit/Redis.ts"
 import { hearing } from "./hearing.ts"
@@ -96,6 +96,22 @@ it.live("a subscriber sees a Gap after the connection was lost, and messages aft
     yield* recovery(store)
     yield* store.publish("news", "after")
     expect(yield* Queue.take(heard)).toEqual({ _tag: "Message", payload: "after" })
+  })
+)
+
+it.live("a follower hears that changes go unseen within little more than a second of silence", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.start()
+    const store = yield* RedisStore.make(Redis.address(redis))
+    const heard = yield* Queue.unbounded<Change["_tag"]>()
+    yield* store.follow("key:", ({ _tag }) => void heard.unsafeOffer(_tag))
+    expect(yield* Queue.take(heard)).toBe("Following")
+    yield* redis.pause
+    const [took, change] = yield* Effect.timed(Queue.take(heard))
+    expect(change).toBe("Lost")
+    expect(Duration.toMillis(took)).toBeLessThan(2_000)
+    yield* redis.resume
+    expect(yield* Queue.take(heard)).toBe("Following")
   })
 )
 
