@@ -1,4 +1,5 @@
 import type { SqlError } from "@effect/sql/SqlError"
+import type { Expiring } from "./Alarm.ts"
 import type { DriverConnection } from "./Driver.ts"
 
 /** Who wants a connection: for one statement that may go with others, or alone, for one or for a transaction. */
@@ -27,6 +28,8 @@ export class Lane {
   idleSince = 0
   /** Cancels sent since it was idle: each may have hit the statement behind the one it was meant for. */
   cancels = 0
+  /** What may not take longer than until then, and whom it is told. */
+  held: { readonly expiring: Expiring; readonly until: number } | undefined
 
   constructor(connection: DriverConnection) {
     this.connection = connection

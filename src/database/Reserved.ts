@@ -14,7 +14,7 @@ export const rollback = "ROLLBACK"
 const boundary = /^(?:BEGIN|COMMIT|ROLLBACK|SAVEPOINT|CLOSE)\b/i
 
 /** A call of whatever answer, as the queue sees it. */
-interface Turn extends Pick<Call.Call<never>, "wanted" | "begins" | "answer"> {
+interface Turn extends Pick<Call.Call<never>, "wanted" | "begins" | "answer" | "expired"> {
   cancel: () => void
 }
 
@@ -37,20 +37,23 @@ export class Reserved {
 
   readonly run: Call.Run = <A>(wanted: Call.Wanted, read: Call.Read<A>) =>
     Effect.suspend((): Effect.Effect<A, SqlError> => {
-      const { boundaryMillisMax } = this.means
-      const means = boundary.test(wanted.sql) ? { ...this.means, millisMax: boundaryMillisMax } : this.means
-      const call = Call.run<A>(means, wanted, (asker) => new ReservedCall(this, wanted, read, asker))
+      const call = Call.run<A>(this.means, wanted, (asker) => new ReservedCall(this, wanted, read, asker))
       if (wanted.sql !== rollback) return call
       // The server rolls back when the connection ends, and what failed before is what its caller is told.
       return this.giveUp() ? this.undone(read) : Effect.catchAll(call, () => this.undone(read))
     })
 
   start(call: Turn): void {
+    if (boundary.test(call.wanted.sql)) {
+      const { boundaryMillisMax, pool } = this.means
+      this.lane.held = { expiring: call, until: pool.now() + boundaryMillisMax }
+    }
     if (this.running === undefined) this.begin(call)
     else this.queue.push(call)
   }
 
   stop(call: Turn): void {
+    this.ended(call)
     if (this.running === call) call.cancel()
     else this.queue.splice(this.queue.indexOf(call), 1)
   }
@@ -67,6 +70,7 @@ export class Reserved {
     call.begins()
     call.cancel = this.lane.connection.run(call.wanted, (outcome) => {
       this.running = undefined
+      this.ended(call)
       this.isLost ||= Either.isLeft(outcome) && isSpoiled(outcome.left)
       call.answer(outcome)
       this.next()
@@ -77,6 +81,10 @@ export class Reserved {
   private giveUp(): boolean {
     this.isLost ||= this.running !== undefined || !this.lane.connection.isOpen()
     return this.isLost
+  }
+
+  private ended(call: Turn): void {
+    if (this.lane.held?.expiring === call) this.lane.held = undefined
   }
 
   private undone<A>(read: Call.Read<A>): Effect.Effect<A> {
