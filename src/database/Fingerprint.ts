@@ -67,10 +67,21 @@ export const fingerprint = (sql: string): string =>
     .trim()
     .slice(0, fingerprintLengthMax)
 
-const quoted = /(?<name>"(?:[^"]|"")*")|'(?:[^']|'')*(?:'|$)/g
+const text = /(?<name>"(?:[^"]|"")*")|'(?:[^']|'')*(?:'|$)/g
+const number = /(?<name>"(?:[^"]|"")*")|(?<![\w$.\x80-\uffff])-?\d[\w.]*/g
 
-/** A plan without the values that its statement was written with: texts become `?`. */
-export const scrubbed = (plan: string): string => plan.replace(quoted, (_, name: string | undefined) => name ?? "?")
+/**
+ * A plan without the values that its statement was written with: they become `?`. The numbers of a line that has costs are
+ * the planner's.
+ */
+export const scrubbed = (plan: string): string =>
+  plan
+    .replace(text, (_, name: string | undefined) => name ?? "?")
+    .split("\n")
+    .map((line) =>
+      line.includes("(cost=") ? line : line.replace(number, (_, name: string | undefined) => name ?? "?")
+    )
+    .join("\n")
 
 const verb = /^(\w+)/
 const relation = /\b(?:from|into|update|join)\s+(?:only\s+)?"?([\w.]+)/i

@@ -123,6 +123,17 @@ it("a plan has no text of its statement, whatever its names are", () =>
     expect(scrubbed(`Filter: (("it's" = 'a''b'::text) AND (c = 'd`)).toBe(`Filter: (("it's" = ?::text) AND (c = ?`)
   ))
 
+it("a plan has no number of its statement either, and all of the planner's", () =>
+  Effect.sync(() =>
+    expect(
+      scrubbed(
+        `Index Scan using t1_pkey on t1  (cost=0.15..8.17 rows=1 width=36)\n  Index Cond: (id = 42)\n  Filter: (("a 7" > '-1.5'::numeric) AND (b <> 1e6) AND (c = $1) AND (d2 = '-3'::integer))`
+      )
+    ).toBe(
+      `Index Scan using t1_pkey on t1  (cost=0.15..8.17 rows=1 width=36)\n  Index Cond: (id = ?)\n  Filter: (("a 7" > ?::numeric) AND (b <> ?) AND (c = $1) AND (d2 = ?::integer))`
+    )
+  ))
+
 it("a literal that is cut off is gone as well", () =>
   Effect.sync(() => expect(fingerprint(`select 'a -- b', 'secret${"x".repeat(20_000)}'`)).toBe("select ?, ?")))
 
