@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
 import * as Cache from "../../src/cache/Cache.ts"
+import { behindMax } from "../../src/cache/Options.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { it } from "../kit/effect.ts"
@@ -99,3 +100,17 @@ for (const [what, name, mistaken] of [
       const other = yield* Cache.make(options)
       expect(yield* other.get("ada")).toEqual(Option.some({ name: "Ada" }))
     }).pipe(Effect.provide(services)))
+
+it("beyond the bound of what waits, a caller writes its own value at once", () =>
+  Effect.gen(function* () {
+    const written: Array<ReadonlyArray<string>> = []
+    const cache = yield* Cache.make({
+      ...options,
+      writeMany: (entries) => Effect.sync(() => void written.push(entries.map(([id]) => id)))
+    })
+    for (let n = 0; n < behindMax; n++) yield* cache.setBehind(String(n), { name: "waits" })
+    expect(written).toEqual([])
+    yield* cache.setBehind("more", { name: "does not" })
+    yield* cache.setBehind("0", { name: "waits already" })
+    expect(written).toEqual([["more"]])
+  }).pipe(Effect.provide(services)))

@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
 import * as Cache from "../../src/cache/Cache.ts"
-import { batchInterval, scriptConcurrency } from "../../src/cache/Options.ts"
+import { batchInterval, scriptConcurrency, untrackedTtl } from "../../src/cache/Options.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import { StoreUnavailable } from "../../src/errors.ts"
 import { Store } from "../../src/store/Store.ts"
@@ -34,10 +34,19 @@ const faulty = (server: StoreMemory.Server, fault: { now: Fault }): typeof Store
   }
 }
 
-const process = (store: typeof Store.Service, lookup: (id: string) => Effect.Effect<Option.Option<string>>) =>
-  Cache.make({ name: "row", key: (id: string) => id, schema: Schema.String, ttl: "30 minutes", lookup }).pipe(
-    Effect.provide(Layer.merge(Layer.succeed(Store, store), Settings.layerTest()))
-  )
+const process = (
+  store: typeof Store.Service,
+  lookup: (id: string) => Effect.Effect<Option.Option<string>>,
+  near?: { readonly entriesMax: number; readonly ttl: "30 minutes" }
+) =>
+  Cache.make({
+    name: "row",
+    key: (id: string) => id,
+    schema: Schema.String,
+    ttl: "30 minutes",
+    lookup,
+    ...(near && { near })
+  }).pipe(Effect.provide(Layer.merge(Layer.succeed(Store, store), Settings.layerTest())))
 
 const settle = Effect.repeatN(Effect.yieldNow(), 20)
 
@@ -99,4 +108,30 @@ it("however many keys are looked up at once, the store gets no more scripts at o
     const keys = Array.from({ length: 3 * scriptConcurrency }, (_, n) => String(n))
     expect((yield* cache.getMany(keys)).size).toBe(keys.length)
     expect(most).toBe(scriptConcurrency)
+  }))
+
+it("a process that ends while it looks up gives its lease back", () =>
+  Effect.gen(function* () {
+    const server = StoreMemory.server()
+    const lookup = () => Effect.never
+    const ending = Effect.tap(process(StoreMemory.connect(server), lookup), (cache) =>
+      Effect.zipRight(Effect.fork(cache.get("ada")), settle)
+    )
+    yield* Effect.scoped(ending)
+    expect(yield* readElsewhere(server)).toBe(true)
+  }))
+
+it("where changes made elsewhere go unseen, a near value is asked for again after a second", () =>
+  Effect.gen(function* () {
+    const server = StoreMemory.server()
+    const deaf: typeof Store.Service = { ...StoreMemory.connect(server), follow: () => Effect.void }
+    const near = { entriesMax: 10, ttl: "30 minutes" } as const
+    const cache = yield* process(deaf, () => Effect.succeed(Option.some("old")), near)
+    yield* cache.get("ada")
+    yield* settle
+    const other = yield* process(StoreMemory.connect(server), () => Effect.succeedNone)
+    yield* other.set("ada", "new")
+    expect(yield* cache.get("ada")).toEqual(Option.some("old"))
+    yield* TestClock.adjust(untrackedTtl)
+    expect(yield* cache.get("ada")).toEqual(Option.some("new"))
   }))

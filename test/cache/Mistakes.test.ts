@@ -139,3 +139,17 @@ it("a cache whose name begins as another's has keys of its own", () =>
     yield* settle
     expect(yield* other.get("ada")).toEqual(Option.some({ name: "user:search" }))
   }).pipe(Effect.provide(services)))
+
+it("a value that another version wrote is read where it fits the schema, and looked up again where it does not", () =>
+  Effect.gen(function* () {
+    const before = yield* Cache.make({
+      ...options,
+      schema: Schema.Struct({ name: Schema.Union(Schema.String, Schema.Number) })
+    })
+    yield* before.set("ada", { name: "Ada" })
+    yield* before.set("bob", { name: 7 })
+    const { asked, cache } = yield* counted
+    expect(yield* cache.get("ada")).toEqual(Option.some({ name: "Ada" }))
+    expect(yield* cache.get("bob")).toEqual(Option.some({ name: "bob" }))
+    expect(asked).toEqual(["bob"])
+  }).pipe(Effect.provide(services)))
