@@ -46,7 +46,10 @@ const wrap = (db: PGlite, channels: ReadonlySet<string>): DriverConnection => {
     isOpen: () => open && !db.closed,
     close: () => {
       open = false
-      if (!db.closed) db.exec(rollback).then(again).catch(() => {})
+      if (!db.closed)
+        db.exec(rollback)
+          .then(again)
+          .catch(() => {})
     },
     run: (statement, done) => {
       settle(runAndHear(statement), (result) => result, done)
