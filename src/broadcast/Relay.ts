@@ -1,7 +1,9 @@
+import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
 import * as Queue from "effect/Queue"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
@@ -15,6 +17,8 @@ import type { Topics } from "./Topics.ts"
 export const outgoingMax = 4_096
 /** Topics whose listeners elsewhere are owed a Gap; beyond that the oldest are forgotten. */
 export const missedMax = 4_096
+/** Between two tries to tell of a Gap while nothing else is sent. */
+export const owedPause = Duration.seconds(1)
 /** Between two tries to subscribe at a store that refuses. */
 export const resubscribePause = Duration.millis(500)
 
@@ -47,27 +51,45 @@ const sender = (store: typeof Store.Service, origin: string) =>
   Effect.gen(function* () {
     const outgoing = yield* Queue.dropping<Outgoing>(outgoingMax)
     const missed = new Set<string>()
-    const lose = (topic: string): void => {
-      Metrics.broadcastDropped.unsafeUpdate(1, [])
+    const owe = (topic: string): void => {
       missed.add(topic)
       if (missed.size > missedMax) for (const oldest of missed) return void missed.delete(oldest)
+    }
+    const lose = (topic: string): void => {
+      Metrics.broadcastDropped.unsafeUpdate(1, [])
+      owe(topic)
     }
     const deliver = ({ topic, wire }: Outgoing) =>
       Effect.match(store.publish(channel(topic), JSON.stringify(wire)), {
         onSuccess: () => true,
         onFailure: () => {
-          lose(topic)
+          if (wire.length === 1) owe(topic)
+          else lose(topic)
           return false
         }
       })
     const deliverAll = (batch: Iterable<Outgoing>) => Effect.forEach(batch, deliver, { concurrency: "unbounded" })
-    const batch = Effect.gen(function* () {
-      const sent = yield* deliverAll(yield* Queue.takeBetween(outgoing, 1, outgoingMax))
-      if (missed.size === 0 || !sent.some((ok) => ok)) return
+    const deliverOwed = Effect.suspend(() => {
       const owed = [...missed].map((topic): Outgoing => ({ topic, wire: [origin] }))
       missed.clear()
-      yield* deliverAll(owed)
+      return deliverAll(owed)
     })
+    const next = Queue.takeBetween(outgoing, 1, outgoingMax)
+    /** What is owed does not wait for the next message, which may be long in coming. */
+    const nextOrOwed = Effect.suspend(() =>
+      missed.size === 0
+        ? next
+        : Effect.timeoutTo(next, { duration: owedPause, onSuccess: identity, onTimeout: Chunk.empty })
+    )
+    // What was taken is sent, also when the process ends meanwhile.
+    const batch = Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const sent = yield* deliverAll(yield* restore(nextOrOwed))
+        if (missed.size > 0 && (sent.length === 0 || sent.includes(true))) yield* deliverOwed
+      })
+    )
+    // A command publishes and ends: it is heard all the same.
+    yield* Effect.addFinalizer(() => Effect.flatMap(Queue.takeAll(outgoing), deliverAll))
     yield* Supervised.fork({ name: "broadcast sender", effect: Effect.forever(batch) })
     return (topic: string, message: unknown) =>
       Effect.map(Queue.offer(outgoing, { topic, wire: [origin, message] }), (taken) => {

@@ -1,10 +1,13 @@
 import { expect } from "bun:test"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
 import * as RedisStore from "../../layers/store/RedisStore.ts"
 import {
   Broadcast,
@@ -14,6 +17,8 @@ import {
   signals,
   subscriberBufferMax
 } from "../../src/broadcast/Broadcast.ts"
+import { owedPause } from "../../src/broadcast/Relay.ts"
+import { StoreUnavailable } from "../../src/errors.ts"
 import { Store } from "../../src/store/Store.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { it, withLayer } from "../kit/effect.ts"
@@ -111,3 +116,35 @@ it.live("publishing never waits for a dead Redis, and listeners elsewhere see a 
     expect((yield* take(theirs, 2)).at(-1)).toBe(-1)
   })
 )
+
+it.live("what was published right before a process ended is heard", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.shared
+    const [there] = yield* two(redis)
+    const theirs = yield* signals<number>(there, "ending")
+    const sent = Array.from({ length: 100 }, (_, n) => n)
+    yield* Effect.scoped(Effect.flatMap(two(redis), ([here]) => Effect.forEach(sent, (n) => here.publish("ending", n))))
+    expect(yield* take(theirs, 100)).toEqual(sent)
+  })
+)
+
+it("a Gap that is owed elsewhere is told when the store takes it again, also when nothing else is sent", () =>
+  Effect.gen(function* () {
+    // To a store in memory nothing is sent.
+    const store = { ...Context.get(yield* Layer.build(StoreMemory.layer), Store), backend: "redis" as const }
+    let away = true
+    const publish: typeof store.publish = (channel, payload) =>
+      away
+        ? Effect.fail(new StoreUnavailable({ operation: "publish", cause: "away" }))
+        : store.publish(channel, payload)
+    const broadcast = (over: typeof store) =>
+      Effect.map(Layer.build(Layer.provide(layerStore, Layer.succeed(Store, over))), Context.get(Broadcast))
+    const here = yield* broadcast({ ...store, publish })
+    const theirs = yield* signals<number>(yield* broadcast(store), "topic")
+    yield* here.publish("topic", 1)
+    yield* TestClock.adjust(Duration.times(owedPause, 3))
+    away = false
+    const seen = yield* Effect.fork(take(theirs, 1))
+    yield* TestClock.adjust(owedPause)
+    expect(yield* Fiber.join(seen)).toEqual(["Gap"])
+  }))
