@@ -40,10 +40,6 @@ export const format = (error: ConnectError): GraphQLFormattedError => ({
   extensions: extensionsOf(error)
 })
 
-/** The failure of a typed Effect whose error type says less than it is. */
-export const describe = (error: unknown): GraphQLFormattedError =>
-  isConnectError(error) ? format(error) : { message: "Something went wrong here", extensions: { code: internalCode } }
-
 /** The failure in a cause that its caller can act on, if that is what it failed with. */
 export const connectErrorOf = (cause: Cause.Cause<unknown>): ConnectError | undefined =>
   Chunk.toReadonlyArray(Cause.failures(cause)).find(isConnectError)

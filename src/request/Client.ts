@@ -45,12 +45,12 @@ export const addressOf = (incoming: Incoming, trust: Trust): string => {
   return Network.subscriber(address)
 }
 
-/** Whether the client speaks https, to us or to a trusted proxy before us. */
+/** Whether the client speaks https, to us or to the trusted proxy before us: of X-Forwarded-Proto that one wrote the last. */
 export const isSecure = (incoming: Incoming, trust: Trust): boolean =>
   incoming.secure ||
   (trust.trustedProxies.length > 0 &&
     isTrusted(incoming.peer, trust) &&
-    incoming.header("x-forwarded-proto")?.split(",")[0]?.trim() === "https")
+    incoming.header("x-forwarded-proto")?.split(",").at(-1)?.trim() === "https")
 
 const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/
 

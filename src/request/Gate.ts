@@ -45,8 +45,6 @@ export class Gate extends Context.Tag("@connect/Gate")<
      * Exit where this process knows all that.
      */
     readonly enter: (address: string, token: string | undefined) => Effect.Effect<Entered, RateLimited>
-    /** One more operation of somebody who is in already. */
-    readonly again: (address: string, identity: Identity) => Effect.Effect<ReadonlyArray<Quota>, RateLimited>
     /** The session of a token, or why there is none; never fails. */
     readonly identify: (token: string | undefined) => Effect.Effect<Identity>
     /** Calls `told` with the reason when the session ends before its time, for as long as the scope lives. */
@@ -114,8 +112,6 @@ export const layer: Layer.Layer<Gate, never, Settings | Sessions | RateLimiter> 
         const identity = known(token)
         return identity === undefined ? enterUnknown(address, token) : enterAs(address, identity)
       },
-      again: (address, identity) =>
-        Effect.suspend(() => Effect.map(enterAs(address, identity), ({ quotas }) => quotas)),
       identify,
       whenEnded: sessions.whenEnded
     }

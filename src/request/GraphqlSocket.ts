@@ -15,7 +15,15 @@ import { GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer } from "graphql-ws"
 import { LazyScope } from "../actor/local/LazyScope.ts"
 import * as Supervised from "../actor/Supervised.ts"
 import type { Shape } from "../config/Settings.ts"
-import { BadRequest, DeadlineExceeded, Forbidden, Overloaded } from "../errors.ts"
+import {
+  BadRequest,
+  DeadlineExceeded,
+  Forbidden,
+  Overloaded,
+  type RateLimited,
+  type Restricted,
+  type SessionExpired
+} from "../errors.ts"
 import * as Failures from "../graphql/Failures.ts"
 import type { Operations } from "../graphql/Operations.ts"
 import { read } from "../graphql/Priority.ts"
@@ -151,21 +159,33 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
       fork(open, Scope.extend(gate.whenEnded(open.identity.session.value, closedBy(open)), open.watch))
     }
 
-    /** The session that connection_init names; an answer other than true is a close code. */
+    /** One more operation of the socket, or its first message: it is charged, and a use of the session. */
+    const enter = (open: Open): Effect.Effect<Identity["sessionFailure"], RateLimited> =>
+      Effect.map(gate.enter(open.admitted.address, open.token), ({ identity }) => {
+        if (identity.sessionFailure?._tag !== "DatabaseUnavailable") open.identity = identity
+        return identity.sessionFailure
+      })
+
+    /** The session that connection_init names; false when the socket is closed for want of one. */
     const connect = (open: Open, payload: Record<string, unknown> | undefined): Effect.Effect<boolean> => {
       const given = payload?.["token"]
       open.token = typeof given === "string" && given !== "" ? given : open.admitted.cookie
-      return Effect.map(gate.identify(open.token), (identity) => {
-        open.identity = identity
-        const failure = identity.sessionFailure
+      return Effect.map(Effect.merge(enter(open)), (failure) => {
         if (failure === undefined) watch(open)
-        else if (failure._tag === "DatabaseUnavailable") close(open, closeCodes.tryLater, failure.message)
+        else if (failure._tag === "DatabaseUnavailable" || failure._tag === "RateLimited")
+          close(open, closeCodes.tryLater, failure.message)
         else close(open, closeCodes.unauthorized, failure.message)
         return failure === undefined
       })
     }
 
-    const charge = (open: Open): Effect.Effect<unknown, unknown> => gate.again(open.admitted.address, open.identity)
+    /** Why an operation may not begin. Its session is not looked for again while the database is away. */
+    const refusal = (open: Open): Effect.Effect<RateLimited | SessionExpired | Restricted | undefined> =>
+      Effect.map(Effect.merge(enter(open)), (failure) => {
+        if (failure === undefined || failure._tag === "DatabaseUnavailable") return undefined
+        if (failure._tag !== "RateLimited") close(open, closeCodes.forbidden, failure.message)
+        return failure
+      })
 
     const answerOf = (open: Open, operation: Operation, variables: Variables): Effect.Effect<ExecutionResult> =>
       admission.run(operation, operations.run(operation, variables, contextOf(open))).pipe(
@@ -184,8 +204,8 @@ export const make = (dependencies: Dependencies): Effect.Effect<Sockets, never, 
         const refused = Object.keys(ctx.subscriptions).length > operationsPerSocketMax
         const message = `This socket has ${operationsPerSocketMax} operations in progress already`
         if (refused) return asErrors([Failures.format(new BadRequest({ message }))])
-        const limited = await promised(open, Effect.either(charge(open)))
-        if (limited._tag === "Left") return asErrors([Failures.describe(limited.left)])
+        const failure = await promised(open, refusal(open))
+        if (failure !== undefined) return asErrors([Failures.format(failure)])
         const asked = Parameters.fromRecord({ ...payload, variables: undefined })
         if (asked instanceof BadRequest) return asErrors([Failures.format(asked)])
         const overloaded = admission.refusal(operations.priorityOf(asked))

@@ -45,6 +45,8 @@ test("a trusted proxy may be any address of a network, of IPv4 and of IPv6", () 
     expect([peer, addressOf(peer)]).not.toEqual([peer, "203.0.113.1"])
   expect(Client.isSecure(incoming({ "x-forwarded-proto": "https" }, "fd00:0:0:1a::7"), networks)).toBe(true)
   expect(Client.isSecure(incoming({ "x-forwarded-proto": "https" }, "fd00:0:0:2a::7"), networks)).toBe(false)
+  // A proxy that appends leaves before it what its client says.
+  expect(Client.isSecure(incoming({ "x-forwarded-proto": "https, http" }, "fd00:0:0:1a::7"), networks)).toBe(false)
 })
 
 test("an IPv6 that begins with the bytes of a trusted IPv4 is not that", () => {

@@ -33,6 +33,8 @@ export class Journal extends Context.Tag("test/Journal")<
     reports: number
     feedsOpened: number
     feedsClosed: number
+    /** Looks for a session, each of which is a use of it. */
+    sessionsUsed: number
   }
 >() {}
 
@@ -45,63 +47,67 @@ interface Live {
 }
 
 /** Sessions without a database: enough for what the HTTP surface asks of them. */
-const SessionsMemory = Layer.sync(Sessions, () => {
-  const live = new Map<string, Live>()
-  const end = (token: string, reason: EndReason) => {
-    const found = live.get(token)
-    live.delete(token)
-    return Effect.sync(() => {
-      for (const told of found?.watchers ?? []) told(reason)
-    })
-  }
-  return {
-    create: (userId, { userAgent }) =>
-      Effect.gen(function* () {
-        const id = (yield* Uuid.v7) as SessionId
-        const token = `token-${id}`
-        const session: Session = {
-          id,
-          userId,
-          role: "USER",
-          createdAt: new Date(0),
-          lastUsedAt: new Date(0),
-          expiresAt: new Date(8.64e15),
-          userAgent: Option.getOrNull(userAgent)
-        }
-        live.set(token, { session, watchers: new Set() })
-        return { token, session }
-      }),
-    known: () => undefined,
-    revokeEverybody: () => Effect.succeed(0),
-    replaceAll: () => Effect.dieMessage("Nobody changes a password here"),
-    load: (token) => {
+const SessionsMemory = Layer.effect(
+  Sessions,
+  Effect.map(Journal, (journal) => {
+    const live = new Map<string, Live>()
+    const end = (token: string, reason: EndReason) => {
       const found = live.get(token)
-      return found === undefined ? Effect.fail(new SessionExpired()) : Effect.succeed(found.session)
-    },
-    list: () => Effect.succeed([]),
-    revoke: (_, sessionId, reason) => {
-      const token = `token-${sessionId}`
-      return live.has(token) ? Effect.asVoid(end(token, reason)) : Effect.fail(new NotFound({ what: "Session" }))
-    },
-    revokeAll: (_, reason) =>
-      Effect.map(
-        Effect.forEach([...live.keys()], (token) => end(token, reason)),
-        (all) => all.length
-      ),
-    whenEnded: (session, told) =>
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          const found = live.get(`token-${session.id}`)
-          if (found === undefined) told("revoked")
-          found?.watchers.add(told)
-          return found
+      live.delete(token)
+      return Effect.sync(() => {
+        for (const told of found?.watchers ?? []) told(reason)
+      })
+    }
+    return {
+      create: (userId, { userAgent }) =>
+        Effect.gen(function* () {
+          const id = (yield* Uuid.v7) as SessionId
+          const token = `token-${id}`
+          const session: Session = {
+            id,
+            userId,
+            role: "USER",
+            createdAt: new Date(0),
+            lastUsedAt: new Date(0),
+            expiresAt: new Date(8.64e15),
+            userAgent: Option.getOrNull(userAgent)
+          }
+          live.set(token, { session, watchers: new Set() })
+          return { token, session }
         }),
-        (found) => Effect.sync(() => found?.watchers.delete(told))
-      ).pipe(Effect.asVoid),
-    sweep: Effect.succeed({ expired: 0, deleted: 0 }),
-    stats: Effect.succeed({ active: 0, created: 0, ended: 0, endedBy: {}, meanSeconds: Number.NaN })
-  }
-})
+      known: () => undefined,
+      revokeEverybody: () => Effect.succeed(0),
+      replaceAll: () => Effect.dieMessage("Nobody changes a password here"),
+      load: (token) => {
+        journal.sessionsUsed++
+        const found = live.get(token)
+        return found === undefined ? Effect.fail(new SessionExpired()) : Effect.succeed(found.session)
+      },
+      list: () => Effect.succeed([]),
+      revoke: (_, sessionId, reason) => {
+        const token = `token-${sessionId}`
+        return live.has(token) ? Effect.asVoid(end(token, reason)) : Effect.fail(new NotFound({ what: "Session" }))
+      },
+      revokeAll: (_, reason) =>
+        Effect.map(
+          Effect.forEach([...live.keys()], (token) => end(token, reason)),
+          (all) => all.length
+        ),
+      whenEnded: (session, told) =>
+        Effect.acquireRelease(
+          Effect.sync(() => {
+            const found = live.get(`token-${session.id}`)
+            if (found === undefined) told("revoked")
+            found?.watchers.add(told)
+            return found
+          }),
+          (found) => Effect.sync(() => found?.watchers.delete(told))
+        ).pipe(Effect.asVoid),
+      sweep: Effect.succeed({ expired: 0, deleted: 0 }),
+      stats: Effect.succeed({ active: 0, created: 0, ended: 0, endedBy: {}, meanSeconds: Number.NaN })
+    }
+  })
+)
 
 /** The address 203.0.113.9 (documentation only) has no calls left; everybody else has. */
 const limiter = Layer.succeed(RateLimiter, {
@@ -270,7 +276,8 @@ export const server = (change: (settings: Shape) => Shape = (settings) => settin
         interrupted: 0,
         reports: 0,
         feedsOpened: 0,
-        feedsClosed: 0
+        feedsClosed: 0,
+        sessionsUsed: 0
       }))
     ),
     Layer.provide(

@@ -163,6 +163,17 @@ withLayer("WebSocket /graphql", server(), (it) => {
       })
     }))
 
+  it("each operation on a socket is a use of its session", () =>
+    Effect.gen(function* () {
+      const journal = yield* Journal
+      const client = yield* connect({ connectionParams: { token: yield* token }, lazy: false })
+      for (let n = 0; n < 3; n++) {
+        const before = journal.sessionsUsed
+        yield* answers(client, "{ viewer { role } }", 1)
+        expect(journal.sessionsUsed).toBeGreaterThan(before)
+      }
+    }))
+
   it("the cookie connects from our own origin; another origin does not connect at all", () =>
     Effect.gen(function* () {
       const { url } = yield* Http.Address
@@ -292,5 +303,23 @@ withLayer("WebSocket /graphql", server(), (it) => {
           })
       })
       expect(seen).toEqual([{ queueStats: { waiting: 0 } }, { queueStats: { waiting: 1 } }])
+    }))
+})
+
+const proxied = server((settings) => ({ ...settings, http: { ...settings.http, trustedProxies: ["127.0.0.1"] } }))
+
+withLayer("WebSocket /graphql, with limits", proxied, (it) => {
+  it("an address that may ask no more does not connect, and its token is not looked for", () =>
+    Effect.gen(function* () {
+      const journal = yield* Journal
+      const say = [`{"type":"connection_init","payload":{"token":"none"}}`]
+      const before = journal.sessionsUsed
+      const refused = yield* closing({ say, headers: { "x-forwarded-for": "203.0.113.9" } })
+      expect(refused.code).toBe(closeCodes.tryLater)
+      expect(journal.sessionsUsed).toBe(before)
+      expect((yield* closing({ say, headers: { "x-forwarded-for": "203.0.113.8" } })).code).toBe(
+        closeCodes.unauthorized
+      )
+      expect(journal.sessionsUsed).toBe(before + 1)
     }))
 })
