@@ -212,14 +212,14 @@ const runner = (redis: Redis, call: Call, cluster: boolean) => {
     name: "evalsha" | "eval",
     code: string,
     keys: ReadonlyArray<string>,
-    args: ReadonlyArray<string>
+    args: ReadonlyArray<Stored.Stored>
   ) => {
     const whole = () => redis[name](code, keys.length, ...keys, ...args) as Promise<unknown>
     if (cluster) return whole()
     const all = [code, String(keys.length), ...keys, ...args]
     return send(redis, () => new Command(name, all, { replyEncoding: "utf8" }), whole)
   }
-  return <Result>(script: Script<Result>, keys: ReadonlyArray<string>, args: ReadonlyArray<string>) => {
+  return <Result>(script: Script<Result>, keys: ReadonlyArray<string>, args: ReadonlyArray<Stored.Stored>) => {
     const sha = shas.get(script) ?? createHash("sha1").update(script.lua).digest("hex")
     shas.set(script, sha)
     const run = () =>

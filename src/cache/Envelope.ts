@@ -28,8 +28,15 @@ const place = { until: 1, born: 11, mark: 24, stamp: 31 } as const
 /** When a lookup began, as it stands in the envelope. The scripts write the same. */
 export const born = (millis: number): string => String(millis).padStart(place.mark - place.born, "0")
 
-/** The part before the body, or all of a text without parts; two writes never have the same. "" stands for an absent key. */
-export const header = (text: string): string => (text.includes(";") ? text.slice(0, text.indexOf(";") + 1) : text)
+/**
+ * The part before the body, or all of what has no parts; two writes never have the same. "" stands for an absent key. As it
+ * is stored: what somebody else put there may be no text, and would as text never be what the store has.
+ */
+export const header = (stored: Stored): Stored => {
+  const end = stored.indexOf(";") + 1
+  if (end === 0) return stored
+  return typeof stored === "string" ? stored.slice(0, end) : stored.subarray(0, end)
+}
 
 /** Whether a lease stands before what was there. */
 export const isLeased = (stored: Stored): boolean => stored.length > 0 && (stored[0] === "l" || stored[0] === leaseByte)

@@ -172,7 +172,7 @@ export class Shelf<K, A, I> {
    */
   lease(key: string, seen: Stored.Stored): Effect.Effect<Lease | "away" | undefined> {
     const text = this.codec.lease()
-    const args = [Envelope.header(Stored.text(seen)), text, String(Duration.toMillis(leaseTtl))]
+    const args = [Envelope.header(seen), text, String(Duration.toMillis(leaseTtl))]
     return Effect.match(this.store.run(Envelope.lease, [this.prefix + key], args), {
       onFailure: () => {
         this.owe([key])

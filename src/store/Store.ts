@@ -115,7 +115,7 @@ export class Store extends Context.Tag("@connect/Store")<
     readonly run: <Result>(
       script: Script<Result>,
       keys: ReadonlyArray<string>,
-      args: ReadonlyArray<string>
+      args: ReadonlyArray<Stored>
     ) => Effect.Effect<Result, StoreUnavailable>
 
     /** How many subscribers got it, on this store. */

@@ -186,7 +186,8 @@ export const connect = (shared: Server): typeof Store.Service => {
     remove: (...keys) => at(() => keys.reduce((removed, key) => removed + (state.del(key) ? 1 : 0), 0)),
     expire: (key, ttl) => at(() => state.pexpire(key, ttlMillis(ttl) ?? Infinity)),
     ...collections(state, at),
-    run: (script, keys, args) => at(() => script.memory(state, keys, args, state.nowMillis)),
+    // What is stored here is text.
+    run: (script, keys, args) => at(() => script.memory(state, keys, args as ReadonlyArray<string>, state.nowMillis)),
     ...shared.channels,
     follow: (prefix, onChange) =>
       Effect.acquireRelease(

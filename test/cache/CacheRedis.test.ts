@@ -143,3 +143,19 @@ it.live("without a near part a value is decoded once for as long as Redis has th
     expect(yield* here.get("jürgen")).toEqual(Option.some({ name: "Jürgen 🙃" }))
   })
 )
+
+it.live("where Redis has bytes that are no text, the value is looked up at once and kept", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.shared
+    const rows = new Map([["a", "1"]])
+    yield* redis.flush
+    yield* redis.command("EVAL", "return redis.call('SET', KEYS[1], '\\255;')", "1", "cache:row:a")
+    const [here, there] = yield* Effect.all([
+      node(Redis.patientStore(redis), rows),
+      node(Redis.patientStore(redis), rows)
+    ])
+    expect(yield* Effect.timeout(here.get("a"), "1 second")).toEqual(Option.some("1"))
+    yield* seen(there, "1")
+    expect((yield* there.stats).misses).toBe(0)
+  })
+)
