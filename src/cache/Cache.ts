@@ -184,7 +184,7 @@ const follow = <K, A, I, E, R>({ flights, options, shelf }: Parts<K, A, I, E, R>
   const keys = store.follow(shelf.prefix, (change) => {
     if (change._tag === "Changed") {
       for (const name of change.keys) {
-        const key = name.slice(shelf.prefix.length)
+        const key = shelf.keyOf(name)
         shelf.near?.delete(key)
         flights.heard(key)
       }

@@ -6,6 +6,7 @@ import * as SchemaAST from "effect/SchemaAST"
 import type { Script } from "../store/Store.ts"
 import type { Stored } from "../store/Stored.ts"
 import * as Compression from "./Compression.ts"
+import * as WellFormed from "./WellFormed.ts"
 
 /**
  * How a value stands in the store: at fixed places a format byte, when it stops being fresh (milliseconds, base 36), when
@@ -54,7 +55,7 @@ const fingerprint = (ast: SchemaAST.AST, dictionary: string | undefined): string
 
 const tagsOf = (text: string): ReadonlyArray<string> | undefined => {
   try {
-    return text.split(",").map(decodeURIComponent)
+    return text.split(",").map((tag) => WellFormed.decode(decodeURIComponent(tag)))
   } catch {
     return undefined
   }
@@ -96,7 +97,8 @@ export const codec = <A, I>({ compressOver, example, schema, stamp }: CodecOptio
   return {
     /** Up to the time of birth, and after it. Throws when the value does not fit its schema: a mistake of the program. */
     encode: (value: Option.Option<A>, freshUntil: number, tags: ReadonlyArray<string>): readonly [string, string] => {
-      const named = tags.length === 0 ? "" : `.${tags.map(encodeURIComponent).join(",")}`
+      const named =
+        tags.length === 0 ? "" : `.${tags.map((tag) => encodeURIComponent(WellFormed.encode(tag))).join(",")}`
       const until = Math.ceil(freshUntil)
         .toString(36)
         .padStart(place.born - place.until, "0")

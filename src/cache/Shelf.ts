@@ -20,6 +20,7 @@ import {
   untrackedTtl
 } from "./Options.ts"
 import { tagTtl } from "./Tags.ts"
+import * as WellFormed from "./WellFormed.ts"
 
 /** What the store had for a key, as `stored`: a value, or what a lookup needs to know to put one there. */
 export type Read<A> =
@@ -116,6 +117,14 @@ export class Shelf<K, A, I> {
     return [...this.owed]
   }
 
+  /** How the store names a key. */
+  private readonly nameOf = (key: string): string => this.prefix + WellFormed.encode(key)
+
+  /** The key that the store names so. */
+  keyOf(name: string): string {
+    return WellFormed.decode(name.slice(this.prefix.length))
+  }
+
   /** Milliseconds of the clock that the values age by. */
   now(): number {
     return this.clock.unsafeCurrentTimeMillis()
@@ -146,7 +155,7 @@ export class Shelf<K, A, I> {
 
   /** In the order of the keys. */
   read(keys: ReadonlyArray<string>, now: number): Effect.Effect<ReadonlyArray<Read<A>>> {
-    return Effect.matchEffect(this.store.getStored(keys.map((key) => this.prefix + key)), {
+    return Effect.matchEffect(this.store.getStored(keys.map(this.nameOf)), {
       onFailure: () => {
         this.figures.failed()
         return Effect.succeed(keys.map(() => away))
@@ -173,7 +182,7 @@ export class Shelf<K, A, I> {
   lease(key: string, seen: Stored.Stored): Effect.Effect<Lease | "away" | undefined> {
     const text = this.codec.lease()
     const args = [Envelope.header(seen), text, String(Duration.toMillis(leaseTtl))]
-    return Effect.match(this.store.run(Envelope.lease, [this.prefix + key], args), {
+    return Effect.match(this.store.run(Envelope.lease, [this.nameOf(key)], args), {
       onFailure: () => {
         this.owe([key])
         return "away" as const
@@ -208,12 +217,12 @@ export class Shelf<K, A, I> {
       const ttl = this.ttl + this.grace
       if (this.options.tags === undefined) {
         const plain = texts.map(
-          ([before, after], index) => [this.prefix + keys[index]!, before + Envelope.born(now) + after] as const
+          ([before, after], index) => [this.nameOf(keys[index]!), before + Envelope.born(now) + after] as const
         )
         return this.orOwe(keys, this.store.setMany(plain, ttl))
       }
       const puts = texts.map((text, index) =>
-        this.store.run(Envelope.put, [this.prefix + keys[index]!], [...text, String(Math.ceil(ttl))])
+        this.store.run(Envelope.put, [this.nameOf(keys[index]!)], [...text, String(Math.ceil(ttl))])
       )
       return this.orOwe(keys, Effect.all(puts, { concurrency: scriptConcurrency }))
     })
@@ -221,7 +230,7 @@ export class Shelf<K, A, I> {
 
   /** Takes them out of the store; a lookup under way cannot put its old value back, since its lease goes too. */
   remove(keys: ReadonlyArray<string>): Effect.Effect<void> {
-    return this.orOwe(keys, this.store.remove(...keys.map((key) => this.prefix + key)))
+    return this.orOwe(keys, this.store.remove(...keys.map(this.nameOf)))
   }
 
   stats(): Stats {
@@ -237,7 +246,7 @@ export class Shelf<K, A, I> {
   }
 
   private end(key: string, args: ReadonlyArray<string>): Effect.Effect<boolean> {
-    return Effect.match(this.store.run(Envelope.settle, [this.prefix + key], args), {
+    return Effect.match(this.store.run(Envelope.settle, [this.nameOf(key)], args), {
       onFailure: () => {
         this.owe([key])
         return false

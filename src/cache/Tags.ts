@@ -7,6 +7,7 @@ import { type Script, Store } from "../store/Store.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as Drainer from "./Drainer.ts"
 import { batchInterval, owedMax } from "./Options.ts"
+import * as WellFormed from "./WellFormed.ts"
 
 /** How long the store knows that a tag was invalidated: values with tags live shorter than that. */
 export const tagTtl = Duration.days(1)
@@ -41,6 +42,8 @@ export interface Tagging<K, A> {
 }
 
 const prefix = "cache-tag:"
+
+const nameOf = (tag: string): string => prefix + WellFormed.encode(tag)
 
 /** Notes that the tag is invalidated now. keys: the tag's; args: time to live in milliseconds. The store's time. */
 export const touch: Script<number> = {
@@ -110,7 +113,7 @@ class Known {
 
 const invalidating = (store: typeof Store.Service, known: Known) => {
   const one = (tag: string, attempt: object) =>
-    Effect.match(store.run(touch, [prefix + tag], [String(Duration.toMillis(tagTtl))]), {
+    Effect.match(store.run(touch, [nameOf(tag)], [String(Duration.toMillis(tagTtl))]), {
       onFailure: () => Metrics.series(Metrics.cacheFailures, "tags").unsafeUpdate(1, []),
       onSuccess: () => {
         if (known.owed.get(tag) === attempt) known.owed.delete(tag)
@@ -135,7 +138,7 @@ const reading = (store: typeof Store.Service, known: Known) => (tags: ReadonlyAr
     }
     if (unknown.length === 0) return Effect.succeed(times)
     const mark = known.mark
-    return Effect.match(store.getMany(unknown.map((tag) => prefix + tag)), {
+    return Effect.match(store.getMany(unknown.map(nameOf)), {
       onFailure: () => new Map([...times, ...unknown.map((tag) => [tag, Infinity] as const)]),
       onSuccess: (texts) => {
         for (const [index, tag] of unknown.entries()) {
@@ -153,7 +156,8 @@ const make = Effect.gen(function* () {
   const store = yield* Store
   const known = new Known()
   yield* store.follow(prefix, (change) => {
-    if (change._tag === "Changed") known.changed(change.keys.map((key) => key.slice(prefix.length)))
+    if (change._tag === "Changed")
+      known.changed(change.keys.map((name) => WellFormed.decode(name.slice(prefix.length))))
     else known.reset(change._tag === "Following")
   })
   const invalidate = invalidating(store, known)

@@ -7,6 +7,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as RedisStore from "../../layers/store/RedisStore.ts"
 import * as Cache from "../../src/cache/Cache.ts"
+import * as Tags from "../../src/cache/Tags.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import { Store } from "../../src/store/Store.ts"
 import { percentile } from "../../bench/kit.ts"
@@ -157,5 +158,49 @@ it.live("where Redis has bytes that are no text, the value is looked up at once 
     expect(yield* Effect.timeout(here.get("a"), "1 second")).toEqual(Option.some("1"))
     yield* seen(there, "1")
     expect((yield* there.stats).misses).toBe(0)
+  })
+)
+
+it.live("keys and tags that are no well-formed text are told apart, and heard of", () =>
+  Effect.gen(function* () {
+    const redis = yield* Redis.shared
+    yield* redis.flush
+    const rows = new Map<string, string>()
+    const open = Effect.gen(function* () {
+      const services = yield* Layer.build(
+        Layer.provideMerge(
+          Tags.layer,
+          Layer.merge(Layer.scoped(Store, Redis.patientStore(redis)), Settings.layerTest())
+        )
+      )
+      return yield* Effect.gen(function* () {
+        const tags = yield* Tags.Tags
+        const cache = yield* Cache.make({
+          name: "broken",
+          key: (id: string) => id,
+          schema: Schema.String,
+          ttl: "1 hour",
+          near: { entriesMax: 100, ttl: "1 hour" },
+          tags: tags.by((_, id: string) => [id]),
+          lookup: (id) => Effect.sync(() => Option.fromNullable(rows.get(id)))
+        })
+        return { cache, tags }
+      }).pipe(Effect.provide(services))
+    })
+    const [here, there] = yield* Effect.all([open, open])
+    const keys = ["\ud800", "\udbff", "\ufffd", "\0\ufffd", "ada"]
+    for (const key of keys) rows.set(key, `old ${key}`)
+    const both = Effect.forEach(keys, (key) => Effect.all([here.cache.get(key), there.cache.get(key)]))
+    const are = (wanted: (key: string) => string) =>
+      Effect.repeat(both, {
+        until: (all) => all.every((pair, index) => pair.every(Option.contains(wanted(keys[index]!)))),
+        schedule: Schedule.spaced("2 millis")
+      }).pipe(Effect.timeout("1 second"))
+    yield* are((key) => `old ${key}`)
+    for (const key of keys) yield* here.cache.set(key, `new ${key}`)
+    yield* are((key) => `new ${key}`)
+    for (const key of keys) rows.set(key, `newest ${key}`)
+    yield* here.tags.invalidate(...keys)
+    yield* are((key) => `newest ${key}`)
   })
 )
