@@ -1,4 +1,10 @@
-import { wordsOf } from "./Words.ts"
+import { unspaced, type Word, wordsOf } from "./Words.ts"
+
+/** A text that a message holds, or that it must not hold. */
+export interface Part {
+  readonly text: string
+  readonly excluded: boolean
+}
 
 /** A search as it goes to Postgres. */
 export interface Asked {
@@ -10,10 +16,24 @@ export interface Asked {
   readonly literal: string
   /** Words to mark, in lower case: all but those that were excluded. */
   readonly marked: ReadonlySet<string>
+  /**
+   * Where a script leaves no space between words, which Postgres then takes for one: the parts that a message holds,
+   * whatever is around them, those of any one alternative. Null for what is in words already, and above `partsMax`.
+   */
+  readonly held: ReadonlyArray<ReadonlyArray<Part>> | null
 }
+
+/** Parts that are looked for in every message of the asker; a text of more is found by its words, or as it stands. */
+export const partsMax = 32
 
 /** Postgres keeps this many places of a word in a text; longer phrases than that cannot be told from their words. */
 export const phraseWordsMax = 255
+
+/** From the first word to the last. */
+const span = (text: string, words: ReadonlyArray<Word>): string => {
+  const last = words.at(-1)!
+  return text.slice(words[0]!.index, last.index + last.text.length)
+}
 
 /** An optional minus and a quoted part, or anything up to the next space. */
 const part = /(-?)"([^"]*)(?:"|$)|(\S+)/gu
@@ -25,24 +45,34 @@ const part = /(-?)"([^"]*)(?:"|$)|(\S+)/gu
 export const read = (text: string): Asked => {
   const parts: Array<string> = []
   const marked = new Set<string>()
+  const alternatives: Array<Array<Part>> = [[]]
   let asks = false
   for (const match of text.matchAll(part)) {
     const bare = match[3]
     if (bare !== undefined && bare.toLowerCase() === "or") {
       parts.push("or")
+      alternatives.push([])
       continue
     }
-    const words = wordsOf(bare ?? match[2] ?? "").map((found) => found.text)
-    if (words.length === 0) continue
+    const said = bare ?? match[2] ?? ""
+    const found = wordsOf(said)
+    if (found.length === 0) continue
+    const words = found.map((one) => one.text)
     const excluded = bare === undefined ? match[1] === "-" : bare.startsWith("-") && bare.length > 1
+    alternatives.at(-1)!.push({ text: span(said, found), excluded })
     parts.push(`${excluded ? "-" : ""}"${words.join(" ")}"`)
     if (excluded) continue
     asks = true
-    for (const found of words) marked.add(found.toLowerCase())
+    for (const one of words) marked.add(one.toLowerCase())
   }
-  const words = wordsOf(text).map((found) => found.text)
+  const all = wordsOf(text)
+  const words = all.map((one) => one.text)
   // Only exclusions would ask for everything else; then the words themselves are meant.
-  if (!asks) for (const found of words) marked.add(found.toLowerCase())
+  if (!asks) for (const one of words) marked.add(one.toLowerCase())
+  const meant = asks
+    ? alternatives.filter((one) => one.length > 0)
+    : [[{ text: all.length === 0 ? text : span(text, all), excluded: false }]]
+  const held = words.some((one) => unspaced.test(one)) && meant.flat().length <= partsMax ? meant : null
   const literal = /^".+"$/s.test(text) ? text.slice(1, -1) : text
-  return { web: asks ? parts.join(" ") : `"${words.join(" ")}"`, words, literal, marked }
+  return { web: asks ? parts.join(" ") : `"${words.join(" ")}"`, words, literal, marked, held }
 }

@@ -35,7 +35,7 @@ export interface SearchRequest {
   readonly after: string | null
 }
 
-/** A message that was found. `rank` is Postgres' `ts_rank`: higher is closer, 0 for text without words. */
+/** A message that was found. `rank` is Postgres' `ts_rank`: higher is closer, 0 for text without words or found within one. */
 export interface SearchHit {
   readonly message: Message
   readonly snippet: string
@@ -105,16 +105,23 @@ where interaction_id = ${interactionId}::uuid and user_id = ${viewerId}::uuid`),
           () => new NotFound({ what: "Interaction" })
         )
 
+  const holds = (alternatives: NonNullable<Asked.Asked["held"]>) => sql`exists (
+    select from jsonb_array_elements(${JSON.stringify(alternatives)}::text::jsonb) as alternative
+    where not exists (
+      select from jsonb_to_recordset(alternative) as part (text text, excluded boolean)
+      where (position(lower(part.text) in lower(m.body)) > 0) = part.excluded))`
+
   /** How a message matches and how well. Without a word in it, the text itself is looked for, as emoji are. */
-  const matching = ({ literal, web, words }: Asked.Asked) => {
+  const matching = ({ held, literal, web, words }: Asked.Asked) => {
     const stands = sql`position(${literal}::text in m.body) > 0`
     if (words.length === 0) return { rank: sql`0::real`, where: stands }
     const asked = sql`websearch_to_tsquery('simple', ${web}::text)`
     const parse = sql.literal(words.length > Asked.phraseWordsMax ? "plainto_tsquery" : "phraseto_tsquery")
     const either = sql`(${asked} || ${parse}('simple', ${words.join(" ")}::text))`
+    const found = sql`m.search @@ ${either} and (m.search @@ ${asked} or ${stands})`
     return {
       rank: sql`ts_rank(m.search, ${either})`,
-      where: sql`m.search @@ ${either} and (m.search @@ ${asked} or ${stands})`
+      where: held === null ? found : sql`(${found} or ${holds(held)})`
     }
   }
 

@@ -27,3 +27,10 @@ export interface Word {
 /** The words of a text, in order. */
 export const wordsOf = (text: string): ReadonlyArray<Word> =>
   Array.from(text.matchAll(word), (match) => ({ text: match[0], index: match.index }))
+
+/**
+ * Letters of scripts that leave no space between words, and of Korean, which joins what we write apart: what is looked for
+ * may stand anywhere between two separators.
+ */
+export const unspaced =
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}\p{Script=Hangul}]/u

@@ -89,6 +89,31 @@ select body, tsvector_to_array(search) as words from messages where interaction_
       expect((yield* bodies(ada, "-blue")).sort()).toEqual(["blue dogs"])
     }))
 
+  it("finds what stands within text that has no spaces between words", () =>
+    Effect.gen(function* () {
+      const { ada, id } = yield* Talk.between()
+      const texts = [
+        "私は猫が好きです",
+        "犬と猫",
+        "東京タワーに行きました。楽しい",
+        "ฉันชอบแมวมาก",
+        "한국어로 이야기해요",
+        "iPhoneケース"
+      ]
+      yield* said(id, ada, texts)
+      const found = (text: string) => Effect.map(bodies(ada, text), (all) => [...all].sort())
+      expect(yield* found("猫")).toEqual(["犬と猫", "私は猫が好きです"].sort())
+      expect(yield* found("猫 好き")).toEqual(["私は猫が好きです"])
+      expect(yield* found("猫 -犬")).toEqual(["私は猫が好きです"])
+      expect(yield* found("犬 or タワー")).toEqual(["東京タワーに行きました。楽しい", "犬と猫"].sort())
+      expect(yield* found('"行きました。楽しい"')).toEqual(["東京タワーに行きました。楽しい"])
+      expect(yield* found("แมว")).toEqual(["ฉันชอบแมวมาก"])
+      expect(yield* found("한국어")).toEqual(["한국어로 이야기해요"])
+      expect(yield* found("iphoneケース")).toEqual(["iPhoneケース"])
+      expect(yield* found("好き 犬")).toEqual([])
+      expect(yield* found("-猫")).toEqual(["犬と猫", "私は猫が好きです"].sort())
+    }))
+
   it("never fails on any text, and never shows what is not the viewer's or not visible", () =>
     Effect.gen(function* () {
       const { ada, id } = yield* Talk.between()
@@ -128,7 +153,10 @@ select body, tsvector_to_array(search) as words from messages where interaction_
         "\u200b",
         "a".repeat(4_000),
         '"'.repeat(4_000),
-        "é".repeat(3_000)
+        "é".repeat(3_000),
+        "猫 ".repeat(2_000),
+        '猫 or -"犬 or',
+        "-猫"
       ]
       const texts = [
         ...odd,

@@ -25,6 +25,14 @@ test("a long text is cut around the words that were asked for", () => {
   expect(html.split(" ").length).toBeLessThanOrEqual(snippetWordsMax + 2)
 })
 
+test("what is asked for is marked within text that has no spaces, and that is cut too", () => {
+  expect(shown("私は猫が好きです", "猫 好き")).toBe("私は<mark>猫</mark>が<mark>好き</mark>です")
+  expect(shown("ฉันชอบแมวมาก", "แมว")).toBe("ฉันชอบ<mark>แมว</mark>มาก")
+  const html = shown(`${"東".repeat(2_000)}猫${"京".repeat(1_999)}`, "猫")
+  expect(html).toContain("東<mark>猫</mark>")
+  expect(html.length).toBeLessThanOrEqual(8 * snippetWordsMax + 20)
+})
+
 test("whatever the text, a snippet holds no markup but our marks", () => {
   fc.assert(
     fc.property(fc.string({ unit: "grapheme" }), fc.string({ unit: "grapheme", minLength: 1 }), (body, asked) => {
