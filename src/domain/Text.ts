@@ -1,11 +1,14 @@
 import * as Schema from "effect/Schema"
 
-/** What Postgres or a terminal cannot take, or what hides text from people: NUL and other controls, lone surrogates. */
+/** What Postgres or a terminal cannot take: NUL and other controls but those that break lines, lone surrogates. */
 const unfit =
   // oxlint-disable-next-line no-control-regex
-  /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
+  /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u0084\u0086-\u009f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
 /** More than this many combining marks in a row is decoration that breaks other people's screens. */
 const zalgo = /\p{M}{33,}/u
+
+/** Something to see: the blank of Braille and the fillers of Hangul are neither space nor control. */
+const visible = /[^\s\p{Default_Ignorable_Code_Point}\u0085\u2800]/u
 
 const codePoints = (text: string): number => {
   let n = 0
@@ -21,7 +24,7 @@ export const Text = (min: number, max: number) =>
       if (zalgo.test(text)) return "has more than 32 combining marks in a row"
       if (text.length > max * 2 || codePoints(text) > max) return `is longer than ${max} characters`
       if (codePoints(text) < min) return `is shorter than ${min} characters`
-      if (min > 0 && text.trim() === "") return "is blank"
+      if (min > 0 && !visible.test(text)) return "is blank"
       return true
     })
   )

@@ -37,6 +37,12 @@ test("an interest that two people would write in two ways is refused: capitals, 
   expect(words.filter(accepted)).toEqual([])
 })
 
+test("an interest has the joiners that its script is spelled with, and no others", () => {
+  for (const word of ["ශ්‍රී-ලංකා", "کتاب‌خوانی", "क्‍ष"]) expect([word, accepted(word)]).toEqual([word, true])
+  for (const word of ["che\u200css", "che\u200dss", "ش\u200d", "کتاب\u200c", "க்\u200d\u200dஷ", "\u200cک"])
+    expect([word, accepted(word)]).toEqual([word, false])
+})
+
 test("an interest has at most 50 characters and few marks on each letter", () => {
   expect(accepted("a".repeat(50))).toBe(true)
   expect(accepted("a".repeat(51))).toBe(false)
@@ -46,4 +52,5 @@ test("an interest has at most 50 characters and few marks on each letter", () =>
 
 test("whoever writes an interest in another way is shown one", () => {
   expect(String(Either.getOrUndefined(Either.flip(decode("Board Games"))))).toContain("such as board-games")
+  expect(String(Either.getOrUndefined(Either.flip(decode("cafe\u0301"))))).toContain("composed form, NFC")
 })
