@@ -88,5 +88,8 @@ export const harmless = phrases(`
   queer eye, queer studies, queer theory, 
   pussy riot, pussy cat, pussycat, pussy willow, pussy willows, cock and bull, cock a doodle, scunthorpe, dyke march,
   mongoloid idiot, fag end, fag ends, cripple creek, kick ass, kickass, half assed, bad ass, badass, smart ass, jack ass, ass hat, flame retard, fire retard,
-  hoe down, back hoe, garden hoe, grand slam, fuck yeah, shit creek, schitts creek, oh shit, holy shit
+  hoe down, back hoe, garden hoe, grand slam, fuck yeah, shit creek, schitts creek, oh shit, holy shit,
+  faggots and peas, white power supply, white power supplies, white power cable, white power cord, white power bank, white power strip,
+  white power adapter, white power button, white power washer,
+  kys og kram, kys og knus, knus og kys, kys mig, kys dig, kys ham, kys hende, kys til, kys fra, kys på, et kys, mange kys, store kys, stort kys
 `)

@@ -95,6 +95,9 @@ it("a harmless phrase is not found, and does not excuse what stands beside it", 
   Effect.sync(() => {
     for (const phrase of lists.harmless)
       expect([phrase, Rules.judge(`so ${phrase} it is`).verdict]).toEqual([phrase, "ALLOW"])
+    for (const phrase of ["Tak for i dag, kys og kram", "Kys mig!", "a white power supply", "faggots and peas"])
+      expect([phrase, Rules.judge(phrase).verdict]).toEqual([phrase, "ALLOW"])
+    expect(Rules.judge("kys").verdict).toBe("HOLD")
     expect(Rules.judge("moby dick is a fucking long book").verdict).toBe("FLAG")
   }))
 
