@@ -42,7 +42,7 @@ interface Parts<K, A, I, E, R> {
   readonly flights: Flights<K, A, I, E, R>
   /** Values of `setBehind` that the next batch will write; read before the store. */
   readonly behind: Map<string, readonly [key: K, value: A]>
-  /** Keys invalidated while their value of `setBehind` was on its way: the store must not get it any more. */
+  /** Keys invalidated while their value of `setBehind` was on its way: only the lookup knows which came last. */
   readonly doubtful: Set<string>
 }
 
@@ -120,12 +120,11 @@ const keep = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, key: string, input: K,
 
 const invalidate = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, keys: ReadonlyArray<string>): Effect.Effect<void> => {
   if (keys.length === 0) return Effect.void
-  const forgotten = Effect.sync(() => {
-    forget(parts, keys)
+  return Effect.suspend(() => {
     for (const key of keys) if (parts.behind.has(key)) parts.doubtful.add(key)
+    // Not before the removal: until then a read may take the old value from the store.
+    return Effect.andThen(parts.shelf.remove(keys), () => forget(parts, keys))
   })
-  // Twice: a read between the first time and the removal may have taken the old value from the store.
-  return Effect.all([forgotten, parts.shelf.remove(keys), forgotten], { discard: true })
 }
 
 const set = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, input: K, value: A): Effect.Effect<void> =>
@@ -152,14 +151,9 @@ const write = <K, A, I, E, R>(
     Effect.catchAllCause((cause) =>
       Effect.suspend(() => {
         shelf.count("lost", batch.length)
-        const given = Effect.logWarning(`Cache ${options.name}: ${batch.length} writes behind were given up`, cause)
-        return Effect.zipRight(
-          given,
-          invalidate(
-            parts,
-            batch.map(([key]) => key)
-          )
-        )
+        const keys = batch.map(([key]) => key)
+        const warned = Effect.logWarning(`Cache ${options.name}: ${batch.length} writes behind were given up`, cause)
+        return Effect.zipRight(warned, invalidate(parts, keys))
       })
     )
   )
@@ -171,12 +165,12 @@ const pass = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>): Effect.Effect<boolean
     const { behind, doubtful } = parts
     const batch = [...behind]
     doubtful.clear()
-    // The store has what was set since, and of what was invalidated since only the lookup knows which came last.
-    yield* write(parts, batch, () => batch.filter(([key, entry]) => behind.get(key) === entry && !doubtful.has(key)))
+    // The store has what was set since.
+    yield* write(parts, batch, () => batch.filter(([key, entry]) => behind.get(key) === entry))
     for (const [key, entry] of batch) if (behind.get(key) === entry) behind.delete(key)
     yield* invalidate(parts, [...doubtful])
     yield* invalidate(parts, parts.shelf.owes)
-    return parts.behind.size > 0 || parts.shelf.owes.length > 0
+    return parts.behind.size > 0 || parts.shelf.isOwing
   })
 
 /** Near entries follow what other processes change, key by key and by tags. */
@@ -221,7 +215,7 @@ export const make = <K, A, I, E = never, R = never>(
     const clock = yield* Effect.clock
     const shelf = new Shelf<K, A, I>(options, store, clock, () => `${instance}-${stamps++}`, compression)
     // What the store did not take is tried again by the same fiber that writes the batches.
-    const settle: Effect.Effect<void> = Effect.suspend(() => (shelf.owes.length > 0 ? batches.kick : Effect.void))
+    const settle: Effect.Effect<void> = Effect.suspend(() => (shelf.isOwing ? batches.kick : Effect.void))
     const flights = new Flights(options, shelf, scope, context, settle)
     const parts: Parts<K, A, I, E, R> = { options, shelf, flights, behind: new Map(), doubtful: new Set() }
     const batches = Drainer.make(scope, batchInterval, Effect.provide(pass(parts), context))
@@ -230,7 +224,8 @@ export const make = <K, A, I, E = never, R = never>(
     return {
       name: options.name,
       ...reading(parts),
-      set: (input, value) => Effect.zipRight(set(parts, input, value), settle),
+      // Whoever asks may go away meanwhile: other processes would not hear of what has been changed.
+      set: (input, value) => Effect.uninterruptible(Effect.zipRight(set(parts, input, value), settle)),
       setBehind: (input, value) =>
         Effect.suspend(() => {
           const key = options.key(input)
@@ -245,7 +240,8 @@ export const make = <K, A, I, E = never, R = never>(
               )
           return Effect.zipRight(keep(parts, key, input, value), written)
         }),
-      invalidate: (...inputs) => Effect.zipRight(invalidate(parts, inputs.map(options.key)), settle),
+      invalidate: (...inputs) =>
+        Effect.uninterruptible(Effect.zipRight(invalidate(parts, inputs.map(options.key)), settle)),
       stats: Effect.sync(() => shelf.stats()),
       hitRate: Effect.sync(() => {
         const { misses, nearHits, storeHits } = shelf.stats()

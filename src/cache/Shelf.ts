@@ -113,6 +113,10 @@ export class Shelf<K, A, I> {
     this.decoded = units > 0 ? new Decoded<A>(units) : undefined
   }
 
+  get isOwing(): boolean {
+    return this.owed.size > 0
+  }
+
   get owes(): ReadonlyArray<string> {
     return [...this.owed]
   }
@@ -184,7 +188,7 @@ export class Shelf<K, A, I> {
     const args = [Envelope.header(seen), text, String(Duration.toMillis(leaseTtl))]
     return Effect.match(this.store.run(Envelope.lease, [this.nameOf(key)], args), {
       onFailure: () => {
-        this.owe([key])
+        this.oweLease(key)
         return "away" as const
       },
       onSuccess: (bornAt) => (bornAt < 0 ? undefined : { text, bornAt })
@@ -248,7 +252,7 @@ export class Shelf<K, A, I> {
   private end(key: string, args: ReadonlyArray<string>): Effect.Effect<boolean> {
     return Effect.match(this.store.run(Envelope.settle, [this.nameOf(key)], args), {
       onFailure: () => {
-        this.owe([key])
+        this.oweLease(key)
         return false
       },
       onSuccess: (settled) => settled === 1
@@ -318,6 +322,12 @@ export class Shelf<K, A, I> {
       },
       onFailure: () => this.owe(keys)
     })
+  }
+
+  /** Without it others wait once, which is not worth the place of an invalidation. */
+  private oweLease(key: string): void {
+    if (this.owed.size < owedMax) this.owe([key])
+    else this.figures.failed()
   }
 
   private owe(keys: ReadonlyArray<string>): void {

@@ -144,8 +144,7 @@ const reading = (store: typeof Store.Service, known: Known) => (tags: ReadonlyAr
         for (const [index, tag] of unknown.entries()) {
           const time = Number(texts[index] ?? "-1")
           known.remember(tag, time, mark)
-          // It may have been invalidated here while the answer was on its way.
-          times.set(tag, known.owed.has(tag) ? Infinity : time)
+          times.set(tag, time)
         }
         return times
       }
@@ -167,10 +166,13 @@ const make = Effect.gen(function* () {
     Effect.suspend(() => Effect.map(invalidate([...known.owed.keys()]), () => known.owed.size > 0))
   )
   const service: typeof Tags.Service = {
+    // Whoever asks may go away meanwhile: what the store does not take is owed to it all the same.
     invalidate: (...tags) =>
-      Effect.zipRight(
-        invalidate(tags),
-        Effect.suspend(() => (known.owed.size > 0 ? retry.kick : Effect.void))
+      Effect.uninterruptible(
+        Effect.zipRight(
+          invalidate(tags),
+          Effect.suspend(() => (known.owed.size > 0 ? retry.kick : Effect.void))
+        )
       ),
     follow: (onInvalidated) =>
       Effect.acquireRelease(

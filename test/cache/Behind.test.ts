@@ -64,6 +64,41 @@ it("a key invalidated while its value is on its way is not put into the store by
     expect(yield* cache.get("ada")).toEqual(Option.some({ name: "new" }))
   }).pipe(Effect.provide(services)))
 
+it("what another process looked up while a value was on its way is forgotten when it has arrived", () =>
+  Effect.gen(function* () {
+    const rows = new Map([["ada", "first"]])
+    const lookup = (id: string) => Effect.sync(() => Option.some({ name: rows.get(id)! }))
+    const gate = yield* Deferred.make<void>()
+    const cache = yield* Cache.make({
+      ...options,
+      lookup,
+      writeMany: () => Effect.andThen(Deferred.await(gate), () => rows.set("ada", "behind"))
+    })
+    yield* cache.setBehind("ada", { name: "behind" })
+    yield* TestClock.adjust("100 millis")
+    yield* cache.invalidate("ada")
+    const { near: _, ...far } = options
+    const other = yield* Cache.make({ ...far, lookup })
+    expect(yield* other.get("ada")).toEqual(Option.some({ name: "first" }))
+    yield* Deferred.succeed(gate, undefined)
+    yield* TestClock.adjust("1 second")
+    for (const one of [cache, other]) expect(yield* one.get("ada")).toEqual(Option.some({ name: "behind" }))
+  }).pipe(Effect.provide(services)))
+
+it("a key invalidated while its value was on its way may be set again", () =>
+  Effect.gen(function* () {
+    const { cache, fromStore, gate } = yield* gated
+    yield* cache.setBehind("ada", { name: "old" })
+    yield* TestClock.adjust("100 millis")
+    yield* cache.invalidate("ada")
+    yield* Deferred.succeed(gate, undefined)
+    yield* TestClock.adjust("1 second")
+    yield* cache.set("ada", { name: "new" })
+    yield* cache.setBehind("bob", { name: "Bob" })
+    yield* TestClock.adjust("1 second")
+    expect(yield* fromStore("ada")).toEqual(Option.some({ name: "new" }))
+  }).pipe(Effect.provide(services)))
+
 it("a value that was given up is not served", () =>
   Effect.gen(function* () {
     const cache = yield* Cache.make({

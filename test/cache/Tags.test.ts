@@ -14,6 +14,8 @@ import { Store } from "../../src/store/Store.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { it } from "../kit/effect.ts"
 
+const away = new StoreUnavailable({ operation: "test", cause: new Error("away") })
+
 const Page = Schema.Struct({ text: Schema.String, people: Schema.Array(Schema.String) })
 
 const withTags = (store: Effect.Effect<typeof Store.Service>) =>
@@ -130,7 +132,6 @@ it("an invalidation that the store does not take holds here at once and elsewher
     const { client, here, rows, there } = yield* two
     const store = yield* client
     let down = true
-    const away = new StoreUnavailable({ operation: "test", cause: new Error("away") })
     const flaky: typeof Store.Service = {
       ...store,
       run: (script, keys, args) => Effect.suspend(() => (down ? away : store.run(script, keys, args)))
@@ -154,4 +155,87 @@ it("a value set through carries its tags", () =>
     yield* TestClock.adjust("1 second")
     yield* there.tags.invalidate("user:ada")
     for (const { cache } of [here, there]) expect(yield* cache.get("new")).toEqual(Option.none())
+  }))
+
+/** Tags alone, in a process of their own whose store is `changed`. */
+const tagsOver = (
+  server: StoreMemory.Server,
+  changed: (store: typeof Store.Service) => Partial<typeof Store.Service> = () => ({})
+) =>
+  Effect.gen(function* () {
+    const store = StoreMemory.connect(server)
+    const services = yield* Layer.build(withTags(Effect.succeed({ ...store, ...changed(store) })))
+    return yield* Effect.provide(Tags.Tags, services)
+  })
+
+it("while the store has not taken an invalidation, nothing that carries the tag counts here", () =>
+  Effect.gen(function* () {
+    const rows = twoPages().set("more", { text: "1", people: ["ada"] })
+    const server = StoreMemory.server()
+    const store = StoreMemory.connect(server)
+    const there = yield* pages(rows, Effect.succeed(StoreMemory.connect(server)))
+    for (const id of rows.keys()) yield* Effect.zipRight(there.cache.get(id), settle)
+    yield* TestClock.adjust("1 second")
+    const cut = yield* pages(rows, Effect.succeed({ ...store, run: () => away }))
+    for (const [id, page] of rows) rows.set(id, { ...page, text: "2" })
+    yield* cut.tags.invalidate("user:ada")
+    for (const id of ["chess", "more"]) expect(text(yield* cut.cache.get(id))).toBe("2")
+  }))
+
+it("an invalidation reaches the store though its caller is interrupted meanwhile", () =>
+  Effect.gen(function* () {
+    const server = StoreMemory.server()
+    const gate = yield* Deferred.make<void>()
+    let isAway = true
+    const here = yield* tagsOver(server, (store) => ({
+      run: (script, keys, args) =>
+        Effect.suspend(() => (isAway ? Effect.zipRight(Deferred.await(gate), away) : store.run(script, keys, args)))
+    }))
+    const invalidating = yield* Effect.fork(here.invalidate("user:ada"))
+    yield* settle
+    yield* Effect.fork(Fiber.interrupt(invalidating))
+    yield* settle
+    isAway = false
+    yield* Deferred.succeed(gate, undefined)
+    yield* TestClock.adjust("1 second")
+    const there = yield* tagsOver(server)
+    expect((yield* there.times(["user:ada"])).get("user:ada")).toBeGreaterThanOrEqual(0)
+  }))
+
+it("an invalidation that was not taken stays owed though an earlier one of the tag was", () =>
+  Effect.gen(function* () {
+    const server = StoreMemory.server()
+    const gate = yield* Deferred.make<void>()
+    let calls = 0
+    const here = yield* tagsOver(server, (store) => ({
+      run: (script, keys, args) =>
+        Effect.suspend(() => {
+          if (++calls === 2) return away
+          return Effect.zipLeft(store.run(script, keys, args), Deferred.await(gate))
+        })
+    }))
+    yield* Effect.fork(here.invalidate("user:ada"))
+    yield* TestClock.adjust("1 second")
+    yield* here.invalidate("user:ada")
+    yield* Deferred.succeed(gate, undefined)
+    yield* TestClock.adjust("1 second")
+    const there = yield* tagsOver(server)
+    expect((yield* there.times(["user:ada"])).get("user:ada")).toBeGreaterThan(1_000)
+  }))
+
+it("the time of a tag that is invalidated while it is read is not remembered", () =>
+  Effect.gen(function* () {
+    const server = StoreMemory.server()
+    const gate = yield* Deferred.make<void>()
+    const here = yield* tagsOver(server, (store) => ({
+      getMany: (keys) => Effect.zipLeft(store.getMany(keys), Deferred.await(gate))
+    }))
+    const there = yield* tagsOver(server)
+    const reading = yield* Effect.fork(here.times(["user:ada", "user:bob"]))
+    yield* settle
+    yield* TestClock.adjust("1 second")
+    yield* there.invalidate("user:ada")
+    yield* Deferred.succeed(gate, undefined)
+    expect([...(yield* Fiber.join(reading)).values()]).toEqual([-1, -1])
+    expect([...(yield* here.times(["user:ada", "user:bob"])).values()]).toEqual([1_000, -1])
   }))
