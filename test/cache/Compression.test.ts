@@ -55,6 +55,11 @@ test("texts of any length come back, also beside each other's bytes and longer t
   expect(packed.map(({ body, format }) => unpack(format, body) ?? body)).toEqual(texts)
 })
 
+test("a text that would be longer when compressed stays as it is", () => {
+  const { pack } = Compression.make(undefined)
+  for (const text of ["", "a", '{"name":"Ada"}']) expect(pack(text)).toEqual({ format: "j", body: text })
+})
+
 test("what was compressed by another example, by one where there is none now, or by another schema is absent", () => {
   const value = page("ada", bodies)
   const before = codec(page("someone else", bodies))
