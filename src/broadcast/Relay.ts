@@ -1,10 +1,7 @@
-import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { identity } from "effect/Function"
-import * as Queue from "effect/Queue"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
@@ -49,7 +46,8 @@ const channel = (topic: string): string => `broadcast:${topic}`
 /** One fiber sends what has gathered while the batch before was on its way, in order and pipelined. */
 const sender = (store: typeof Store.Service, origin: string) =>
   Effect.gen(function* () {
-    const outgoing = yield* Queue.dropping<Outgoing>(outgoingMax)
+    const outgoing: Array<Outgoing> = []
+    const gathered = yield* Effect.makeLatch()
     const missed = new Set<string>()
     const owe = (topic: string): void => {
       missed.add(topic)
@@ -74,26 +72,26 @@ const sender = (store: typeof Store.Service, origin: string) =>
       missed.clear()
       return deliverAll(owed)
     })
-    const next = Queue.takeBetween(outgoing, 1, outgoingMax)
+    const batch = Effect.gen(function* () {
+      gathered.unsafeClose()
+      const sent = yield* deliverAll(outgoing.splice(0))
+      if (missed.size > 0 && (sent.length === 0 || sent.includes(true))) yield* deliverOwed
+    })
     /** What is owed does not wait for the next message, which may be long in coming. */
-    const nextOrOwed = Effect.suspend(() =>
-      missed.size === 0
-        ? next
-        : Effect.timeoutTo(next, { duration: owedPause, onSuccess: identity, onTimeout: Chunk.empty })
+    const next = Effect.suspend(() =>
+      missed.size === 0 ? gathered.await : Effect.timeoutOption(gathered.await, owedPause)
     )
-    // What was taken is sent, also when the process ends meanwhile.
-    const batch = Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function* () {
-        const sent = yield* deliverAll(yield* restore(nextOrOwed))
-        if (missed.size > 0 && (sent.length === 0 || sent.includes(true))) yield* deliverOwed
-      })
-    )
-    // A command publishes and ends: it is heard all the same.
-    yield* Effect.addFinalizer(() => Effect.flatMap(Queue.takeAll(outgoing), deliverAll))
-    yield* Supervised.fork({ name: "broadcast sender", effect: Effect.forever(batch) })
+    // A command publishes and ends: it is heard all the same. What was taken is sent, for the same reason.
+    yield* Effect.addFinalizer(() => batch)
+    yield* Supervised.fork({
+      name: "broadcast sender",
+      effect: Effect.forever(Effect.zipRight(next, Effect.uninterruptible(batch)))
+    })
     return (topic: string, message: unknown) =>
-      Effect.map(Queue.offer(outgoing, { topic, wire: [origin, message] }), (taken) => {
-        if (!taken) lose(topic)
+      Effect.sync(() => {
+        if (outgoing.length >= outgoingMax) return lose(topic)
+        outgoing.push({ topic, wire: [origin, message] })
+        gathered.unsafeOpen()
       })
   })
 

@@ -1,6 +1,7 @@
 import { expect } from "bun:test"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -17,7 +18,7 @@ import {
   signals,
   subscriberBufferMax
 } from "../../src/broadcast/Broadcast.ts"
-import { owedPause } from "../../src/broadcast/Relay.ts"
+import { outgoingMax, owedPause } from "../../src/broadcast/Relay.ts"
 import { StoreUnavailable } from "../../src/errors.ts"
 import { Store } from "../../src/store/Store.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
@@ -128,23 +129,51 @@ it.live("what was published right before a process ended is heard", () =>
   })
 )
 
+/** The Broadcast of a process on `store`. */
+const over = (store: typeof Store.Service) =>
+  Effect.map(Layer.build(Layer.provide(layerStore, Layer.succeed(Store, store))), Context.get(Broadcast))
+
+/** To a store in memory nothing is sent. */
+const remote = Effect.map(Layer.build(StoreMemory.layer), (context): typeof Store.Service => ({
+  ...Context.get(context, Store),
+  backend: "redis"
+}))
+
 it("a Gap that is owed elsewhere is told when the store takes it again, also when nothing else is sent", () =>
   Effect.gen(function* () {
-    // To a store in memory nothing is sent.
-    const store = { ...Context.get(yield* Layer.build(StoreMemory.layer), Store), backend: "redis" as const }
+    const store = yield* remote
     let away = true
     const publish: typeof store.publish = (channel, payload) =>
       away
         ? Effect.fail(new StoreUnavailable({ operation: "publish", cause: "away" }))
         : store.publish(channel, payload)
-    const broadcast = (over: typeof store) =>
-      Effect.map(Layer.build(Layer.provide(layerStore, Layer.succeed(Store, over))), Context.get(Broadcast))
-    const here = yield* broadcast({ ...store, publish })
-    const theirs = yield* signals<number>(yield* broadcast(store), "topic")
+    const here = yield* over({ ...store, publish })
+    const theirs = yield* signals<number>(yield* over(store), "topic")
     yield* here.publish("topic", 1)
     yield* TestClock.adjust(Duration.times(owedPause, 3))
     away = false
     const seen = yield* Effect.fork(take(theirs, 1))
     yield* TestClock.adjust(owedPause)
     expect(yield* Fiber.join(seen)).toEqual(["Gap"])
+  }))
+
+it("beyond the bound of what waits to be sent a message is lost, and listeners elsewhere see a Gap", () =>
+  Effect.gen(function* () {
+    const store = yield* remote
+    const gate = yield* Deferred.make<void>()
+    const publish: typeof store.publish = (channel, payload) =>
+      Effect.zipRight(Deferred.await(gate), store.publish(channel, payload))
+    const here = yield* over({ ...store, publish })
+    const seen: Array<unknown> = []
+    yield* (yield* over(store)).listen<string>("topic", (signal) =>
+      seen.push(signal._tag === "Gap" ? "Gap" : signal.message)
+    )
+    yield* here.publish("topic", "first")
+    yield* TestClock.adjust("1 millis")
+    for (let n = 0; n < outgoingMax; n++) yield* here.publish("topic", "waits")
+    yield* here.publish("topic", "lost")
+    yield* Deferred.succeed(gate, undefined)
+    yield* TestClock.adjust(owedPause)
+    expect(seen.filter((one) => one !== "waits")).toEqual(["first", "Gap"])
+    expect(seen.length).toBe(outgoingMax + 2)
   }))
