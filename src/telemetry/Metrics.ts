@@ -131,7 +131,7 @@ export const cacheSeconds = latency("connect_cache_read_duration_seconds", "Time
 export const cacheFailures = counter("connect_cache_failures_total", "Cache calls the store failed.", "cache")
 export const cacheEvictions = counter("connect_cache_evictions_total", "Near entries dropped for room.", "cache")
 export const cacheStale = counter("connect_cache_stale_total", "Old values served as the lookup failed.", "cache")
-export const cacheLost = counter("connect_cache_lost_total", "Writes behind that were given up.", "cache")
+export const cacheLost = counter("connect_cache_lost_total", "Writes behind and invalidations given up.", "cache")
 export const cacheEntries = gauge("connect_cache_near_entries", "Entries of the near cache.", "cache")
 export const cacheValueBytes = bytes("connect_cache_value_bytes", "Size of values looked up, as stored.", "cache")
 
