@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import { StartupError } from "../../src/config/StartupError.ts"
+import { rollback } from "../../src/database/Boundary.ts"
 import type { Driver, DriverConnection, Ear, DriverResult, DriverStatement } from "../../src/database/Driver.ts"
-import { rollback } from "../../src/database/Reserved.ts"
 import { failure, settle } from "./DriverOutcome.ts"
 
 const signs: Readonly<Record<string, string>> = { "{": "[", "}": "]", NULL: "null" }

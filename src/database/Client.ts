@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import { rollback } from "./Boundary.ts"
 import type { Means, Run } from "./Call.ts"
 import * as Pooled from "./Pooled.ts"
 import * as Query from "./Query.ts"
@@ -63,10 +64,10 @@ export const make = (means: Means, writes: Writes.Writes, database: string): Eff
       compiler,
       spanAttributes
     })
+    const control = (sql: string) => (connection: Connection) => connection.executeUnprepared(sql, [], undefined)
     // @effect/sql's own begins uninterruptibly: a server that says nothing would hold whoever begins.
-    const transaction = (restore: Reserved.Restore) => {
-      const control = (sql: string) => (connection: Connection) => connection.executeUnprepared(sql, [], undefined)
-      return SqlClient.makeWithTransaction({
+    const transaction = (restore: Reserved.Restore) =>
+      SqlClient.makeWithTransaction({
         transactionTag: SqlClient.TransactionConnection,
         spanAttributes,
         acquireConnection: Effect.flatMap(Scope.make(), (scope) =>
@@ -75,16 +76,17 @@ export const make = (means: Means, writes: Writes.Writes, database: string): Eff
         begin: (connection) => restore(control("BEGIN")(connection)),
         savepoint: (connection, id) => control(`SAVEPOINT connect_${id}`)(connection),
         commit: control("COMMIT"),
-        rollback: control(Reserved.rollback),
-        rollbackSavepoint: (connection, id) => control(`${Reserved.rollback} TO SAVEPOINT connect_${id}`)(connection)
+        rollback: control(rollback),
+        rollbackSavepoint: (connection, id) => control(`${rollback} TO SAVEPOINT connect_${id}`)(connection)
       })
-    }
+    const interruptible = transaction(Effect.interruptible)
+    const uninterruptible = transaction(identity)
     return Query.templates(
       Object.assign(client, {
         withTransaction: <R, E, A>(effect: Effect.Effect<A, E, R>) =>
           Writes.together(
             writes,
-            Effect.uninterruptibleMask((restore) => failWithSqlError(transaction(restore)(restore(effect))))
+            failWithSqlError(Effect.checkInterruptible((is) => (is ? interruptible : uninterruptible)(effect)))
           )
       }),
       // Connections of this client's transactions are its own.

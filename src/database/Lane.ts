@@ -1,5 +1,4 @@
 import type { SqlError } from "@effect/sql/SqlError"
-import type { Expiring } from "./Alarm.ts"
 import type { DriverConnection } from "./Driver.ts"
 
 /** Who wants a connection: for one statement that may go with others, or alone, for one or for a transaction. */
@@ -28,8 +27,8 @@ export class Lane {
   idleSince = 0
   /** Cancels sent since it was idle: each may have hit the statement behind the one it was meant for. */
   cancels = 0
-  /** What may not take longer than until then, and whom it is told. */
-  held: { readonly expiring: Expiring; readonly until: number } | undefined
+  /** Who has it for several statements: asked at each sweep to end those that take too long. */
+  reserved: { readonly sweep: (now: number) => void } | undefined
 
   constructor(connection: DriverConnection) {
     this.connection = connection

@@ -58,7 +58,10 @@ export interface Pool {
   readonly abandon: (lane: Lane, holder: Holder, cancel: () => void) => void
   /** `release` of a connection that is not worth keeping: those who share it may finish. */
   readonly discard: (lane: Lane, holder: Holder) => void
-  /** Refuses those who waited too long, tells what takes too long, and closes what is idle, broken or stuck. Called every `sweepMillis`. */
+  /**
+   * Refuses those who waited too long, has reservations end what takes too long, and closes what is idle, broken or stuck.
+   * Called every `sweepMillis`.
+   */
   readonly sweep: () => void
   readonly figures: () => {
     readonly max: number
@@ -192,7 +195,7 @@ class FifoPool implements Pool {
       this.withdraw(holder)
       holder.refused(refused(`No database connection was free within ${acquireMillisMax} ms`))
     }
-    for (const { held } of this.all) if (held !== undefined && held.until <= now) held.expiring.expired()
+    for (const { reserved } of this.all) reserved?.sweep(now)
     for (const [holder, entry] of this.abandoned) this.sweepAbandoned(holder, entry, now)
     for (const lane of this.idle) {
       const spare = this.all.size > this.options.min && now - lane.idleSince >= idleMillisMax

@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
+import { isBoundary } from "./Boundary.ts"
 import { fingerprint } from "./Fingerprint.ts"
 
 /** Times that one field may run the same statement for one request; above it, the field lacks a batch. */
@@ -64,11 +65,6 @@ export interface Repeated {
   readonly fingerprint: string
   readonly times: number
 }
-
-const boundary = /^(begin|commit|rollback|savepoint|release|set)\b/i
-
-/** A look at the first letter spares nearly every statement the pattern. */
-const isBoundary = (sql: string): boolean => "bcrsBCRS".includes(sql.charAt(0)) && boundary.test(sql)
 
 const repeatedOf = ({ name = "", statements }: QueryCount): ReadonlyArray<Repeated> => {
   if (statements.length <= repeatsMax) return []

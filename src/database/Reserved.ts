@@ -1,21 +1,25 @@
-import type { SqlError } from "@effect/sql/SqlError"
+import { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import * as Yielding from "../request/Yielding.ts"
 import type { Expiring } from "./Alarm.ts"
+import { isBoundary, rollback } from "./Boundary.ts"
 import * as Call from "./Call.ts"
 import type { Holder, Lane } from "./Lane.ts"
 import { isSpoiled } from "./SqlErrors.ts"
 
-export const rollback = "ROLLBACK"
-
-/** What begins and ends a transaction or a part of it. */
-const boundary = /^(?:BEGIN|COMMIT|ROLLBACK|SAVEPOINT|CLOSE)\b/i
+/** Whoever uses a connection that others have by now is mistaken: it would be their transaction. */
+const over = (): SqlError => {
+  const message = "The transaction of this statement is over"
+  return new SqlError({ message, cause: new Error(message) })
+}
 
 /** A call of whatever answer, as the queue sees it. */
 interface Turn extends Pick<Call.Call<never>, "wanted" | "begins" | "answer" | "expired"> {
   cancel: () => void
+  /** When the sweep ends it, if nobody does before; Infinity for what its caller may leave. */
+  until: number
 }
 
 /** A connection of one's own, which the statements of a transaction use one after the other. */
@@ -25,7 +29,7 @@ export class Reserved {
   private readonly holder: Holder
   private readonly queue: Array<Turn> = []
   private running: Turn | undefined
-  /** A statement was cancelled and the transaction with it; the server rolls back when the connection ends. */
+  /** It may be in a transaction still, which the server rolls back when the connection ends. */
   private isLost = false
   private hasEnded = false
 
@@ -33,27 +37,35 @@ export class Reserved {
     this.means = means
     this.lane = lane
     this.holder = holder
+    lane.reserved = this
   }
 
-  readonly run: Call.Run = <A>(wanted: Call.Wanted, read: Call.Read<A>) =>
-    Effect.suspend((): Effect.Effect<A, SqlError> => {
-      const call = Call.run<A>(this.means, wanted, (asker) => new ReservedCall(this, wanted, read, asker))
-      if (wanted.sql !== rollback) return call
-      // The server rolls back when the connection ends, and what failed before is what its caller is told.
-      return this.giveUp() ? this.undone(read) : Effect.catchAll(call, () => this.undone(read))
+  readonly run: Call.Run = <A>(wanted: Call.Wanted, read: Call.Read<A>) => {
+    const call = Call.run<A>(this.means, wanted, (asker) => new ReservedCall(this, wanted, read, asker))
+    if (wanted.sql !== rollback) return call
+    const undone = Effect.sync(() => {
+      this.isLost = true
+      return read({ rows: [], affected: 0 })
     })
+    // What failed before is what its caller is told.
+    return Effect.suspend(() => (this.cannotRollBack() ? undone : Effect.catchAll(call, () => undone)))
+  }
 
   start(call: Turn): void {
-    if (boundary.test(call.wanted.sql)) {
-      const { boundaryMillisMax, pool } = this.means
-      this.lane.held = { expiring: call, until: pool.now() + boundaryMillisMax }
-    }
+    if (this.hasEnded) return call.answer(Either.left(over()))
+    const { boundaryMillisMax, pool } = this.means
+    if (isBoundary(call.wanted.sql)) call.until = pool.now() + boundaryMillisMax
     if (this.running === undefined) this.begin(call)
     else this.queue.push(call)
   }
 
+  readonly sweep = (now: number): void => {
+    // Who expires leaves the queue.
+    for (const call of [this.running, ...this.queue]) if (call !== undefined && call.until <= now) call.expired()
+  }
+
   stop(call: Turn): void {
-    this.ended(call)
+    call.until = Infinity
     if (this.running === call) call.cancel()
     else this.queue.splice(this.queue.indexOf(call), 1)
   }
@@ -61,8 +73,11 @@ export class Reserved {
   /** The end of the transaction. A cancelled statement may still be on its way out. */
   readonly release = (): void => {
     this.hasEnded = true
-    if (this.running === undefined) this.giveBack()
-    else this.means.pool.abandon(this.lane, this.holder, this.running.cancel)
+    this.lane.reserved = undefined
+    if (this.running === undefined) return this.giveBack()
+    // It may be what begins a transaction, and succeed before the cancel arrives.
+    this.isLost = true
+    this.means.pool.abandon(this.lane, this.holder, this.running.cancel)
   }
 
   private begin(call: Turn): void {
@@ -70,7 +85,6 @@ export class Reserved {
     call.begins()
     call.cancel = this.lane.connection.run(call.wanted, (outcome) => {
       this.running = undefined
-      this.ended(call)
       this.isLost ||= Either.isLeft(outcome) && isSpoiled(outcome.left)
       call.answer(outcome)
       this.next()
@@ -78,18 +92,8 @@ export class Reserved {
   }
 
   /** Whether there is no use in a ROLLBACK: the connection is gone, or busy with what nobody waits for any more. */
-  private giveUp(): boolean {
-    this.isLost ||= this.running !== undefined || !this.lane.connection.isOpen()
-    return this.isLost
-  }
-
-  private ended(call: Turn): void {
-    if (this.lane.held?.expiring === call) this.lane.held = undefined
-  }
-
-  private undone<A>(read: Call.Read<A>): Effect.Effect<A> {
-    this.isLost = true
-    return Effect.sync(() => read({ rows: [], affected: 0 }))
+  private cannotRollBack(): boolean {
+    return this.isLost || this.running !== undefined || !this.lane.connection.isOpen()
   }
 
   private giveBack(): void {
@@ -98,16 +102,20 @@ export class Reserved {
   }
 
   private next(): void {
+    if (this.hasEnded) {
+      for (const call of this.queue.splice(0)) call.answer(Either.left(over()))
+      return this.giveBack()
+    }
     if (this.running !== undefined) return
     const call = this.queue.shift()
     if (call !== undefined) this.begin(call)
-    else if (this.hasEnded) this.giveBack()
   }
 }
 
 class ReservedCall<A> extends Call.Call<A> {
   private readonly reserved: Reserved
   cancel: () => void = () => {}
+  until = Infinity
 
   constructor(reserved: Reserved, wanted: Call.Wanted, read: Call.Read<A>, asker: Call.Asker<A>) {
     super(reserved.means, wanted, read, asker)

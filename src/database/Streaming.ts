@@ -7,9 +7,9 @@ import { constVoid } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { rollback } from "./Boundary.ts"
 import type { Run } from "./Call.ts"
 import * as Query from "./Query.ts"
-import { rollback } from "./Reserved.ts"
 
 /** Rows that a stream reads in one go. */
 export const streamRows = 256

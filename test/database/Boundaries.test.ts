@@ -18,10 +18,12 @@ const lost: Outcome<DriverResult> = Either.left(
   new SqlError({ message: "gone", cause: Object.assign(new Error("gone"), { code: "ECONNRESET" }) })
 )
 
-/** A server that gives this outcome to statements that begin so, or none where it is undefined; others succeed. */
+/** A server that gives these statements their outcome, or none before `answer` where that is undefined; others succeed. */
 const serverThat = (outcomes: Readonly<Record<string, Outcome<DriverResult> | undefined>>) =>
   Effect.gen(function* () {
     let closed = 0
+    const asked: Array<string> = []
+    const silent: Array<() => void> = []
     const driver: Driver = {
       name: "pg",
       connectionsMax: 10,
@@ -32,8 +34,10 @@ const serverThat = (outcomes: Readonly<Record<string, Outcome<DriverResult> | un
             isOpen: () => true,
             close: () => closed++,
             run: ({ sql }, answer) => {
+              asked.push(sql)
               const outcome = sql in outcomes ? outcomes[sql] : done
-              if (outcome !== undefined) answer(outcome)
+              if (outcome === undefined) silent.push(() => answer(done))
+              else answer(outcome)
               return () => {}
             }
           })
@@ -46,6 +50,8 @@ const serverThat = (outcomes: Readonly<Record<string, Outcome<DriverResult> | un
       sql: Context.get(services, SqlClient.SqlClient),
       inUse: Effect.map(Context.get(services, Database).stats, ({ pool }) => pool.inUse),
       closed: () => closed,
+      asked,
+      answer: () => silent.splice(0).forEach((answer) => answer()),
       queryTimeout: database.queryTimeout
     }
   }).pipe(Effect.provide(Settings.layerTest()))
@@ -79,4 +85,49 @@ it("who begins a transaction can be interrupted while the server says nothing", 
     yield* Fiber.interrupt(running)
     yield* TestClock.adjust("6 seconds")
     expect([yield* inUse, closed()]).toEqual([0, 1])
+  }))
+
+it("two that begin a part of one transaction at once are both let go", () =>
+  Effect.gen(function* () {
+    const { queryTimeout, sql } = yield* serverThat({ "SAVEPOINT connect_1": undefined })
+    const part = sql.withTransaction(Effect.void)
+    const both = Effect.all([part, part], { concurrency: "unbounded" })
+    const running = yield* Effect.fork(Effect.flip(orUnavailable(sql.withTransaction(both))))
+    // The beginning, and then its undoing.
+    yield* TestClock.adjust(queryTimeout)
+    yield* TestClock.adjust(queryTimeout)
+    expect(yield* Fiber.join(running)).toMatchObject({ _tag: "DatabaseUnavailable" })
+  }))
+
+it("a connection that is given back while it begins a transaction is not used again, though it has begun", () =>
+  Effect.gen(function* () {
+    const { answer, closed, inUse, sql } = yield* serverThat({ begin: undefined })
+    const begin = Effect.flatMap(sql.reserve, (connection) => connection.executeUnprepared("begin", [], undefined))
+    const running = yield* Effect.fork(Effect.scoped(begin))
+    yield* Effect.yieldNow()
+    yield* Fiber.interrupt(running)
+    answer()
+    expect([yield* inUse, closed()]).toEqual([0, 1])
+  }))
+
+it("a connection whose commit was never sent is not used again, though what was ahead of it has ended", () =>
+  Effect.gen(function* () {
+    const { answer, asked, closed, inUse, queryTimeout, sql } = yield* serverThat({ "select 1": undefined })
+    const left = Effect.zipRight(Effect.forkDaemon(sql`select 1`), Effect.yieldNow())
+    const running = yield* Effect.fork(Effect.flip(sql.withTransaction(left)))
+    yield* TestClock.adjust(queryTimeout)
+    yield* Fiber.join(running)
+    answer()
+    expect(asked).toEqual(["BEGIN", "select 1"])
+    expect([yield* inUse, closed()]).toEqual([0, 1])
+  }))
+
+it("a statement whose transaction is over fails: its connection is with others", () =>
+  Effect.gen(function* () {
+    const { asked, sql } = yield* serverThat({})
+    const after = yield* sql.withTransaction(
+      Effect.contextWith((within: Context.Context<never>) => Effect.provide(sql`select 1`, within))
+    )
+    expect((yield* Effect.flip(after)).message).toContain("is over")
+    expect(asked).toEqual(["BEGIN", "COMMIT"])
   }))
