@@ -89,7 +89,6 @@ export const make = (means: Means, writes: Writes.Writes, database: string): Eff
             failWithSqlError(Effect.checkInterruptible((is) => (is ? interruptible : uninterruptible)(effect)))
           )
       }),
-      // Connections of this client's transactions are its own.
-      { pooled, runOf: (connection) => (connection as RunConnection).run }
+      { pooled, runOf: (connection) => (connection as Partial<RunConnection>).run }
     )
   }).pipe(Effect.provide(Reactivity.layer))

@@ -47,7 +47,8 @@ const isPlain = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
 interface Source {
   readonly base: Statement.Constructor
   readonly pooled: Run
-  readonly runOf: (connection: Connection) => Run
+  /** Of a transaction's connection; undefined for one that is not the client's, such as one that begins when it is used. */
+  readonly runOf: (connection: Connection) => Run | undefined
   readonly shapeOf: (sql: string) => Shape
   /** By place in the program: its text is put together once. */
   readonly shapes: WeakMap<ReadonlyArray<string>, Shape>
@@ -75,7 +76,7 @@ class Query<A extends object> extends Effectable.Class<ReadonlyArray<A>, SqlErro
       if (!isPlain(fiber)) return this.general
       const transaction = fiber.currentContext.unsafeMap.get(SqlClient.TransactionConnection.key)
       const run = transaction === undefined ? this.source.pooled : this.source.runOf(transaction[0])
-      return run(this.wanted(), rowsOf)
+      return run === undefined ? this.general : run(this.wanted(), rowsOf)
     })
   }
 

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
+import * as LazyTransaction from "../../src/actor/durable/LazyTransaction.ts"
 import * as Settings from "../../src/config/Settings.ts"
 import { Database } from "../../src/database/Database.ts"
 import type { Driver, DriverResult, Outcome } from "../../src/database/Driver.ts"
@@ -131,3 +132,11 @@ it("a statement whose transaction is over fails: its connection is with others",
     expect((yield* Effect.flip(after)).message).toContain("is over")
     expect(asked).toEqual(["BEGIN", "COMMIT"])
   }))
+
+for (const traced of [true, false])
+  it(`a statement runs on the connection that stands in for the client's own, ${traced ? "" : "not "}traced`, () =>
+    Effect.gen(function* () {
+      const { asked, sql } = yield* serverThat({})
+      yield* LazyTransaction.run(sql, ({ join }) => join(sql`select 1`))
+      expect(asked).toEqual(["begin", "select 1", "commit"])
+    }).pipe(Effect.withTracerEnabled(traced)))
