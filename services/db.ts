@@ -150,6 +150,9 @@ const droppableText = ({ redundant, sql, statements }: Optimizer.Droppable): str
   return `  ${sql};\n    ${why}; ${megabytes(index.bytes)}; none of ${statements} known statements becomes dearer without it`
 }
 
+const invalidText = ({ index, sql }: Optimizer.Invalid): string =>
+  `  ${sql};\n    its build has failed: no statement uses it, but writes may keep it up; or drop it; ${megabytes(index.bytes)}`
+
 const section = (title: string, lines: ReadonlyArray<string>, none: string): string =>
   `${title}\n${lines.length === 0 ? `  ${none}` : lines.join("\n")}`
 
@@ -167,6 +170,7 @@ const indexesText = (found: Optimizer.IndexReport): string =>
       ]),
       "none"
     ),
+    section("Indexes to rebuild", found.invalid.map(invalidText), "none"),
     section("Indexes to make, each tried", found.create.map(advisedText), "none"),
     section("Indexes to drop, each tried", found.drop.map(droppableText), "none"),
     table(

@@ -49,12 +49,19 @@ export interface Droppable {
   readonly statements: number
 }
 
+/** An index whose build has failed, and what repairs that or, of a rebuild, clears it away. */
+export interface Invalid {
+  readonly sql: string
+  readonly index: Catalog.Index
+}
+
 export interface IndexReport {
   readonly hours: number
   /** The schema that names without one mean. */
   readonly schema: string | null
   readonly indexes: ReadonlyArray<Catalog.Index>
   readonly unindexedKeys: ReadonlyArray<Catalog.ForeignKey>
+  readonly invalid: ReadonlyArray<Invalid>
   readonly create: ReadonlyArray<Advised>
   readonly drop: ReadonlyArray<Droppable>
   readonly rejected: ReadonlyArray<Rejected>
@@ -112,8 +119,20 @@ const tablesOf = (plan: Plans.PlanNode, { tables }: Catalog.Catalog): ReadonlyAr
 const createSql = (proposal: Proposals.Proposal): string =>
   `create index concurrently ${Proposals.definitionOf(proposal)}`
 
-const dropSql = ({ name, schema }: Catalog.Index): string =>
-  `drop index concurrently ${Trial.quoted(schema)}.${Trial.quoted(name)}`
+const pathOf = ({ name, schema }: Catalog.Index): string => `${Trial.quoted(schema)}.${Trial.quoted(name)}`
+
+const dropSql = (index: Catalog.Index): string => `drop index concurrently ${pathOf(index)}`
+
+/** What `reindex concurrently` leaves when it fails: the index that it was to replace is still there. */
+const isLeftover = ({ name }: Catalog.Index): boolean => /_cc(?:new|old)\d*$/.test(name)
+
+const invalid = ({ indexes }: Catalog.Catalog): ReadonlyArray<Invalid> =>
+  indexes
+    .filter(({ valid }) => !valid)
+    .map((index) => ({
+      sql: isLeftover(index) ? dropSql(index) : `reindex index concurrently ${pathOf(index)}`,
+      index
+    }))
 
 type Tried = { readonly advised: Advised; readonly proposal: Proposals.Proposal } | { readonly rejected: Rejected }
 
@@ -329,6 +348,7 @@ const indexes = (sql: SqlClient.SqlClient, hoursMin: number, progress: Progress)
       schema: catalog.schema,
       indexes: catalog.indexes,
       unindexedKeys: Redundant.unindexedKeys(catalog),
+      invalid: invalid(catalog),
       create: made.create,
       drop: dropped.drop,
       rejected: [...made.rejected, ...dropped.rejected],

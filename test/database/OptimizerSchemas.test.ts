@@ -31,6 +31,7 @@ const tables = [
 
   `create table logs (id int not null, at int not null) partition by range (at)`,
   `create table logs_1 partition of logs for values from (0) to (100)`,
+  `insert into logs select n, n % 100 from generate_series(1, 20000) n`,
   `create index logs_id on logs (id)`,
   `create unique index logs_1_only on logs_1 (id)`,
 
@@ -63,6 +64,10 @@ const made = Layer.effectDiscard(
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* Effect.forEach(tables, (text) => sql.unsafe(text).unprepared, { discard: true })
+    // They fail, and leave what they had begun.
+    yield* Effect.ignore(sql.unsafe(`create unique index concurrently visits_of_day on visits (day)`).unprepared)
+    yield* Effect.ignore(sql.unsafe(`reindex index concurrently visits_of_day`).unprepared)
+    yield* sql`select count(*) from logs where at = ${5}`
     yield* sql`select id from orders where city = ${"city1"}`
     yield* sql`select o.id from archive.orders as o where o.city = ${"city1"}`
     yield* sql`select count(*) from archive.orders where code = ${"abc"}`
@@ -119,6 +124,14 @@ withLayer("what has one name in two places", layer, (it) => {
       expect(whys).toEqual(Array.from({ length: 2 }, () => "no copy could be made: other tables inherit from notes"))
     }))
 
+  it("a statement that reads a table by another name than its own is not tried, and says which", () =>
+    Effect.gen(function* () {
+      const { rejected } = yield* advice
+      const whyOf = (index: string) => rejected.find(({ sql }) => sql.endsWith(index))?.why
+      const not = "through a view or a partitioned table, not by its name"
+      expect(whyOf("on public.logs_1 using btree (at)")).toEndWith(`its statement reads public.logs_1 ${not}`)
+    }))
+
   it("what is asked of an array that the statement writes out gets its index", () =>
     Effect.gen(function* () {
       const { create } = yield* advice
@@ -131,6 +144,16 @@ withLayer("what has one name in two places", layer, (it) => {
       const found = drop.find(({ redundant }) => redundant.index.name === "archived_code")
       expect(found?.sql).toBe('drop index concurrently "archive"."archived_code"')
       expect(found?.statements).toBeGreaterThanOrEqual(2)
+    }))
+
+  it("an index whose build has failed is to be rebuilt, and what a failed rebuild has left is to go", () =>
+    Effect.gen(function* () {
+      const { invalid } = yield* advice
+      expect(invalid.map(({ sql }) => sql)).toEqual([
+        'reindex index concurrently "public"."visits_of_day"',
+        'drop index concurrently "public"."visits_of_day_ccnew"'
+      ])
+      expect((yield* going).filter((name) => name.startsWith("visits_of_day"))).toEqual([])
     }))
 
   it("an index stays when a statement uses it that a copy cannot stand in for", () =>

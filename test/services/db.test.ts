@@ -57,8 +57,14 @@ const untouched = "select (select count(*)::int from pg_indexes where schemaname
 it.live("advises for people and for programs, and changes nothing", () =>
   Effect.gen(function* () {
     const url = yield* Postgres.emptyUrl
-    yield* query(url, ...rows)
+    yield* query(
+      url,
+      ...rows,
+      "create index broken on children (id, parent_id)",
+      "update pg_index set indisvalid = false where indexrelid = 'broken'::regclass"
+    )
     const indexes = yield* db(url, "indexes")
+    expect(indexes.output).toContain('reindex index concurrently "public"."broken";')
     expect(indexes.output).toContain("create index concurrently on public.children using btree (parent_id);")
     expect(indexes.output).toMatch(/tried on 20000 of 20000 rows: cost \d+ -> \d+; [\d.]+ ms -> [\d.]+ ms a run/)
     expect(indexes.complaint).toContain("trying an index on public.children")
@@ -66,7 +72,7 @@ it.live("advises for people and for programs, and changes nothing", () =>
     const report = yield* db(url, "report", "--json")
     expect(JSON.parse(report.output)).toMatchObject({ workload: { _tag: "Known" }, activity: { connectionsMax: 100 } })
     expect((yield* db(url, "report")).output).toContain("Statements by the time they took together")
-    expect(yield* query(url, untouched)).toEqual([[{ indexes: 2 }]])
+    expect(yield* query(url, untouched)).toEqual([[{ indexes: 3 }]])
   })
 )
 

@@ -40,6 +40,7 @@ export interface Index {
   readonly unique: boolean
   /** A constraint, a foreign key to it, the identity of replicated rows or a partitioned index stands on it. */
   readonly constraint: boolean
+  /** False where its build has failed: no statement uses it, and writes may keep it up all the same. */
   readonly valid: boolean
   readonly predicate: string | null
   readonly bytes: number
@@ -126,7 +127,8 @@ from pg_index i
 join pg_class c on c.oid = i.indexrelid join pg_am am on am.oid = c.relam
 join pg_class t on t.oid = i.indrelid and t.relkind = 'r' join pg_namespace n on n.oid = t.relnamespace
 left join pg_stat_user_indexes s on s.indexrelid = i.indexrelid
-where ${ours("n.nspname")} order by 1, 2, 3`
+where ${ours("n.nspname")} and not exists (select from pg_stat_progress_create_index where index_relid = i.indexrelid)
+order by 1, 2, 3`
 
 const foreignKeys = `
 select n.nspname as "schema", t.relname as "table", k.conname as "name", k.confrelid::regclass::text as "target",

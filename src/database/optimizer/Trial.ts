@@ -105,14 +105,33 @@ const redirected = (text: string, tables: ReadonlyArray<Table>): string =>
 
 /** The plan of a statement on the copy. Fails when it reads anything else, as it does through a view. */
 const planOf = (sql: SqlClient.SqlClient, text: string, tables: ReadonlyArray<Table>) =>
-  Effect.filterOrFail(
-    Plans.nodeOf(sql, redirected(text, tables)),
-    (plan) => Plans.relationsOf(plan).every(({ schema }) => schema === "pg_temp"),
-    () => failed("it reads past the copy")
-  )
+  Effect.tap(Plans.nodeOf(sql, redirected(text, tables)), (plan) => {
+    const other = Plans.relationsOf(plan).find(({ schema }) => schema !== "pg_temp")
+    if (other === undefined) return Effect.void
+    return failed(
+      `its statement reads ${other.schema}.${other.name} through a view or a partitioned table, not by its name`
+    )
+  })
 
 const sampleRows = ({ bytes, rows }: Table): number =>
   Math.min(sampleRowsMax, Math.ceil(sampleBytesMax / Math.max(1, bytes / Math.max(1, rows))))
+
+/** Everything of a definition behind the table's name; the copy's index has another name and table. */
+const form = (definition: string): string => definition.slice(definition.indexOf(" USING "))
+
+/** Takes the copy's index away that is made as this one. */
+const without = (sql: SqlClient.SqlClient, index: Pick<Index, "table" | "definition" | "unique">) =>
+  Effect.gen(function* () {
+    const names = yield* sql.unsafe<{ readonly name: string; readonly definition: string; readonly unique: boolean }>(
+      `select c.relname as name, pg_get_indexdef(i.indexrelid) as definition, i.indisunique as unique
+       from pg_index i join pg_class c on c.oid = i.indexrelid
+       where i.indrelid = $1::regclass and not exists (select from pg_constraint where conindid = i.indexrelid)`,
+      [copyOf({ name: index.table })]
+    )
+    const same = names.find((one) => form(one.definition) === form(index.definition) && one.unique === index.unique)
+    if (same === undefined) return yield* failed("the copy has no such index")
+    yield* sql.unsafe(`drop index pg_temp.${quoted(same.name)}`).unprepared
+  })
 
 /** The table with its indexes and some of its rows, under its own name, which a temporary table takes first. */
 const copy = (sql: SqlClient.SqlClient, table: Table) =>
@@ -130,6 +149,13 @@ const copy = (sql: SqlClient.SqlClient, table: Table) =>
     const list = columns.map(({ name }) => quoted(name)).join(", ")
     yield* sql.unsafe(`create temporary table ${quoted(table.name)} (like ${source} including all) on commit drop`)
       .unprepared
+    // The copy's are valid: a unique one, whose build has failed since it cannot be, would refuse the rows.
+    const broken = yield* sql.unsafe<Pick<Index, "definition" | "unique">>(
+      `select pg_get_indexdef(indexrelid) as definition, indisunique as unique from pg_index
+       where indrelid = $1::regclass and not indisvalid`,
+      [source]
+    )
+    yield* Effect.forEach(broken, (index) => without(sql, { ...index, table: table.name }), { discard: true })
     yield* sql.unsafe(
       `insert into ${copyOf(table)} (${list}) overriding system value select ${list} from ${source}` +
         `${share < 100 ? ` tablesample system (${share}) repeatable (1)` : ""} limit ${limit}`
@@ -219,23 +245,6 @@ const build = (sql: SqlClient.SqlClient, tables: ReadonlyArray<Table>, proposal:
       }
     })
   )
-
-/** Everything of a definition behind the table's name; the copy's index has another name and table. */
-const form = (definition: string): string => definition.slice(definition.indexOf(" USING "))
-
-/** Takes the copy's index away that is made as this one. */
-const without = (sql: SqlClient.SqlClient, index: Index) =>
-  Effect.gen(function* () {
-    const names = yield* sql.unsafe<{ readonly name: string; readonly definition: string; readonly unique: boolean }>(
-      `select c.relname as name, pg_get_indexdef(i.indexrelid) as definition, i.indisunique as unique
-       from pg_index i join pg_class c on c.oid = i.indexrelid
-       where i.indrelid = $1::regclass and not exists (select from pg_constraint where conindid = i.indexrelid)`,
-      [copyOf({ name: index.table })]
-    )
-    const same = names.find((one) => form(one.definition) === form(index.definition) && one.unique === index.unique)
-    if (same === undefined) return yield* failed("the copy has no such index")
-    yield* sql.unsafe(`drop index pg_temp.${quoted(same.name)}`).unprepared
-  })
 
 const drop = (
   sql: SqlClient.SqlClient,
