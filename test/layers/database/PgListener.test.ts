@@ -1,5 +1,6 @@
 import { expect } from "bun:test"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
@@ -8,6 +9,9 @@ import { listen } from "../../../layers/database/PgListener.ts"
 import { it } from "../../kit/effect.ts"
 import * as Postgres from "../../kit/Postgres.ts"
 import * as Proxy from "../../kit/Proxy.ts"
+
+/** Long enough for an answer on a machine that is busy. */
+const everyMillis = 250
 
 it.live("a line that dies without a word is lost, and one on which nothing is said is not", () =>
   Effect.gen(function* () {
@@ -27,15 +31,16 @@ it.live("a line that dies without a word is lost, and one on which nothing is sa
             notified: () => {},
             lost: (error) => void Queue.unsafeOffer(lost, error)
           },
-          50
+          everyMillis
         )
       ),
       (close) => Effect.sync(close)
     )
     yield* Deferred.await(began)
-    expect(yield* Effect.timeoutOption(Queue.take(lost), "300 millis")).toMatchObject({ _tag: "None" })
+    const beats = Duration.millis(2.5 * everyMillis)
+    expect(yield* Effect.timeoutOption(Queue.take(lost), beats)).toMatchObject({ _tag: "None" })
     proxy.stall()
     const error = yield* Effect.timeout(Queue.take(lost), "2 seconds")
-    expect(error.message).toContain("has not answered for 50 ms")
+    expect(error.message).toContain(`has not answered for ${everyMillis} ms`)
   })
 )
