@@ -20,7 +20,8 @@ export type OnInvalidated = (tags: ReadonlyArray<string> | undefined) => void
 /**
  * Names that values of many caches share (`user:<id>`), so that one change forgets all that was made from it, in every
  * process. A value is worth what its tags say: it counts only when its lookup began after the last invalidation of each,
- * by the store's clock. `by` gives a cache its tags: `Cache.make({ …, tags: tags.by((page) => page.tags) })`.
+ * by the store's clock. Where that is set back, or the store drops a tag for want of room, a value may live until its ttl.
+ * `by` gives a cache its tags: `Cache.make({ …, tags: tags.by((page) => page.tags) })`.
  */
 export class Tags extends Context.Tag("@connect/Tags")<
   Tags,
