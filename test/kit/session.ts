@@ -2,6 +2,7 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import * as Ids from "../../src/domain/Ids.ts"
 import { type EndReason, type Session, Sessions } from "../../src/session/Sessions.ts"
 
@@ -19,10 +20,25 @@ export const user = (role = 0) =>
 export const signIn = (userId: Ids.UserId) =>
   Effect.flatMap(Sessions, (sessions) => sessions.create(userId, { userAgent: Option.some("Firefox") }))
 
-/** Completes with the reason when the session ends early. */
-export const ended = ({ whenEnded }: typeof Sessions.Service, session: Session): Effect.Effect<EndReason> =>
+/** Waits from now on, for as long as the scope, for the session to end early; the Effect that comes back has the reason. */
+export const ending = (
+  { whenEnded }: typeof Sessions.Service,
+  session: Session
+): Effect.Effect<Effect.Effect<EndReason>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const reason = yield* Deferred.make<EndReason>()
     yield* whenEnded(session, (why) => Deferred.unsafeDone(reason, Effect.succeed(why)))
-    return yield* Deferred.await(reason)
-  }).pipe(Effect.scoped)
+    return Deferred.await(reason)
+  })
+
+/** Completes with the reason when the session ends early. */
+export const ended = (sessions: typeof Sessions.Service, session: Session): Effect.Effect<EndReason> =>
+  Effect.scoped(Effect.flatten(ending(sessions, session)))
+
+/** Statements of this database that wait for a lock. */
+export const lockWaits = Effect.flatMap(SqlClient.SqlClient, (sql) =>
+  Effect.map(
+    sql`select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    (rows) => rows.length
+  )
+)

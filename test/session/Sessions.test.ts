@@ -24,7 +24,7 @@ import * as Metrics from "../../src/telemetry/Metrics.ts"
 import { withLayer } from "../kit/effect.ts"
 import * as Postgres from "../kit/Postgres.ts"
 import * as Redis from "../kit/Redis.ts"
-import { ended, signIn, user } from "../kit/session.ts"
+import { ended, ending, lockWaits, signIn, user } from "../kit/session.ts"
 
 const perUserMax = 3
 
@@ -119,7 +119,7 @@ const contract = (name: string, store: Layer.Layer<Store>) =>
           )
           yield* Deferred.await(held)
           const revoking = yield* Effect.fork(sessions.revokeAll(userId, "revoked"))
-          yield* Effect.sleep("20 millis")
+          yield* Effect.repeat(lockWaits, { until: (waiting) => waiting > 0, schedule: Schedule.spaced("2 millis") })
           yield* Fiber.interrupt(revoking)
           yield* Deferred.succeed(over, undefined)
           yield* Fiber.join(holding)
@@ -435,10 +435,9 @@ const two = (name: string, between: Layer.Layer<Store | Broadcast.Broadcast>) =>
         const userId = yield* user()
         const made = yield* Effect.replicateEffect(here.create(userId, { userAgent: Option.none() }), 2)
         for (const { token } of made) yield* Effect.all([here.load(token), there.load(token)])
-        const waiters = yield* Effect.forEach(made, ({ session }) => Effect.fork(ended(there, session)))
-        yield* Effect.sleep("20 millis")
+        const reasons = yield* Effect.forEach(made, ({ session }) => ending(there, session))
         yield* here.revokeAll(userId, "revoked")
-        expect(yield* Fiber.joinAll(waiters)).toEqual(["revoked", "revoked"])
+        expect(yield* Effect.all(reasons)).toEqual(["revoked", "revoked"])
         for (const { token } of made) expect(yield* Effect.flip(there.load(token))).toBeInstanceOf(SessionExpired)
       }))
   )

@@ -19,7 +19,7 @@ import * as Sessions from "../../src/session/Sessions.ts"
 import * as StoreMemory from "../../src/store/StoreMemory.ts"
 import { withLayer } from "../kit/effect.ts"
 import * as Postgres from "../kit/Postgres.ts"
-import { ended, signIn, user } from "../kit/session.ts"
+import { ended, lockWaits, signIn, user } from "../kit/session.ts"
 
 /**
  * Runs the effect while another transaction has run the statement, and commits that when the effect is over, or when so
@@ -33,12 +33,8 @@ const beside = <A, E, R>(statement: Statement<object>, effect: Effect.Effect<A, 
     const holding = yield* Effect.fork(sql.withTransaction(Effect.zipRight(statement, hold)))
     yield* Deferred.await(held)
     const running = yield* Effect.fork(effect)
-    const isWaiting = Effect.map(
-      sql`select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
-      (rows) => rows.length >= waitingMax
-    )
-    yield* Effect.repeat(Effect.zip(Fiber.poll(running), isWaiting), {
-      until: ([exit, waits]) => Option.isSome(exit) || waits,
+    yield* Effect.repeat(Effect.zip(Fiber.poll(running), lockWaits), {
+      until: ([exit, waiting]) => Option.isSome(exit) || waiting >= waitingMax,
       schedule: Schedule.spaced("2 millis")
     })
     yield* Deferred.succeed(over, undefined)
