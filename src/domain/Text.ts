@@ -36,3 +36,6 @@ export const MessageBody = Text(1, 4_000)
 export const ClientKey = Schema.String.pipe(
   Schema.filter((key) => /^[A-Za-z0-9_-]{1,64}$/.test(key) || "is not 1 to 64 of [A-Za-z0-9_-]")
 )
+
+/** Text as it may stand in a pattern of LIKE: `%`, `_` and `\` mean themselves. */
+export const likeLiteral = (text: string): string => text.replace(/[\\%_]/g, (special) => `\\${special}`)

@@ -1,9 +1,9 @@
 import { unspaced, type Word, wordsOf } from "./Words.ts"
 
-/** A text that a message holds, or that it must not hold. */
-export interface Part {
-  readonly text: string
-  readonly excluded: boolean
+/** Texts that a message holds, and that it must not hold. */
+export interface Alternative {
+  readonly wanted: ReadonlyArray<string>
+  readonly unwanted: ReadonlyArray<string>
 }
 
 /** A search as it goes to Postgres. */
@@ -20,7 +20,7 @@ export interface Asked {
    * Where a script leaves no space between words, which Postgres then takes for one: the parts that a message holds,
    * whatever is around them, those of any one alternative. Null for what is in words already, and above `partsMax`.
    */
-  readonly held: ReadonlyArray<ReadonlyArray<Part>> | null
+  readonly held: ReadonlyArray<Alternative> | null
 }
 
 /** Parts that are looked for in every message of the asker; a text of more is found by its words, or as it stands. */
@@ -31,9 +31,11 @@ export const phraseWordsMax = 255
 
 /** From the first word to the last. */
 const span = (text: string, words: ReadonlyArray<Word>): string => {
-  const last = words.at(-1)!
-  return text.slice(words[0]!.index, last.index + last.text.length)
+  const last = words.at(-1)
+  return last === undefined ? "" : text.slice(words[0]!.index, last.index + last.text.length)
 }
+
+const partsOf = ({ unwanted, wanted }: Alternative): number => wanted.length + unwanted.length
 
 /** An optional minus and a quoted part, or anything up to the next space. */
 const part = /(-?)"([^"]*)(?:"|$)|(\S+)/gu
@@ -43,15 +45,15 @@ const part = /(-?)"([^"]*)(?:"|$)|(\S+)/gu
  * no text is an error.
  */
 export const read = (text: string): Asked => {
-  const parts: Array<string> = []
+  const web: Array<string> = []
   const marked = new Set<string>()
-  const alternatives: Array<Array<Part>> = [[]]
+  const alternatives = [{ wanted: [] as Array<string>, unwanted: [] as Array<string> }]
   let asks = false
   for (const match of text.matchAll(part)) {
     const bare = match[3]
     if (bare !== undefined && bare.toLowerCase() === "or") {
-      parts.push("or")
-      alternatives.push([])
+      web.push("or")
+      alternatives.push({ wanted: [], unwanted: [] })
       continue
     }
     const said = bare ?? match[2] ?? ""
@@ -59,8 +61,8 @@ export const read = (text: string): Asked => {
     if (found.length === 0) continue
     const words = found.map((one) => one.text)
     const excluded = bare === undefined ? match[1] === "-" : bare.startsWith("-") && bare.length > 1
-    alternatives.at(-1)!.push({ text: span(said, found), excluded })
-    parts.push(`${excluded ? "-" : ""}"${words.join(" ")}"`)
+    alternatives.at(-1)![excluded ? "unwanted" : "wanted"].push(span(said, found))
+    web.push(`${excluded ? "-" : ""}"${words.join(" ")}"`)
     if (excluded) continue
     asks = true
     for (const one of words) marked.add(one.toLowerCase())
@@ -69,10 +71,9 @@ export const read = (text: string): Asked => {
   const words = all.map((one) => one.text)
   // Only exclusions would ask for everything else; then the words themselves are meant.
   if (!asks) for (const one of words) marked.add(one.toLowerCase())
-  const meant = asks
-    ? alternatives.filter((one) => one.length > 0)
-    : [[{ text: all.length === 0 ? text : span(text, all), excluded: false }]]
-  const held = words.some((one) => unspaced.test(one)) && meant.flat().length <= partsMax ? meant : null
+  const meant = asks ? alternatives.filter((one) => partsOf(one) > 0) : [{ wanted: [span(text, all)], unwanted: [] }]
+  const parts = meant.reduce((sum, one) => sum + partsOf(one), 0)
+  const held = words.some((one) => unspaced.test(one)) && parts <= partsMax ? meant : null
   const literal = /^".+"$/s.test(text) ? text.slice(1, -1) : text
-  return { web: asks ? parts.join(" ") : `"${words.join(" ")}"`, words, literal, marked, held }
+  return { web: asks ? web.join(" ") : `"${words.join(" ")}"`, words, literal, marked, held }
 }

@@ -8,6 +8,7 @@ import { columns as messageColumns, fromRow as messageFromRow, type Message } fr
 import { orUnavailable } from "../database/SqlErrors.ts"
 import type { InteractionId, UserId } from "../domain/Ids.ts"
 import { type Connection, connection } from "../domain/Page.ts"
+import { likeLiteral } from "../domain/Text.ts"
 import { type DatabaseUnavailable, NotFound, type ValidationFailed } from "../errors.ts"
 import { Cursor } from "../graphql/Cursor.ts"
 import { columns, fromRow, type Interaction, type InteractionRow } from "../interaction/Interaction.ts"
@@ -105,11 +106,15 @@ where interaction_id = ${interactionId}::uuid and user_id = ${viewerId}::uuid`),
           () => new NotFound({ what: "Interaction" })
         )
 
-  const holds = (alternatives: NonNullable<Asked.Asked["held"]>) => sql`exists (
-    select from jsonb_array_elements(${JSON.stringify(alternatives)}::text::jsonb) as alternative
-    where not exists (
-      select from jsonb_to_recordset(alternative) as part (text text, excluded boolean)
-      where (position(lower(part.text) in lower(m.body)) > 0) = part.excluded))`
+  /** The patterns are folded as a constant: in the database as the messages are, whose case depends on its locale. */
+  const like = (texts: ReadonlyArray<string>) =>
+    sql`all (lower(${texts.map((text) => `%${likeLiteral(text)}%`)}::text[]::text)::text[])`
+  const holds = (alternatives: ReadonlyArray<Asked.Alternative>) =>
+    sql.or(
+      alternatives.map(
+        ({ wanted, unwanted }) => sql`(lower(m.body) like ${like(wanted)} and lower(m.body) not like ${like(unwanted)})`
+      )
+    )
 
   /** How a message matches and how well. Without a word in it, the text itself is looked for, as emoji are. */
   const matching = ({ held, literal, web, words }: Asked.Asked) => {

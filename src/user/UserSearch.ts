@@ -1,7 +1,7 @@
 import type * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
-import { Text } from "../domain/Text.ts"
+import { likeLiteral, Text } from "../domain/Text.ts"
 
 /** Results of one search at most, over all its pages. */
 export const searchResultsMax = 50
@@ -17,9 +17,6 @@ export const SearchText = Text(1, 100)
 
 /** Searches that differ only in case and space are one. */
 export const normalise = (text: string): string => text.normalize("NFC").trim().replace(/\s+/g, " ").toLowerCase()
-
-/** `%`, `_` and `\` mean themselves. */
-const likeLiteral = (text: string): string => text.replace(/[\\%_]/g, (special) => `\\${special}`)
 
 /**
  * Ids of the closest people, the closest first, at most `searchResultsMax`. An equal handle, display name or interest

@@ -98,7 +98,8 @@ select body, tsvector_to_array(search) as words from messages where interaction_
         "東京タワーに行きました。楽しい",
         "ฉันชอบแมวมาก",
         "한국어로 이야기해요",
-        "iPhoneケース"
+        "iPhoneケース",
+        "鳥_魚\\100%の"
       ]
       yield* said(id, ada, texts)
       const found = (text: string) => Effect.map(bodies(ada, text), (all) => [...all].sort())
@@ -110,6 +111,8 @@ select body, tsvector_to_array(search) as words from messages where interaction_
       expect(yield* found("แมว")).toEqual(["ฉันชอบแมวมาก"])
       expect(yield* found("한국어")).toEqual(["한국어로 이야기해요"])
       expect(yield* found("iphoneケース")).toEqual(["iPhoneケース"])
+      expect(yield* found("鳥_魚\\100%の")).toEqual(["鳥_魚\\100%の"])
+      expect(yield* found("鳥%の")).toEqual([])
       expect(yield* found("好き 犬")).toEqual([])
       expect(yield* found("-猫")).toEqual(["犬と猫", "私は猫が好きです"].sort())
     }))
