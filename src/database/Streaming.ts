@@ -47,7 +47,7 @@ export const own =
         yield* Effect.addFinalizer((exit) =>
           Effect.ignore(run(unprepared(Exit.isSuccess(exit) ? "COMMIT" : rollback), constVoid))
         )
-        yield* Effect.interruptible(run(unprepared("BEGIN READ ONLY"), constVoid))
+        yield* run(unprepared("BEGIN READ ONLY"), constVoid)
         return within(run)(sql, params, undefined)
       })
     )

@@ -5,6 +5,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as LazyTransaction from "../../src/actor/durable/LazyTransaction.ts"
 import * as Settings from "../../src/config/Settings.ts"
@@ -78,15 +79,21 @@ it("a transaction that fails stays that failure when the connection is lost in i
     expect([yield* inUse, closed()]).toEqual([0, 1])
   }))
 
-it("who begins a transaction can be interrupted while the server says nothing", () =>
-  Effect.gen(function* () {
-    const { closed, inUse, sql } = yield* serverThat({ BEGIN: undefined })
-    const running = yield* Effect.fork(sql.withTransaction(sql`select 1`))
-    yield* Effect.yieldNow()
-    yield* Fiber.interrupt(running)
-    yield* TestClock.adjust("6 seconds")
-    expect([yield* inUse, closed()]).toEqual([0, 1])
-  }))
+const begins: Readonly<Record<string, (sql: SqlClient.SqlClient) => Effect.Effect<unknown, SqlError>>> = {
+  BEGIN: (sql) => sql.withTransaction(sql`select 1`),
+  "BEGIN READ ONLY": (sql) => Stream.runDrain(sql`select 1`.stream)
+}
+
+for (const [begin, asks] of Object.entries(begins))
+  it(`who waits for a ${begin} can be interrupted while the server says nothing`, () =>
+    Effect.gen(function* () {
+      const { asked, closed, inUse, sql } = yield* serverThat({ [begin]: undefined })
+      const running = yield* Effect.fork(asks(sql))
+      while (asked.length === 0) yield* Effect.yieldNow()
+      yield* Fiber.interrupt(running)
+      yield* TestClock.adjust("6 seconds")
+      expect([asked, yield* inUse, closed()]).toEqual([[begin], 0, 1])
+    }))
 
 it("two that begin a part of one transaction at once are both let go", () =>
   Effect.gen(function* () {
