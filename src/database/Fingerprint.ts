@@ -68,7 +68,7 @@ export const fingerprint = (sql: string): string =>
     .slice(0, fingerprintLengthMax)
 
 const text = /(?<name>"(?:[^"]|"")*")|'(?:[^']|'')*(?:'|$)/g
-const number = /(?<name>"(?:[^"]|"")*")|(?<![\w$.\x80-\uffff])-?\d[\w.]*/g
+const number = /(?<name>"(?:[^"]|"")*")|(?<![\w$.\x80-\uffff]|Plan )-?\d[\w.]*/g
 
 /**
  * A plan without the values that its statement was written with: they become `?`. The numbers of a line that has costs are

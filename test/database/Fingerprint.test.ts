@@ -127,10 +127,10 @@ it("a plan has no number of its statement either, and all of the planner's", () 
   Effect.sync(() =>
     expect(
       scrubbed(
-        `Index Scan using t1_pkey on t1  (cost=0.15..8.17 rows=1 width=36)\n  Index Cond: (id = 42)\n  Filter: (("a 7" > '-1.5'::numeric) AND (b <> 1e6) AND (c = $1) AND (d2 = '-3'::integer))`
+        `Index Scan using t1_pkey on t1  (cost=0.15..8.17 rows=1 width=36)\n  Index Cond: (id = 42)\n  Filter: (("a 7" > '-1.5'::numeric) AND (b <> 1e6) AND (c = $1) AND (d2 = '-3'::integer) AND (e = (SubPlan 2)))`
       )
     ).toBe(
-      `Index Scan using t1_pkey on t1  (cost=0.15..8.17 rows=1 width=36)\n  Index Cond: (id = ?)\n  Filter: (("a 7" > ?::numeric) AND (b <> ?) AND (c = $1) AND (d2 = ?::integer))`
+      `Index Scan using t1_pkey on t1  (cost=0.15..8.17 rows=1 width=36)\n  Index Cond: (id = ?)\n  Filter: (("a 7" > ?::numeric) AND (b <> ?) AND (c = $1) AND (d2 = ?::integer) AND (e = (SubPlan 2)))`
     )
   ))
 
