@@ -21,18 +21,15 @@ const parserOf = Pg.types.getTypeParser as (oid: number, format?: string) => (va
 const text = (value: string): unknown => value
 const texts = parserOf(1009)
 
-/**
- * What `pg` makes objects and broken numbers of, or leaves as the text of an array, is text and arrays of text as with the
- * other drivers: point, circle, interval, numeric[] and name[].
- */
+/** Object identifiers of types that `pg` makes objects of, which are text with the other drivers. */
+const asText = { point: 600, circle: 718, interval: 1186 }
+
+/** Of those whose arrays it makes broken numbers or objects of, or leaves as one text. */
+const asTexts = { name: 1003, point: 1017, interval: 1187, numeric: 1231 }
+
 const parsers: ReadonlyMap<number, (value: string) => unknown> = new Map([
-  [600, text],
-  [718, text],
-  [1186, text],
-  [1003, texts],
-  [1017, texts],
-  [1187, texts],
-  [1231, texts]
+  ...Object.values(asText).map((oid) => [oid, text] as const),
+  ...Object.values(asTexts).map((oid) => [oid, texts] as const)
 ])
 
 const types: Pg.CustomTypesConfig = {
