@@ -137,17 +137,17 @@ const set = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, input: K, value: A): Ef
 
 type Batch<K, A> = ReadonlyArray<readonly [key: string, entry: readonly [input: K, value: A]]>
 
-/** First to where the values belong, then, those that are `current`, to the store. What is given up is forgotten. */
-const write = <K, A, I, E, R>(
-  parts: Parts<K, A, I, E, R>,
-  batch: Batch<K, A>,
-  current: () => Batch<K, A>
-): Effect.Effect<void, never, R> => {
+/** First to where the values belong, then to the store, unless it has one set since. What is given up is forgotten. */
+const write = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>, batch: Batch<K, A>): Effect.Effect<void, never, R> => {
   if (batch.length === 0) return Effect.void
-  const { options, shelf } = parts
+  const { behind, options, shelf } = parts
+  const toStore = Effect.suspend(() => {
+    const current = batch.filter(([key, entry]) => behind.get(key) === entry)
+    return shelf.write(current.map(([key, [input, value]]) => [key, input, value]))
+  })
   return Effect.suspend(() => options.writeMany?.(batch.map(([, entry]) => entry)) ?? Effect.void).pipe(
     Effect.retry({ schedule: Schedule.jittered(Schedule.exponential(batchInterval)), times: behindTries - 1 }),
-    Effect.zipRight(Effect.suspend(() => shelf.write(current().map(([key, [input, value]]) => [key, input, value])))),
+    Effect.zipRight(toStore),
     Effect.catchAllCause((cause) =>
       Effect.suspend(() => {
         shelf.count("lost", batch.length)
@@ -159,18 +159,16 @@ const write = <K, A, I, E, R>(
   )
 }
 
-/** One batch of what waits, then the invalidations that the store is owed. True when there is more. */
-const pass = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>): Effect.Effect<boolean, never, R> =>
-  Effect.gen(function* () {
+/** One batch of all that waits. */
+const flush = <K, A, I, E, R>(parts: Parts<K, A, I, E, R>): Effect.Effect<void, never, R> =>
+  Effect.suspend(() => {
     const { behind, doubtful } = parts
     const batch = [...behind]
     doubtful.clear()
-    // The store has what was set since.
-    yield* write(parts, batch, () => batch.filter(([key, entry]) => behind.get(key) === entry))
-    for (const [key, entry] of batch) if (behind.get(key) === entry) behind.delete(key)
-    yield* invalidate(parts, [...doubtful])
-    yield* invalidate(parts, parts.shelf.owes)
-    return parts.behind.size > 0 || parts.shelf.isOwing
+    return Effect.andThen(write(parts, batch), () => {
+      for (const [key, entry] of batch) if (behind.get(key) === entry) behind.delete(key)
+      return invalidate(parts, [...doubtful])
+    })
   })
 
 /** Near entries follow what other processes change, key by key and by tags. */
@@ -218,8 +216,14 @@ export const make = <K, A, I, E = never, R = never>(
     const settle: Effect.Effect<void> = Effect.suspend(() => (shelf.isOwing ? batches.kick : Effect.void))
     const flights = new Flights(options, shelf, scope, context, settle)
     const parts: Parts<K, A, I, E, R> = { options, shelf, flights, behind: new Map(), doubtful: new Set() }
-    const batches = Drainer.make(scope, batchInterval, Effect.provide(pass(parts), context))
-    yield* Effect.addFinalizer(() => Effect.provide(pass(parts), context))
+    // One at a time: of two batches the older values could be written last.
+    const flushed = (yield* Effect.makeSemaphore(1)).withPermits(1)(
+      Effect.uninterruptible(Effect.provide(flush(parts), context))
+    )
+    const pass = Effect.andThen(flushed, () => invalidate(parts, shelf.owes))
+    const isMore = Effect.sync(() => parts.behind.size > 0 || shelf.isOwing)
+    const batches = Drainer.make(scope, batchInterval, Effect.zipRight(pass, isMore))
+    yield* Effect.addFinalizer(() => pass)
     yield* follow(parts, store)
     return {
       name: options.name,
@@ -229,15 +233,8 @@ export const make = <K, A, I, E = never, R = never>(
       setBehind: (input, value) =>
         Effect.suspend(() => {
           const key = options.key(input)
-          const entry = [input, value] as const
-          const room = parts.behind.size < behindMax || parts.behind.has(key)
-          if (room) parts.behind.set(key, entry)
-          const written = room
-            ? batches.kick
-            : Effect.provide(
-                write(parts, [[key, entry]], () => [[key, entry]]),
-                context
-              )
+          parts.behind.set(key, [input, value])
+          const written = parts.behind.size > behindMax ? flushed : batches.kick
           return Effect.zipRight(keep(parts, key, input, value), written)
         }),
       invalidate: (...inputs) =>

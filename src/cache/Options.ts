@@ -6,7 +6,7 @@ import type { Tagging } from "./Tags.ts"
 
 /** Keys whose lookup is shared at one time; beyond that each caller looks up for itself. */
 export const flightsMax = 10_000
-/** Values waiting for `setBehind`'s next batch; beyond that the caller writes its own. */
+/** Values waiting for `setBehind`'s next batch; beyond that each caller waits until it is written. */
 export const behindMax = 1_000
 /** Keys whose invalidation the store has not taken yet; beyond that the oldest is forgotten and counted as lost. */
 export const owedMax = 10_000

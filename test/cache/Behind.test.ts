@@ -1,6 +1,7 @@
 import { expect } from "bun:test"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
@@ -136,16 +137,52 @@ for (const [what, name, mistaken] of [
       expect(yield* other.get("ada")).toEqual(Option.some({ name: "Ada" }))
     }).pipe(Effect.provide(services)))
 
-it("beyond the bound of what waits, a caller writes its own value at once", () =>
+it("beyond the bound of what waits, a caller writes all of it at once", () =>
   Effect.gen(function* () {
     const written: Array<ReadonlyArray<string>> = []
     const cache = yield* Cache.make({
       ...options,
       writeMany: (entries) => Effect.sync(() => void written.push(entries.map(([id]) => id)))
     })
-    for (let n = 0; n < behindMax; n++) yield* cache.setBehind(String(n), { name: "waits" })
+    const ids = Array.from({ length: behindMax }, (_, n) => String(n))
+    for (const id of ids) yield* cache.setBehind(id, { name: "waits" })
+    yield* cache.setBehind("0", { name: "waits already" })
     expect(written).toEqual([])
     yield* cache.setBehind("more", { name: "does not" })
-    yield* cache.setBehind("0", { name: "waits already" })
-    expect(written).toEqual([["more"]])
+    expect(written).toEqual([[...ids, "more"]])
+  }).pipe(Effect.provide(services)))
+
+it("a value set through while a caller beyond the bound writes an older one stays in the store", () =>
+  Effect.gen(function* () {
+    const { cache, fromStore, gate } = yield* gated
+    for (let n = 0; n < behindMax; n++) yield* cache.setBehind(String(n), { name: "waits" })
+    const writing = yield* Effect.fork(cache.setBehind("ada", { name: "old" }))
+    yield* TestClock.adjust("100 millis")
+    yield* cache.set("ada", { name: "new" })
+    yield* Deferred.succeed(gate, undefined)
+    yield* Fiber.join(writing)
+    expect(yield* fromStore("ada")).toEqual(Option.some({ name: "new" }))
+  }).pipe(Effect.provide(services)))
+
+it("a caller beyond the bound does not overtake the batch that is being written", () =>
+  Effect.gen(function* () {
+    const gate = yield* Deferred.make<void>()
+    const written: Array<string | undefined> = []
+    let batches = 0
+    const cache = yield* Cache.make({
+      ...options,
+      writeMany: (entries) => {
+        const ada = entries.find(([id]) => id === "ada")
+        return Effect.andThen(batches++ === 0 ? Deferred.await(gate) : Effect.void, () => written.push(ada?.[1].name))
+      }
+    })
+    yield* cache.setBehind("ada", { name: "old" })
+    yield* TestClock.adjust("100 millis")
+    for (let n = 1; n < behindMax; n++) yield* cache.setBehind(String(n), { name: "waits" })
+    yield* cache.setBehind("ada", { name: "new" })
+    const writing = yield* Effect.fork(cache.setBehind("more", { name: "waits" }))
+    yield* TestClock.adjust("1 millis")
+    yield* Deferred.succeed(gate, undefined)
+    yield* Fiber.join(writing)
+    expect(written).toEqual(["old", "new"])
   }).pipe(Effect.provide(services)))
