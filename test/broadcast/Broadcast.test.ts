@@ -4,9 +4,11 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as RedisStore from "../../layers/store/RedisStore.ts"
@@ -176,4 +178,23 @@ it("beyond the bound of what waits to be sent a message is lost, and listeners e
     yield* TestClock.adjust(owedPause)
     expect(seen.filter((one) => one !== "waits")).toEqual(["first", "Gap"])
     expect(seen.length).toBe(outgoingMax + 2)
+  }))
+
+it("what was published while a batch was on its way is sent before the process ends", () =>
+  Effect.gen(function* () {
+    const store = yield* remote
+    const gate = yield* Deferred.make<void>()
+    const publish: typeof store.publish = (channel, payload) =>
+      Effect.zipRight(Deferred.await(gate), store.publish(channel, payload))
+    const theirs = yield* signals<string>(yield* over(store), "topic")
+    const scope = yield* Scope.make()
+    const here = yield* Scope.extend(over({ ...store, publish }), scope)
+    yield* here.publish("topic", "first")
+    yield* TestClock.adjust("1 millis")
+    yield* here.publish("topic", "second")
+    const ending = yield* Effect.fork(Scope.close(scope, Exit.void))
+    yield* TestClock.adjust("1 millis")
+    yield* Deferred.succeed(gate, undefined)
+    yield* Fiber.join(ending)
+    expect(yield* take(theirs, 2)).toEqual(["first", "second"])
   }))
