@@ -58,9 +58,16 @@ export const Region = Schema.String.pipe(
 /** What would reach beyond the name, wherever it is shown: a second line, or the direction of what stands behind it. */
 const unruly = /[\t\n\r\u0085\u2028\u2029\u202a-\u202e\u2066-\u2069]/
 
-export const DisplayName = Text(1, 50).pipe(
+const RuledName = Text(1, 50).pipe(
   Schema.filter((name) => !unruly.test(name) || "has line breaks or characters that change the direction of writing")
 )
+
+/** One line of 1 to 50 characters. Decodes to NFC, so that whoever looks for a name writes it as it is kept. */
+export const DisplayName = Schema.transform(Schema.String, RuledName, {
+  strict: true,
+  decode: (name) => name.normalize("NFC"),
+  encode: (name) => name
+})
 export const Bio = Text(0, 500)
 
 /** The languages of a profile that names none. */

@@ -15,8 +15,16 @@ export const searchMillisMax = 3_000
 /** What people type into a search box: 1 to 100 characters. */
 export const SearchText = Text(1, 100)
 
-/** Searches that differ only in case and space are one. */
-export const normalise = (text: string): string => text.normalize("NFC").trim().replace(/\s+/g, " ").toLowerCase()
+/**
+ * Searches that differ only in space and in the case of ASCII are one. Beyond ASCII the database folds what is looked for
+ * as it folds the names: what that makes of a letter depends on its locale.
+ */
+export const normalise = (text: string): string =>
+  text
+    .normalize("NFC")
+    .trim()
+    .replace(/\s+/g, " ")
+    .replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
 
 /**
  * Ids of the closest people, the closest first, at most `searchResultsMax`. An equal handle, display name or interest
@@ -25,11 +33,14 @@ export const normalise = (text: string): string => text.normalize("NFC").trim().
  */
 export const closest = (sql: SqlClient.SqlClient, text: string): Effect.Effect<ReadonlyArray<string>, SqlError> => {
   const like = likeLiteral(text)
-  const slug = text.replaceAll(" ", "-")
+  const slug = text.toLowerCase().replaceAll(" ", "-")
+  const equal = sql`lower(${text}::text)`
+  const starts = sql`lower(${`${like}%`}::text)`
+  const contains = sql`lower(${`%${like}%`}::text)`
   const closeness = (column: string) => {
     const of = sql.literal(column)
-    return sql`case when ${of} = ${text}::text then 4 when ${of} like ${`${like}%`}::text then 2
-                    when ${of} like ${`%${like}%`}::text then 1 else 0 end + similarity(${of}, ${text}::text)`
+    return sql`case when ${of} = ${equal} then 4 when ${of} like ${starts} then 2
+                    when ${of} like ${contains} then 1 else 0 end + similarity(${of}, ${equal})`
   }
   return Effect.map(
     sql<{ readonly id: string }>`
@@ -40,10 +51,10 @@ export const closest = (sql: SqlClient.SqlClient, text: string): Effect.Effect<R
           case when users.interests @> array[${slug}::text] then 4.5 else 0 end
         ) as closeness
         from users
-        where users.handle % ${text}::text
-          or users.handle like ${`%${like}%`}::text
-          or lower(users.display_name) % ${text}::text
-          or lower(users.display_name) like ${`%${like}%`}::text
+        where users.handle % ${equal}
+          or users.handle like ${contains}
+          or lower(users.display_name) % ${equal}
+          or lower(users.display_name) like ${contains}
           or users.interests @> array[${slug}::text]
       ) found
       order by closeness desc, handle

@@ -34,6 +34,10 @@ test("a display name has one line and turns no text around it", () => {
     expect([name, refusal(DisplayName, name)]).toEqual([name, undefined])
 })
 
+test("a display name is composed, so that one name is one text", () => {
+  expect(Schema.decodeUnknownSync(DisplayName)("E\u0301lodie")).toBe("Élodie")
+})
+
 test("a language may name its variants, of five letters or of a digit and three more", () => {
   for (const tag of ["en", "pt-BR", "zh-Hant-TW", "es-419", "de-1996", "sl-rozaj-biske", "ca-valencia"])
     expect([tag, refusal(Language, tag)]).toEqual([tag, undefined])

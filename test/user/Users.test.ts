@@ -172,6 +172,28 @@ withLayer("Users", services.layer, (test) => {
       expect(handles.toSorted()).toEqual(["fan", "my_zebra", "striped", "zebra", "zebrafinch"])
     }))
 
+  test("search finds a name as it was written, in any script and however its accents are composed", () =>
+    Effect.gen(function* () {
+      const users = yield* Users
+      const names = [
+        "Дмитрий Иванов",
+        "Γιώργος",
+        "İpek Işık",
+        "Élodie",
+        "山田太郎",
+        "प्रिया शर्मा",
+        "محمد علي",
+        "สมชาย ใจดี"
+      ]
+      for (const displayName of names) {
+        const { user } = yield* services.person({ displayName })
+        for (const text of [displayName, displayName.normalize("NFD"), ` ${displayName.split(" ").at(-1)!} `]) {
+          const found = yield* users.search({ text, first: 5, after: null })
+          expect([text, found.edges.map(({ node }) => node.id)]).toEqual([text, [user.id]])
+        }
+      }
+    }))
+
   test("pages of a search join to the whole, without repeats", () =>
     Effect.gen(function* () {
       const users = yield* Users
