@@ -8,3 +8,6 @@ const boundary = /^(?:begin|close|commit|release|rollback|savepoint|set)\b/i
  * look at the first letter spares nearly every statement the pattern.
  */
 export const isBoundary = (sql: string): boolean => "bcrsBCRS".includes(sql.charAt(0)) && boundary.test(sql)
+
+/** Whether a statement is to end a transaction with what it wrote. */
+export const isCommit = (sql: string): boolean => /^commit\b/i.test(sql)

@@ -4,16 +4,21 @@ import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import * as Yielding from "../request/Yielding.ts"
 import type { Expiring } from "./Alarm.ts"
-import { isBoundary, rollback } from "./Boundary.ts"
+import { isBoundary, isCommit, rollback } from "./Boundary.ts"
 import * as Call from "./Call.ts"
+import type { DriverResult, Outcome } from "./Driver.ts"
 import type { Holder, Lane } from "./Lane.ts"
-import { isSpoiled } from "./SqlErrors.ts"
+import { isSpoiled, sqlState } from "./SqlErrors.ts"
 
 /** Whoever uses a connection that others have by now is mistaken: it would be their transaction. */
 const over = (): SqlError => {
   const message = "The transaction of this statement is over"
   return new SqlError({ message, cause: new Error(message) })
 }
+
+/** The server answers a COMMIT as if all were well, when it has rolled back since a statement had failed. */
+const undone = ({ cause }: SqlError): SqlError =>
+  new SqlError({ message: "The transaction was rolled back: a statement in it had failed", cause })
 
 /** A call of whatever answer, as the queue sees it. */
 interface Turn extends Pick<Call.Call<never>, "wanted" | "begins" | "answer" | "expired"> {
@@ -32,6 +37,8 @@ export class Reserved {
   /** It may be in a transaction still, which the server rolls back when the connection ends. */
   private isLost = false
   private hasEnded = false
+  /** What the server refused last, when it has taken nothing since. */
+  private refusal: SqlError | undefined
 
   constructor(means: Call.Means, lane: Lane, holder: Holder) {
     this.means = means
@@ -43,12 +50,12 @@ export class Reserved {
   readonly run: Call.Run = <A>(wanted: Call.Wanted, read: Call.Read<A>) => {
     const call = Call.run<A>(this.means, wanted, (asker) => new ReservedCall(this, wanted, read, asker))
     if (wanted.sql !== rollback) return call
-    const undone = Effect.sync(() => {
+    const given = Effect.sync(() => {
       this.isLost = true
       return read({ rows: [], affected: 0 })
     })
     // What failed before is what its caller is told.
-    return Effect.suspend(() => (this.cannotRollBack() ? undone : Effect.catchAll(call, () => undone)))
+    return Effect.suspend(() => (this.cannotRollBack() ? given : Effect.catchAll(call, () => given)))
   }
 
   start(call: Turn): void {
@@ -86,9 +93,17 @@ export class Reserved {
     call.cancel = this.lane.connection.run(call.wanted, (outcome) => {
       this.running = undefined
       this.isLost ||= Either.isLeft(outcome) && isSpoiled(outcome.left)
-      call.answer(outcome)
+      call.answer(this.judge(call.wanted.sql, outcome))
       this.next()
     })
+  }
+
+  private judge(sql: string, outcome: Outcome<DriverResult>): Outcome<DriverResult> {
+    const { refusal } = this
+    this.refusal = undefined
+    if (Either.isRight(outcome)) return refusal !== undefined && isCommit(sql) ? Either.left(undone(refusal)) : outcome
+    if (sqlState(outcome.left) !== undefined) this.refusal = refusal ?? outcome.left
+    return outcome
   }
 
   /** Whether there is no use in a ROLLBACK: the connection is gone, or busy with what nobody waits for any more. */

@@ -6,6 +6,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { rollback } from "../../database/Boundary.ts"
 
 /** Where the statements of one unit of work go. */
 export interface Transaction {
@@ -48,7 +49,7 @@ export const run = <A, E, R>(
       const last: Transaction["last"] = (effect) => Effect.suspend(() => (Option.isSome(begun) ? join(effect) : effect))
       const end = (exit: Exit.Exit<A, E>): Effect.Effect<A, E | SqlError> => {
         if (Option.isNone(begun)) return exit
-        const finish = begun.value.executeUnprepared(Exit.isSuccess(exit) ? "commit" : "rollback", [], undefined)
+        const finish = begun.value.executeUnprepared(Exit.isSuccess(exit) ? "COMMIT" : rollback, [], undefined)
         return Exit.isSuccess(exit) ? Effect.zipRight(finish, exit) : Effect.zipRight(Effect.exit(finish), exit)
       }
       return Effect.exit(restore(body({ join, last }))).pipe(

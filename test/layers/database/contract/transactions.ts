@@ -154,6 +154,25 @@ export const transactions = (sqlTest: SqlTest, connections: number): void => {
     })
   )
 
+  sqlTest("a transaction that passes over a failed statement is not told that it was saved", (sql) =>
+    Effect.gen(function* () {
+      yield* table(sql, "id int primary key")
+      const twice = Effect.zipRight(
+        sql`insert into things values (1)`,
+        Effect.ignore(sql`insert into things values (1)`)
+      )
+      const error = yield* Effect.flip(sql.withTransaction(twice))
+      expect(error.message).toContain("rolled back")
+      expect(isUniqueViolation(error, "things_pkey")).toBe(true)
+      expect(yield* sql`select id from things`).toEqual([])
+      // A part that was rolled back by itself leaves the rest as it was.
+      const part = Effect.ignore(sql.withTransaction(sql`insert into things values (2)`))
+      const inPart = Effect.zipRight(sql`insert into things values (2)`, part)
+      yield* sql.withTransaction(inPart)
+      expect(yield* sql`select id from things`).toEqual([{ id: 2 }])
+    })
+  )
+
   sqlTest("streams a long result in order, alone and in a transaction", (sql) =>
     Effect.gen(function* () {
       const numbers = Stream.runCollect(
