@@ -6,6 +6,7 @@ import type * as Scope from "effect/Scope"
 import { Settings } from "../config/Settings.ts"
 import { Store } from "../store/Store.ts"
 import { AtHand, type Source } from "./AtHand.ts"
+import * as Coalesced from "./Coalesced.ts"
 import * as Drainer from "./Drainer.ts"
 import { Flights } from "./Flights.ts"
 import { batchInterval, behindMax, behindTries, type Options, type Stats } from "./Options.ts"
@@ -216,10 +217,8 @@ export const make = <K, A, I, E = never, R = never>(
     const settle: Effect.Effect<void> = Effect.suspend(() => (shelf.isOwing ? batches.kick : Effect.void))
     const flights = new Flights(options, shelf, scope, context, settle)
     const parts: Parts<K, A, I, E, R> = { options, shelf, flights, behind: new Map(), doubtful: new Set() }
-    // One at a time: of two batches the older values could be written last.
-    const flushed = (yield* Effect.makeSemaphore(1)).withPermits(1)(
-      Effect.uninterruptible(Effect.provide(flush(parts), context))
-    )
+    // One batch at a time, or the older values could be written last.
+    const flushed = Coalesced.make(Effect.provide(flush(parts), context))
     const pass = Effect.andThen(flushed, () => invalidate(parts, shelf.owes))
     const isMore = Effect.sync(() => parts.behind.size > 0 || shelf.isOwing)
     const batches = Drainer.make(scope, batchInterval, Effect.zipRight(pass, isMore))
