@@ -268,7 +268,8 @@ const make = Effect.gen(function* () {
       const action = yield* orUnavailable(sql.withTransaction(end(id, actor, reason)))
       yield* restrictions.invalidate(action.subjectId)
       return action
-    })
+      // Once it is written the restriction must be gone everywhere, whether or not somebody waits for that.
+    }, Effect.uninterruptible)
   })
 })
 

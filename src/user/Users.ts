@@ -288,7 +288,8 @@ export const layer = Layer.scoped(
         yield* profiles.invalidate(id)
         yield* tags.invalidate(CacheTags.user(id))
         return toUser(rows[0])
-      }),
+        // Once it is written every reader must hear of it, whether or not somebody waits for that.
+      }, Effect.uninterruptible),
 
       prove: Effect.fn("Users.prove")(function* (id, password) {
         const found = yield* secret(sql`users.id = ${id}`)

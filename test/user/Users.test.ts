@@ -1,6 +1,7 @@
 import { expect } from "bun:test"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as fc from "fast-check"
@@ -85,6 +86,25 @@ withLayer("Users", services.layer, (test) => {
       expect(changed).toMatchObject({ displayName: "Ada", bio: null, region: "eu-west", interests: ["chess"] })
       expect((yield* users.byIds([user.id])).get(user.id)).toEqual(changed)
       expect((yield* users.updateProfile(user.id, { interests: [] })).interests).toEqual([])
+    }))
+
+  test("readers see the profile as the database has it, though whoever changed it went away in the middle", () =>
+    Effect.gen(function* () {
+      const users = yield* Users
+      const sql = yield* SqlClient.SqlClient
+      const { user } = yield* services.person()
+      for (let moment = 0; moment < 60; moment++) {
+        yield* users.byId(user.id)
+        const changing = yield* Effect.fork(users.updateProfile(user.id, { bio: `${moment}` }))
+        // Some of these moments lie between the answer of the database and the end.
+        for (let turn = 0; turn < moment; turn++)
+          yield* Effect.async((resume) => void setImmediate(() => resume(Effect.void)))
+        yield* Fiber.interrupt(changing)
+        // Behind whatever is still on its way.
+        const [row] = yield* sql<{ bio: string | null }>`
+          select bio from users where id = ${user.id}::uuid for update`
+        expect(Option.getOrThrow(yield* users.byId(user.id)).bio).toBe(row!.bio)
+      }
     }))
 
   test("ids of nobody are absent", () =>
