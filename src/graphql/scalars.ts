@@ -16,7 +16,11 @@ const text = (name: string, valid: (value: string) => boolean, expected: string)
   }
 }
 
-const isTime = (value: string): boolean => rfc3339.test(value) && !Number.isNaN(Date.parse(value))
+/** `Date.parse` takes the 30th of February for a day in March. */
+const isTime = (value: string): boolean =>
+  rfc3339.test(value) &&
+  !Number.isNaN(Date.parse(value)) &&
+  new Date(`${value.slice(0, 10)}T00:00Z`).toISOString().startsWith(value.slice(0, 10))
 
 /** Times that are remembered as text; when there are more, all are forgotten. */
 export const rememberedMax = 4_096

@@ -56,15 +56,16 @@ export class Limit implements Places {
   readonly running = names.map(() => 0)
   private limit: number
   private taken = 0
-  private wasFull = false
+  /** Classes of which somebody found no place in this turn. */
+  private readonly full = names.map(() => false)
   private delays = 0
   private samples = 0
   /** Turns in a row with too much delay. */
   private late = 0
   private turnedAt: number
   private readonly entered = names.map(() => 0)
-  /** Operations of each class that got a place, by millisecond. */
-  private readonly rates = names.map(() => 0)
+  /** Operations of each class that got a place while others found none, by millisecond; Infinity where all found one. */
+  private readonly rates = names.map(() => Infinity)
 
   constructor(options: Options, now: number) {
     this.options = options
@@ -86,7 +87,7 @@ export class Limit implements Places {
       lane === vital
         ? this.taken < this.places + reserve
         : this.taken < this.places && (lane < bulk || this.running[bulk]! < Math.max(1, this.places >> 1))
-    if (!free) this.wasFull = true
+    if (!free) this.full[lane] = true
     return free
   }
 
@@ -107,7 +108,10 @@ export class Limit implements Places {
     this.samples++
   }
 
-  /** How long somebody waits behind so many of the same class; nothing behind nobody, so that it can be tried. */
+  /**
+   * How long somebody waits behind so many of the same class; nothing behind nobody, so that it can be tried, and nothing
+   * while it is not known how many can be served: how few come says nothing of that.
+   */
   waitMillis(lane: number, ahead: number): number {
     return ahead === 0 ? 0 : ahead / this.rates[lane]!
   }
@@ -117,18 +121,20 @@ export class Limit implements Places {
     const elapsed = now - this.turnedAt
     if (elapsed < turnMillis || this.samples < samplesMin) return
     for (let lane = 0; lane < names.length; lane++) {
-      this.rates[lane] = (this.rates[lane]! + this.entered[lane]! / elapsed) / 2
+      const rate = this.entered[lane]! / elapsed
+      const before = this.rates[lane]!
+      this.rates[lane] = this.full[lane] ? (before < Infinity ? (before + rate) / 2 : rate) : Infinity
       this.entered[lane] = 0
     }
     const { delayMillis, placesMax, placesMin } = this.options
     const delay = this.delays / this.samples
     this.late = delay > delayMillis ? this.late + 1 : 0
     if (this.late >= turnsLate) this.limit = Math.max(placesMin, this.limit * (1 - step))
-    else if (this.late === 0 && this.wasFull) {
+    else if (this.late === 0 && this.full.includes(true)) {
       this.limit = Math.min(placesMax, this.limit + Math.max(1, this.limit * step))
     }
     this.delays = this.samples = 0
-    this.wasFull = false
+    this.full.fill(false)
     this.turnedAt = now
   }
 }

@@ -12,3 +12,16 @@ test("a time is told as it is, however many others were told before it", () => {
   expect(() => serialize(new Date(NaN))).toThrow()
   expect(() => serialize("1970-01-01T00:00:00.000Z")).toThrow("DateTime is not a Date")
 })
+
+test("a time in an argument is one of the calendar", () => {
+  const { parseValue } = scalars["DateTime"]!
+  const times = ["2028-02-29T23:59:59Z", "2026-12-31T00:00:00.123456789+14:00", "1970-01-01T00:00:00-00:00"]
+  for (const time of times) expect(parseValue(time)).toBe(time)
+  for (const time of [
+    "2026-02-30T00:00:00Z",
+    "2026-02-29T00:00:00Z",
+    "2026-04-31T12:00:00+02:00",
+    "2026-01-01T25:00:00Z"
+  ])
+    expect(() => parseValue(time)).toThrow("RFC 3339")
+})

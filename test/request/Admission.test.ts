@@ -9,7 +9,7 @@ import * as Metric from "effect/Metric"
 import * as TestClock from "effect/TestClock"
 import type { Priority } from "../../src/graphql/Priority.ts"
 import * as Admission from "../../src/request/Admission.ts"
-import { reserve, samplesMin } from "../../src/request/Limit.ts"
+import { reserve, samplesMin, turnMillis } from "../../src/request/Limit.ts"
 import * as Yielding from "../../src/request/Yielding.ts"
 import * as Metrics from "../../src/telemetry/Metrics.ts"
 import { it } from "../kit/effect.ts"
@@ -29,6 +29,15 @@ const filled = (admission: Admission.Admission) =>
     const running = yield* Effect.replicateEffect(Effect.fork(admission.run(send, Effect.never)), overload.placesMax)
     yield* settle
     return running
+  })
+
+/** All places are taken for good, and a turn has shown that nobody but the vital class finds one. */
+const standing = (admission: Admission.Admission) =>
+  Effect.gen(function* () {
+    yield* filled(admission)
+    for (const operation of operations) admission.refusal(operation.priority)
+    yield* Effect.replicateEffect(admission.run(vital, Effect.void), samplesMin)
+    yield* TestClock.adjust(turnMillis + Admission.watchMillis)
   })
 
 it("while there are places everybody is let in", () =>
@@ -63,6 +72,18 @@ it("when all places are taken the vital class has its own, and the others wait t
     expect(error.retryAfterMillis).toBeWithin(Admission.retryMillisMin, Admission.retryMillisMax)
   }).pipe(Effect.scoped))
 
+it("a burst that the idle process can serve in time is let in, in its turn", () =>
+  Effect.gen(function* () {
+    const admission = yield* Admission.make(overload)
+    const burst = 8 * overload.placesMax
+    const serve = Effect.suspend(
+      () => admission.refusal(send.priority) ?? admission.run(send, Effect.sleep("5 millis"))
+    )
+    const running = yield* Effect.replicateEffect(Effect.fork(serve), burst)
+    yield* TestClock.adjust("50 millis")
+    expect((yield* Fiber.awaitAll(running)).filter(({ _tag }) => _tag === "Failure")).toEqual([])
+  }).pipe(Effect.scoped))
+
 it("a place goes to the most important of those who wait", () =>
   Effect.gen(function* () {
     const admission = yield* Admission.make(overload)
@@ -86,7 +107,7 @@ it("a place goes to the most important of those who wait", () =>
 it("who would come too late is refused at once, each told another time", () =>
   Effect.gen(function* () {
     const admission = yield* Admission.make(overload)
-    yield* filled(admission)
+    yield* standing(admission)
     yield* Effect.fork(admission.run(read, Effect.void))
     yield* settle
     const told = new Set(Array.from({ length: 20 }, () => admission.refusal(read.priority)?.retryAfterMillis))
@@ -98,7 +119,7 @@ it("who would come too late is refused at once, each told another time", () =>
 it("a document that nobody knows is of the lowest class, but a few a second may be looked at", () =>
   Effect.gen(function* () {
     const admission = yield* Admission.make(overload)
-    yield* filled(admission)
+    yield* standing(admission)
     yield* Effect.fork(admission.run(bulk, Effect.void))
     yield* settle
     const refusals = () =>
@@ -219,7 +240,7 @@ it("reads and bulk let others go first at what is short", () =>
 it("unknown documents are looked at again after a while", () =>
   Effect.gen(function* () {
     const admission = yield* Admission.make(overload)
-    yield* filled(admission)
+    yield* standing(admission)
     const learned = Effect.gen(function* () {
       yield* Effect.fork(Effect.ignore(admission.run(bulk, Effect.void)))
       yield* settle

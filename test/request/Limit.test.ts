@@ -124,12 +124,12 @@ test("with one place left bulk may still have it", () => {
   expect(limit.isFree(bulk)).toBe(false)
 })
 
-test("a wait is told by how many of the class have got a place of late", () => {
-  const limit = new Limit(options, 0)
-  expect([limit.waitMillis(1, 0), limit.waitMillis(1, 1)]).toEqual([0, Infinity])
+test("a wait is told by how many of the class got a place of late while others found none", () => {
+  const limit = new Limit({ ...options, placesMax: 8 }, 0)
   const served = (from: number, count: number, each: number): number => {
     for (let turn = 1; turn <= count; turn++) {
       for (let n = 0; n < each; n++) limit.take(1)
+      limit.isFree(1)
       for (let n = 0; n < Math.max(each, samplesMin); n++) limit.ended(0)
       for (let n = 0; n < each; n++) limit.give(1)
       limit.turn(from + turn * turnMillis)
@@ -139,7 +139,20 @@ test("a wait is told by how many of the class have got a place of late", () => {
   const later = served(0, 20, 50)
   // Fifty in a turn of 100 ms: two milliseconds each.
   expect(limit.waitMillis(1, 10)).toBeCloseTo(20, 2)
-  expect(limit.waitMillis(2, 1)).toBe(Infinity)
   served(later, 20, 10)
   expect(limit.waitMillis(1, 10)).toBeCloseTo(100, 1)
+})
+
+test("how long a wait would be is not told by how few come", () => {
+  const limit = new Limit(options, 0)
+  expect(limit.waitMillis(1, 100)).toBe(0)
+  let now = 0
+  for (let turn = 0; turn < 50; turn++) {
+    limit.take(1)
+    expect(limit.isFree(1)).toBe(true)
+    for (let n = 0; n < samplesMin; n++) limit.ended(0)
+    limit.give(1)
+    limit.turn((now += turnMillis))
+  }
+  expect(limit.waitMillis(1, 100)).toBe(0)
 })
