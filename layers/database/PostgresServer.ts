@@ -112,9 +112,12 @@ const own = (account: PostgresAccount, path: string) =>
 export const privateFolder = (account: PostgresAccount, prefix: string): Promise<string> =>
   mkdtemp(prefix).then((folder) => own(account, folder).then(() => folder))
 
+/** Case as Unicode and JavaScript have it, in the order of code points; both are Postgres's own, alike on every machine. */
+const locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=PG_UNICODE_FAST"]
+
 const initdb = (options: ClusterOptions, folder: string): Effect.Effect<void, StartupError> =>
   Effect.async((resume) => {
-    const args = ["-D", folder, "-U", user, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-instructions"]
+    const args = ["-D", folder, "-U", user, "-A", "trust", "-E", "UTF8", ...locale, "--no-instructions"]
     const child = launch({ ...options, program: options.binaries.initdb, args, output: "pipe" })
     let output = ""
     const fail = (details: string) =>

@@ -85,6 +85,22 @@ const socketFolderOf = (dataDir: string): string =>
 const postmasterOf = (dataDir: string): number =>
   Number(readFileSync(join(dataDir, "postgres", "postmaster.pid"), "utf8").split("\n")[0])
 
+it.live("letters of every script are the same in both cases, and are ordered by their code points", () =>
+  Effect.gen(function* () {
+    const [row] = yield* withDatabase(
+      dataDir,
+      Effect.flatMap(
+        SqlClient.SqlClient,
+        (sql) => sql`
+        select lower('ÉCOLE Привет ΛΌΓΟΣ') as lower,
+          to_tsvector('simple', 'Привет École') @@ websearch_to_tsquery('simple', 'ПРИВЕТ école') as found,
+          array(select w from unnest(array['é', 'Z', 'a', 'я', 'z']) as t (w) order by w) as ordered`
+      )
+    )
+    expect(row).toEqual({ lower: "école привет λόγος", found: true, ordered: ["Z", "a", "z", "é", "я"] })
+  })
+)
+
 it.live("the server is private while it runs and gone afterwards; the data stays", () =>
   Effect.gen(function* () {
     const [socketFolder, postmaster] = yield* withDatabase(
