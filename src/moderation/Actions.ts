@@ -265,11 +265,14 @@ const make = Effect.gen(function* () {
       return action
     }),
     revoke: Effect.fn("Actions.revoke")(function* (id, actor, reason) {
-      const action = yield* orUnavailable(sql.withTransaction(end(id, actor, reason)))
-      yield* restrictions.invalidate(action.subjectId)
-      return action
-      // Once it is written the restriction must be gone everywhere, whether or not somebody waits for that.
-    }, Effect.uninterruptible)
+      const subject: { id?: UserId } = {}
+      const ended = Effect.tap(end(id, actor, reason), ({ subjectId }) => void (subject.id = subjectId))
+      // A transaction is over when its caller goes on, or goes away: whatever became of it, readers look after that.
+      const forgotten = Effect.suspend(() =>
+        subject.id === undefined ? Effect.void : restrictions.invalidate(subject.id)
+      )
+      return yield* Effect.ensuring(orUnavailable(sql.withTransaction(ended)), forgotten)
+    })
   })
 })
 

@@ -274,7 +274,7 @@ export const layer = Layer.scoped(
 
       updateProfile: Effect.fn("Users.updateProfile")(function* (id, change) {
         const now = new Date(yield* Clock.currentTimeMillis)
-        const rows = yield* sql<UserRow>`
+        const written = sql<UserRow>`
           update users set
             display_name = coalesce(${change.displayName ?? null}::text, display_name),
             bio = case when ${change.bio !== undefined}::boolean then ${change.bio ?? null}::text else bio end,
@@ -283,13 +283,13 @@ export const layer = Layer.scoped(
             region = case when ${change.region !== undefined}::boolean then ${change.region ?? null}::text else region end,
             updated_at = ${now}
           where users.id = ${id}
-          returning ${row}`.pipe(orUnavailable)
+          returning ${row}`
+        // A transaction is over when its caller goes on, or goes away: whatever became of it, readers look after that.
+        const forgotten = Effect.zipRight(profiles.invalidate(id), tags.invalidate(CacheTags.user(id)))
+        const rows = yield* Effect.ensuring(orUnavailable(sql.withTransaction(written)), forgotten)
         if (rows[0] === undefined) return yield* new NotFound({ what: "User" })
-        yield* profiles.invalidate(id)
-        yield* tags.invalidate(CacheTags.user(id))
         return toUser(rows[0])
-        // Once it is written every reader must hear of it, whether or not somebody waits for that.
-      }, Effect.uninterruptible),
+      }),
 
       prove: Effect.fn("Users.prove")(function* (id, password) {
         const found = yield* secret(sql`users.id = ${id}`)

@@ -49,7 +49,7 @@ export const run = <A, E, R>(
       const last: Transaction["last"] = (effect) => Effect.suspend(() => (Option.isSome(begun) ? join(effect) : effect))
       const end = (exit: Exit.Exit<A, E>): Effect.Effect<A, E | SqlError> => {
         if (Option.isNone(begun)) return exit
-        const finish = begun.value.executeUnprepared(Exit.isSuccess(exit) ? "COMMIT" : rollback, [], undefined)
+        const finish = begun.value.executeUnprepared(Exit.isSuccess(exit) ? "commit" : rollback, [], undefined)
         return Exit.isSuccess(exit) ? Effect.zipRight(finish, exit) : Effect.zipRight(Effect.exit(finish), exit)
       }
       return Effect.exit(restore(body({ join, last }))).pipe(
