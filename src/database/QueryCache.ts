@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Broadcast } from "../broadcast/Broadcast.ts"
+import * as Arguments from "../cache/Arguments.ts"
 import * as Cache from "../cache/Cache.ts"
 import { Tags } from "../cache/Tags.ts"
 import { Settings } from "../config/Settings.ts"
@@ -100,7 +101,7 @@ const make = Effect.gen(function* () {
       const tagged = read.map(tagOf)
       const cache = yield* Cache.make({
         name: `query_${name}`,
-        key: (args: Args) => JSON.stringify(args),
+        key: (args: Args) => Arguments.key(args),
         schema,
         ttl,
         near: { ...near, ttl },

@@ -221,6 +221,9 @@ const ending = (sql: SqlClient.SqlClient, endings: Endings) =>
   })
 
 /** Hears what ended elsewhere; sockets wait here for the end of their session, wherever it is ended. */
+/** How late a socket learns at the latest of an end that nobody told of. */
+const checkInterval = Duration.minutes(1)
+
 const listening = (sql: SqlClient.SqlClient, endings: Endings, forget: () => void) =>
   Effect.gen(function* () {
     const broadcast = yield* Broadcast
@@ -261,7 +264,7 @@ const listening = (sql: SqlClient.SqlClient, endings: Endings, forget: () => voi
       name: "session check",
       effect: Effect.repeat(
         Effect.suspend(() => check(endings.awaitedIds)),
-        Schedule.spaced(Loading.storeTtl)
+        Schedule.spaced(checkInterval)
       )
     })
     // It may have ended between the load and the wait.

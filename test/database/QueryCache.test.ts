@@ -44,6 +44,15 @@ const counting = (table: string) =>
   })
 
 withLayer("with the query cache", settled(true), (within) => {
+  within("parameters that JSON would write alike are told apart", () =>
+    Effect.gen(function* () {
+      const { keep } = yield* QueryCache.QueryCache
+      const statement = (parameter: number | null | undefined) => Effect.succeed(String(parameter))
+      const told = yield* keep({ name: "told", tables: [], schema: Schema.String, ttl: "1 hour", statement })
+      expect([yield* told(null), yield* told(undefined), yield* told(Number.NaN)]).toEqual(["null", "undefined", "NaN"])
+    })
+  )
+
   within("a statement runs once for the same parameters, until its table is written", () =>
     Effect.gen(function* () {
       const { count, runs, sql } = yield* counting("one")
